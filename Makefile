@@ -1,0 +1,38 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint unit bench clean distclean
+
+PYTHON ?= python3
+export PYTHON
+export ONCE
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install what is missing; leaves .venv/bin/reconciler
+	@scripts/setup
+
+demo: setup ## three hosts, a repository, the daemon; ONCE=1 tears down and exits
+	@examples/demo
+
+test: setup ## everything: lint, types, import contracts, all tests
+	@scripts/check all
+
+lint: setup ## ruff, mypy, import contracts
+	@scripts/check lint
+
+unit: setup ## the tests that need no host and no Nix
+	@.venv/bin/pytest tests/unit
+
+bench: setup ## measure, side by side with peers
+	@.venv/bin/python -m tests.bench
+
+clean: ## stop this checkout's fleets; remove .venv and caches
+	@if [ "$$(id -u)" -eq 0 ]; then examples/fleet/fleet down --all; fi
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache *.egg-info build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: ## the same, and the cached images, layers and tools
+	@if [ "$$(id -u)" -eq 0 ]; then \
+		examples/fleet/fleet down --all && examples/fleet/fleet prune --all; fi
+	@$(MAKE) --no-print-directory clean
