@@ -1,0 +1,28 @@
+[
+  ./config/console.nix
+  ./config/networking.nix
+  ./config/shells.nix
+  ./config/system-path.nix
+  ./config/users.nix
+  ./misc/assertions.nix
+  ./misc/meta.nix
+  ./misc/nixpkgs.nix
+  ./misc/version.nix
+  ./programs/accepted.nix
+  ./security/accepted.nix
+  ./security/sudo.nix
+  ./services/misc/accepted.nix
+  ./services/misc/nix.nix
+  ./services/networking/sshd.nix
+  ./system/activation/activation-script.nix
+  ./system/activation/specialisation.nix
+  ./system/activation/switchable-system.nix
+  ./system/activation/top-level.nix
+  ./system/boot/kernel.nix
+  ./system/boot/loader.nix
+  ./system/boot/stage-2.nix
+  ./system/boot/systemd.nix
+  ./system/boot/tmpfiles.nix
+  ./system/etc/etc.nix
+  ./tasks/filesystems.nix
+]
