@@ -1,0 +1,3 @@
+{ writeText }:
+
+writeText "printer-facts.txt" (builtins.readFile ./facts.txt)
