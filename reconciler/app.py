@@ -1,0 +1,159 @@
+"""Composition root: from settings to running parts, and signals."""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from reconciler import process
+from reconciler.desired import Evaluator
+from reconciler.errors import StateError
+from reconciler.history import History
+from reconciler.loop import Daemon, World
+from reconciler.loop.world import Tell, tell_nobody
+from reconciler.metrics import Metrics
+from reconciler.model import Policy
+from reconciler.remote import Connections
+from reconciler.secrets import Keyring, Overlays, protect
+from reconciler.settings import Settings
+from reconciler.source import FolderWatcher, Mirror, Watcher, local_path
+from reconciler.web import Server, create_app
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 25.0
+"""How long running passes may take at shutdown; systemd waits 90 s by default."""
+
+M_ARENA_MAX = -8  # of <malloc.h>
+
+
+def known_hosts(settings: Settings) -> Path:
+    """Return the file of host keys that this reconciler trusts."""
+    return settings.ssh.known_hosts or settings.state / "known_hosts"
+
+
+@contextlib.contextmanager
+def open_world(
+    settings: Settings, *, policy: Policy | None = None, tell: Tell = tell_nobody
+) -> Iterator[World]:
+    """
+    Open every adapter, and close them at the end.
+
+    Raises StateError when the state directory cannot be used.
+    """
+    _make_state(settings.state)
+    history = History.open(settings.state / "history.sqlite")
+    overlays = Overlays(settings.repository.secrets)
+    evaluator = Evaluator(settings, overlays=overlays.fingerprint)
+    connections = Connections(settings.ssh, known_hosts=known_hosts(settings))
+    world = World(
+        settings=settings,
+        policy=policy or Policy(mode=settings.policy.mode, heal=settings.policy.heal),
+        mirror=Mirror(settings.repository, state=settings.state),
+        evaluator=evaluator,
+        overlays=overlays,
+        keyring=Keyring(evaluator, settings.secrets),
+        connections=connections,
+        history=history,
+        metrics=Metrics(),
+        tell=tell,
+    )
+    try:
+        yield world
+    finally:
+        connections.close()
+        history.close()
+
+
+def run_daemon(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; return the exit status."""
+    protect()  # secrets pass through our memory, and must not end in a core dump
+    _share_heap()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with open_world(settings) as world, _only_daemon(settings.state):
+        world.history.interrupt(now=world.now())
+        daemon = Daemon(world)
+        server = Server(
+            create_app(world.metrics, daemon.problem), listen=settings.http.listen
+        )
+        server.start()
+        watchers = _watch(settings, daemon)
+        daemon.start()
+        log.info(
+            "running",
+            repository=settings.repository.url,
+            branch=settings.repository.branch,
+            metrics=f"http://{settings.http.listen}/metrics",
+        )
+        stop.wait()
+        log.info("stopping: no new attempts, waiting for those that run")
+        for watcher in watchers:
+            watcher.stop()
+        daemon.shut()
+        # Nix and git may be cut at any moment; what runs on a host is waited for.
+        process.kill_all()
+        ended = daemon.join(STOP_SECONDS)
+        server.stop()
+        if not ended:
+            log.warning("some passes did not end in time; history will tell")
+    return 0
+
+
+def _share_heap() -> None:
+    """
+    Have all threads allocate from one heap, where the C library is glibc.
+
+    Else each of many threads that mostly wait gets one of its own, and keeps what it
+    once took: mallopt(3).
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+
+
+def _watch(settings: Settings, daemon: Daemon) -> list[Watcher | FolderWatcher]:
+    """Notice pushes to a path, and secrets that are saved, at once."""
+    watchers: list[Watcher | FolderWatcher] = []
+    if (path := local_path(settings.repository.url)) is not None:
+        watchers.append(Watcher(path, daemon.look_again))
+    if folders := list(settings.repository.secrets.values()):
+        watchers.append(FolderWatcher(folders, daemon.look_again))
+    for watcher in watchers:
+        watcher.start()
+    return watchers
+
+
+def _make_state(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"cannot make the state directory {state}: {error.strerror}"
+        raise StateError(msg) from error
+    if not os.access(state, os.W_OK):
+        msg = f"the state directory {state} is not writable for this user"
+        raise StateError(msg)
+
+
+@contextlib.contextmanager
+def _only_daemon(state: Path) -> Iterator[None]:
+    """Hold the lock that keeps a second daemon off the same state directory."""
+    path = state / "daemon.lock"
+    try:
+        file = path.open("w")
+    except OSError as error:
+        msg = f"cannot open {path}: {error.strerror}"
+        raise StateError(msg) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"another daemon runs with the state directory {state}"
+            raise StateError(msg) from None
+        yield

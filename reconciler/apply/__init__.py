@@ -1,0 +1,30 @@
+"""
+Change a host: copy, keys, activate, mend, set what it boots.
+
+Each function carries out one kind of step and raises when it did not work; the order
+belongs to the loop.
+"""
+
+from reconciler.apply.activate import activate, set_boot
+from reconciler.apply.closure import copy_closure
+from reconciler.apply.keys import (
+    Delivered,
+    Removed,
+    deliver_keys,
+    remove_keys,
+    set_owners,
+)
+from reconciler.apply.mend import MEND_STEPS, mend
+
+__all__ = [
+    "MEND_STEPS",
+    "Delivered",
+    "Removed",
+    "activate",
+    "copy_closure",
+    "deliver_keys",
+    "mend",
+    "remove_keys",
+    "set_boot",
+    "set_owners",
+]

@@ -1,0 +1,139 @@
+"""``reconciler check``: is everything set up, and if not, what to mend."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import typer
+from rich.text import Text
+
+from reconciler import process
+from reconciler.cli.common import (
+    KNOWN_ERROR,
+    AsJson,
+    Hosts,
+    choose_hosts,
+    chosen,
+    err,
+    out,
+    print_json,
+)
+from reconciler.cli.worlds import for_each, opened
+from reconciler.errors import ReconcilerError
+from reconciler.loop import Evaluations, Repository, World, look
+from reconciler.model import HostName, Verdict
+
+T = TypeVar("T")
+
+TOOLS = ("nix-instantiate", "nix-store", "nix-copy-closure", "ssh", "git")
+
+
+@dataclass(slots=True)
+class Report:
+    """What was checked so far."""
+
+    as_json: bool
+    lines: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, what: str, problem: str = "", told: str = "") -> bool:
+        """Note one check, print it for people; return whether it passed."""
+        self.lines.append(
+            {"check": what, "ok": not problem, "problem": problem, "told": told}
+        )
+        if not self.as_json:
+            mark = Text("✗ ", "bold red") if problem else Text("✓ ", "green")
+            line = Text.assemble(mark, what)
+            line.append(f"  {problem or told}", "red" if problem else "dim")
+            out.print(line, soft_wrap=True)
+        return not problem
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(line["ok"] for line in self.lines)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command()(check)
+
+
+def check(
+    context: typer.Context, hosts: Hosts = None, *, as_json: AsJson = False
+) -> None:
+    """
+    Check settings, tools, repository, evaluation and every host.
+
+    Changes nothing on any host. Every line that fails says what to mend. Exit status 1
+    if one does.
+
+    ```
+    reconciler -c ./reconciler.yaml check
+    reconciler check lufta
+    ```
+    """
+    report = Report(as_json)
+    try:
+        _check(context, hosts, report)
+    finally:
+        if as_json:
+            print_json(report.lines)
+    if not report.passed:
+        raise typer.Exit(KNOWN_ERROR)
+
+
+def _check(context: typer.Context, hosts: list[str] | None, report: Report) -> None:
+    config = chosen(context).config
+    settings = _try(report, "settings", lambda: chosen(context).settings(), str(config))
+    if settings is None:
+        return
+    for tool in TOOLS:
+        _try(report, f"command {tool}", functools.partial(_tool, tool))
+    with err.status("checking"), opened(context) as world:
+        repository = Repository(world)
+        _try(report, f"repository {settings.repository.url}", repository.look)
+        revision = repository.current
+        if revision is None:
+            return
+        commit = revision.commit
+        report.add("commit", told=f"{commit.short} {commit.subject}")
+        names = choose_hosts(hosts, revision.hosts)
+        evaluations = Evaluations(world)
+        told = for_each(
+            world, names, lambda host: _host(world, evaluations, repository, host)
+        )
+    for host, problem, said in told:
+        report.add(f"host {host}", problem, said)
+
+
+def _host(
+    world: World, evaluations: Evaluations, repository: Repository, host: HostName
+) -> tuple[HostName, str, str]:
+    revision = repository.current
+    if revision is None:
+        return host, "the repository could not be read", ""
+    try:
+        desired = evaluations.desired(revision, host)
+        seen = look(world, desired, revision.checkout, policy=world.policy)
+        found = seen.plan
+    except ReconcilerError as error:
+        return host, str(error), ""
+    if found.verdict is Verdict.BLOCKED:
+        return host, found.reason, ""
+    where = f"{desired.target.user}@{desired.target.address}:{desired.target.port}"
+    return host, "", f"evaluates, answers at {where}, {found.verdict.value}"
+
+
+def _tool(name: str) -> None:
+    process.run([name, "-V" if name == "ssh" else "--version"], deadline=10)
+
+
+def _try(report: Report, what: str, act: Callable[[], T], told: str = "") -> T | None:
+    try:
+        result = act()
+    except ReconcilerError as error:
+        report.add(what, str(error))
+        return None
+    report.add(what, told=told)
+    return result

@@ -1,0 +1,88 @@
+"""Subcommands that are imported when they are called for, so that each starts fast."""
+
+import contextlib
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
+
+SUMMARIES = {
+    "check": "Check settings, tools, repository, evaluation and every host.",
+    "plan": "Show what differs on each host and what would be done.",
+    "apply": "Bring hosts to the newest commit once, without the daemon.",
+    "run": "Run the daemon: watch the repository, keep hosts as it says.",
+    "status": "Show how every host stood when it was last looked at.",
+    "show": "Show one host: how it stands, what differs, its last attempts.",
+    "history": "Show attempts, newest first: what was done where, how it ended.",
+    "hosts": "List the hosts of the newest commit and what they should run.",
+    "keys": "Show the keys of hosts: where they come from, how they stand.",
+    "send-keys": "Deliver the keys that differ, and nothing else.",
+    "secrets": "Keep secrets in the repository, encrypted with age.",
+    "reboot": "Reboot hosts; wait, deliver their keys, see that all is well.",
+    "trust": "Record the SSH host keys that a host shows now.",
+    "version": "Print the versions of reconciler, Python and Nix.",
+}
+"""The subcommands in the order of their use, and the first lines of their help."""
+
+
+class Subcommands(TyperGroup):
+    """The subcommands; see ``SUMMARIES``."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 -- as Typer passes them
+        super().__init__(**options)
+        self._listing = False
+        # Stubs, for lists and for the guess at what a mistyped name should be.
+        self.commands = {
+            name: TyperCommand(name, help=text) for name, text in SUMMARIES.items()
+        }
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names."""
+        return list(SUMMARIES)
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the subcommand; nothing but its summary where that is enough."""
+        if cmd_name not in SUMMARIES:
+            return None
+        return self.commands[cmd_name] if self._listing else load(cmd_name)
+
+    @override
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, for which the summaries are enough."""
+        with self._summaries():
+            super().format_help(ctx, formatter)
+
+    @override
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Complete the name of a subcommand, for which its summary is enough."""
+        with self._summaries():
+            return super().shell_complete(ctx, incomplete)
+
+    @contextlib.contextmanager
+    def _summaries(self) -> Iterator[None]:
+        self._listing = True
+        try:
+            yield
+        finally:
+            self._listing = False
+
+
+def load(name: str) -> Any:  # noqa: ANN401 -- Typer has its own copy of click
+    """Import the subcommand *name*, which may have subcommands of its own."""
+    module = import_module(f"reconciler.cli.{name.replace('-', '_')}")
+    only = getattr(module, "GROUP", None)
+    if only is None:
+        only = typer.Typer(
+            add_completion=False,
+            rich_markup_mode="markdown",
+            pretty_exceptions_enable=False,
+        )
+        module.register(only)
+    command = typer.main.get_command(only)
+    command.name = name
+    return command

@@ -1,0 +1,45 @@
+"""How plans and drifts look on a terminal."""
+
+from rich.console import Group
+from rich.text import Text
+
+from reconciler.cli.listing import Paragraphs
+from reconciler.cli.words import STYLES
+from reconciler.model import HostStatus, Plan, StorePath, Verdict
+from reconciler.plan import Line, summary_lines
+
+SIGN_STYLES = {"+": "green", "-": "red", "~": "yellow", "!": "bold yellow"}
+
+
+def plan_group(plan: Plan) -> Group:
+    """Return one host's plan, a line for each drift."""
+    title = Text(plan.host, "bold")
+    title.append(f"  {plan.verdict.value}", STYLES[plan.verdict])
+    if plan.reason:
+        title.append(f"  {plan.reason}", "not bold")
+    return Group(title, Paragraphs(rows=[*map(_planned, summary_lines(plan))]))
+
+
+def error_group(host: str, error: str) -> Group:
+    """Return why there is no plan for a host."""
+    title = Text(host, "bold").append("  error", "red")
+    return Group(title, Paragraphs(rows=[("", Text(error, "red"))]))
+
+
+def drift_lines(status: HostStatus) -> Paragraphs:
+    """Return what differed when the host was last looked at, in the words of a plan."""
+    seen = Plan(
+        host=status.host,
+        target=status.target or StorePath(""),
+        verdict=status.verdict or Verdict.BLOCKED,
+        drifts=status.drifts,
+    )
+    return Paragraphs(rows=[*map(_planned, summary_lines(seen))])
+
+
+def _planned(line: Line) -> tuple[str | Text, ...]:
+    style = SIGN_STYLES.get(line.sign, "")
+    told = Text(line.what)
+    if line.effect:
+        told.append(f", {line.effect}" if line.what else line.effect, "dim")
+    return Text(f"  {line.sign}", style), Text(line.subject, style), told

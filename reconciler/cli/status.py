@@ -1,0 +1,72 @@
+"""``reconciler status``: how every host stands, as the last pass left it."""
+
+import typer
+from rich.text import Text
+
+from reconciler.cli.common import AsJson, now, out, print_json, recorded, warn
+from reconciler.cli.listing import Listing, Row
+from reconciler.cli.words import ago, counted, short_path, state
+from reconciler.history import History, last_problem
+from reconciler.model import HostStatus
+from reconciler.plan import status_as_dict
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command()(status)
+
+
+def status(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """
+    Show how every host stood when it was last looked at.
+
+    Reads what the daemon (or the last `apply`) recorded and asks no host; `plan` looks
+    at the hosts now, `show HOST` tells more of one.
+
+    ```
+    reconciler status
+    reconciler status --json | jq -r '.[] | select(.in_sync | not).host'
+    ```
+    """
+    with recorded(context) as history:
+        found = _read(history) if history else []
+    if as_json:
+        print_json([status_as_dict(status) for status in found])
+    elif not found:
+        out.print("No host was looked at yet: start `reconciler run`.")
+    else:
+        out.print(_table(found))
+        out.print(Text(_summary(found), "bold"))
+
+
+def _read(history: History) -> list[HostStatus]:
+    if problem := last_problem(history):
+        warn(f"the repository, when last looked at: {problem}")
+    return sorted(history.statuses(), key=lambda status: status.host)
+
+
+def _table(found: list[HostStatus]) -> Listing:
+    titles = ("HOST", "STATE", "SERVICES", "DRIFT", "COMMIT", "SEEN", "SYSTEM")
+    return Listing(titles=titles, rows=[_row(status) for status in found])
+
+
+def _row(status: HostStatus) -> Row:
+    drift = f"{len(status.drifts)}" if status.drifts else "-"
+    if status.drift_since is not None:
+        drift += f" for {ago(now() - status.drift_since)}"
+    return Row(
+        cells=(
+            status.host,
+            state(status),
+            f"{status.units_active}/{status.units_desired}",
+            drift,
+            status.commit[:8],
+            f"{ago(now() - status.updated_at)} ago",
+            short_path(status.running),
+        ),
+        note=Text(status.error, "red") if status.error else None,
+    )
+
+
+def _summary(found: list[HostStatus]) -> str:
+    return counted([state(status).plain for status in found])

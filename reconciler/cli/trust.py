@@ -1,0 +1,63 @@
+"""``reconciler trust HOST``: accept a host's SSH keys, and the machine itself."""
+
+from typing import Annotated
+
+import typer
+
+from reconciler.app import known_hosts
+from reconciler.cli.common import Host, choose_hosts, err, out
+from reconciler.cli.worlds import look, opened
+from reconciler.loop import Evaluations
+from reconciler.remote import trust as fetch_keys
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command()(trust)
+
+
+def trust(
+    context: typer.Context,
+    host: Host,
+    *,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Drop the keys known so far: the host was re-installed."
+        ),
+    ] = False,
+) -> None:
+    """
+    Record the SSH host keys that a host shows now.
+
+    The machine behind the name may be another one from now on. Compare the
+    fingerprints with what the machine itself says:
+    `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`.
+
+    ```
+    reconciler trust lufta
+    reconciler trust lufta --replace
+    ```
+    """
+    with opened(context) as world:
+        _, revision = look(world)
+        (name,) = choose_hosts([host], revision.hosts)
+        desired = Evaluations(world).desired(revision, name)
+        settings = world.settings
+        keys = fetch_keys(
+            name,
+            desired.target,
+            settings=settings.ssh,
+            known_hosts=known_hosts(settings),
+            replace=replace,
+        )
+        world.history.forget_machine(name)
+        world.history.event(
+            now=world.now(),
+            kind="trust",
+            host=name,
+            text=", ".join(f"{key.type} {key.fingerprint}" for key in keys),
+        )
+        for key in keys:
+            out.print(f"{name} {key.type} {key.fingerprint}")
+        err.print(f"Recorded in {known_hosts(settings)}.")

@@ -1,0 +1,11 @@
+"""
+What the hosts of a commit should be: layouts, evaluation, build.
+
+Everything is asked of Nix; nothing here reads Nix's language.
+"""
+
+from reconciler.desired.build import still_valid
+from reconciler.desired.codec import from_json, to_json
+from reconciler.desired.evaluator import Evaluator
+
+__all__ = ["Evaluator", "from_json", "still_valid", "to_json"]

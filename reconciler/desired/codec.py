@@ -1,0 +1,114 @@
+"""Desired states as JSON: as Nix prints them, and as the cache keeps them."""
+
+import dataclasses
+import enum
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reconciler.desired.keys import desired_keys, keys_from_json
+from reconciler.desired.units import Declaration, desired_units, directives_of
+from reconciler.errors import EvaluationError, StateError
+from reconciler.model import (
+    Desired,
+    DesiredUnit,
+    HostName,
+    StorePath,
+    Target,
+    UnitName,
+)
+from reconciler.settings import HostSettings
+
+DEFAULT_PORT = 22
+DEFAULT_USER = "root"
+
+Json = Mapping[str, Any]
+
+
+def to_json(desired: Desired) -> str:
+    """Return *desired* as text for the cache."""
+    return json.dumps(dataclasses.asdict(desired), sort_keys=True, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    raise TypeError(value)
+
+
+def from_json(text: str) -> Desired:
+    """Return what ``to_json`` was given; raises StateError for any other text."""
+    try:
+        fields = json.loads(text)
+        return _desired(fields)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"a cached evaluation cannot be read: {error!r}"
+        raise StateError(message) from error
+
+
+def from_nix(
+    host: HostName, facts: Json, overrides: HostSettings, *, checkout: Path
+) -> Desired:
+    """
+    Return the desired state that *facts* (``nix/facts.nix``) tell of *host*.
+
+    Raises EvaluationError if neither they nor *overrides* say where the host is, and
+    for a key that cannot be.
+    """
+    deployment = facts["deployment"]
+    declarations = [_declaration(name, unit) for name, unit in facts["units"].items()]
+    return Desired(
+        host=host,
+        toplevel=StorePath(facts["toplevel"]),
+        derivation=StorePath(facts["derivation"]),
+        units=desired_units(declarations, default_unit=facts["defaultUnit"]),
+        target=_target(host, deployment, overrides),
+        keys=desired_keys(host, facts["keys"], checkout),
+        tags=tuple(sorted(set(deployment["tags"]))),
+        fast_connection=deployment["hasFastConnection"],
+    )
+
+
+def _target(host: HostName, deployment: Json, overrides: HostSettings) -> Target:
+    """Return where *host* is: what the settings say, then what the repository says."""
+    address = overrides.address or deployment["targetHost"]
+    if not address:
+        message = (
+            "deployment.targetHost is null, so the host is not to be reached over "
+            "SSH: set it, or hosts.<name>.address in the settings"
+        )
+        raise EvaluationError(message, host=host)
+    return Target(
+        address=address,
+        port=overrides.port or deployment["targetPort"] or DEFAULT_PORT,
+        user=overrides.user or deployment["targetUser"] or DEFAULT_USER,
+        escalation=tuple(deployment["privilegeEscalationCommand"]),
+    )
+
+
+def _declaration(name: str, unit: Json) -> Declaration:
+    return Declaration(
+        name=name,
+        path=unit["path"],
+        directives=directives_of(unit["lines"]),
+        aliases=tuple(unit["aliases"]),
+        wanted_by=tuple(unit["wantedBy"]),
+        required_by=tuple(unit["requiredBy"]),
+        upheld_by=tuple(unit["upheldBy"]),
+    )
+
+
+def _desired(fields: Json) -> Desired:
+    target = dict(fields["target"])
+    target["escalation"] = tuple(target["escalation"])
+    units = fields["units"].items()
+    return Desired(
+        **{
+            **fields,
+            "units": {UnitName(name): DesiredUnit(**unit) for name, unit in units},
+            "target": Target(**target),
+            "keys": keys_from_json(fields["keys"]),
+            "tags": tuple(fields["tags"]),
+        }
+    )

@@ -1,0 +1,138 @@
+"""What a failed evaluation means: the commit is wrong, or this machine is unwell."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.desired.messages import (
+    Diagnosis,
+    Position,
+    diagnose,
+    files_named_in,
+    relative,
+    shortened,
+)
+from reconciler.errors import CommandError, CommandTimeoutError, EvaluationError
+from reconciler.model import HostName
+
+# The commit cannot help these: trying it again later can.
+_MACHINE = re.compile(
+    r"No space left on device|Read-only file system|database is (?:busy|locked)|"
+    r"cannot connect to (?:socket|daemon)|Too many open files|Cannot allocate memory|"
+    r"unable to (?:download|fork|load seccomp)|Could(?:n't| not) resolve host|"
+    r"big lock|Nix database|out of memory"
+)
+
+_HINTS = (  # what Nix says -> what else to say
+    (
+        r"file 'nixpkgs(?:/[^']*)?' was not found in the Nix search path",
+        "set nix.path in the settings, for example [nixpkgs=/path/to/nixpkgs]",
+    ),
+    (
+        r"was not found in the Nix search path",
+        "add it to nix.path in the settings",
+    ),
+    (
+        r"`deployment\.[^`']*' in .* is already declared in",
+        "the deployment options are declared already: import no other tool's",
+    ),
+    (
+        r"called without required argument",
+        "network files are called without arguments: give each a default",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What was evaluated."""
+
+    checkout: Path
+    host: HostName | None = None  # None: the list of hosts
+    hint: str = ""  # what to say besides, whatever the error
+
+
+def explained(
+    error: CommandError, subject: Subject, *, again: Callable[[], str]
+) -> CommandError | EvaluationError:
+    """
+    Return what to raise for *error*: itself if this machine is to blame.
+
+    *again* evaluates once more with a full trace and returns its stderr; it is called
+    only if Nix's first answer names no file of the repository.
+    """
+    if isinstance(error, CommandTimeoutError):
+        return _endless(error, subject)
+    diagnosis = diagnose(error.stderr)
+    if error.status < 0 or _MACHINE.search(diagnosis.message):
+        return error
+    place = _place(diagnosis, subject)
+    if place is None or place.line is None:
+        place = _place(diagnose(again()), subject) or place
+    return _evaluation_error(diagnosis, place, subject)
+
+
+def _endless(error: CommandTimeoutError, subject: Subject) -> EvaluationError:
+    what = subject.host or "the list of hosts"
+    message = (
+        f"evaluating {what} did not end within {error.seconds:g} s and was stopped: "
+        "look for an endless recursion, or raise nix.evaluate_timeout in the settings"
+    )
+    return EvaluationError(message, host=subject.host)
+
+
+def _evaluation_error(
+    diagnosis: Diagnosis, place: Position | None, subject: Subject
+) -> EvaluationError:
+    message = shortened(diagnosis.message, subject.checkout)
+    if place is not None:
+        line = f":{place.line}" if place.line is not None else ""
+        message += f"\nat {place.file}{line}"
+    for hint in _hints(diagnosis.message, subject):
+        message += f"\n({hint})"
+    return EvaluationError(
+        message,
+        host=subject.host,
+        file=place.file if place else None,
+        line=place.line if place else None,
+    )
+
+
+def _hints(message: str, subject: Subject) -> list[str]:
+    said = (hint for pattern, hint in _HINTS if re.search(pattern, message, re.DOTALL))
+    return [hint for hint in (next(said, ""), subject.hint) if hint]
+
+
+def _place(diagnosis: Diagnosis, subject: Subject) -> Position | None:
+    """
+    Return the place in the repository that the error is about.
+
+    The position of the error itself is best. Errors of the module system name in their
+    text the files that define an option; the trace of such an error tells less.
+    """
+    own = _inside(diagnosis.own, subject.checkout) if diagnosis.own else None
+    if own is not None:
+        return own
+    traced = [
+        inside
+        for place in diagnosis.positions
+        if (inside := _inside(place, subject.checkout))
+    ]
+    named = next(files_named_in(diagnosis.message, subject.checkout), None)
+    if named is not None:
+        return _with_line(Position(file=named, line=None), traced)
+    return _with_line(traced[0], traced) if traced else None
+
+
+def _with_line(place: Position, others: Sequence[Position]) -> Position:
+    """Return *place*, with the line of the first of *others* that knows one."""
+    if place.line is not None:
+        return place
+    same = (other for other in others if other.file == place.file and other.line)
+    return next(same, place)
+
+
+def _inside(place: Position, checkout: Path) -> Position | None:
+    name = relative(place.file, checkout)
+    return None if name is None else Position(file=name, line=place.line)

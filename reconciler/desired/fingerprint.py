@@ -1,0 +1,136 @@
+"""
+What an evaluation depends on besides the commit, so that the cache knows when to ask.
+
+A commit names its files by their hash. The rest is on this machine: the search path of
+Nix, our own Nix files, the version of Nix. What is read from the network or from the
+environment during an evaluation cannot be seen from here.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+STORE = Path("/nix/store")
+
+WALK_LIMIT = 2000
+"""Files of a folder that are looked at; beyond it only its git commit tells."""
+
+_DEFAULT_PATHS = (  # where Nix looks without NIX_PATH and nix.path
+    "~/.nix-defexpr/channels",
+    "~/.local/state/nix/defexpr/channels",
+    "/nix/var/nix/profiles/per-user/root/channels",
+)
+_VERSION_FILES = (".version", ".version-suffix", ".git-revision")
+
+
+def digest(parts: Mapping[str, object]) -> str:
+    """Return a hexadecimal digest of *parts*, which must be plain JSON values."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def of_package(package: Path) -> str:
+    """Return a digest of our own code: another release may read the same otherwise."""
+    files = sorted(path for ext in ("nix", "py") for path in package.rglob(f"*.{ext}"))
+    content = hashlib.sha256()
+    for path in files:
+        content.update(f"{path.relative_to(package)}\0".encode())
+        content.update(path.read_bytes())
+    return content.hexdigest()
+
+
+def of_search_path(entries: Sequence[str], nix_path: str | None) -> list[str]:
+    """
+    Return what each entry of Nix's search path stands for just now.
+
+    *entries* are those of ``nix.path``, *nix_path* is the variable NIX_PATH.
+    """
+    if nix_path is None:
+        inherited = [os.path.expanduser(path) for path in _DEFAULT_PATHS]  # noqa: PTH111
+    else:
+        inherited = _split(nix_path)
+    return [of_entry(entry) for entry in (*entries, *inherited)]
+
+
+def of_entry(entry: str) -> str:
+    """Return one entry (``name=place`` or ``place``) and what its place holds."""
+    name, equals, place = entry.partition("=")
+    if not equals or "/" in name:
+        name, place = "", entry
+    if not place.startswith(("/", ".", "~")):
+        return entry  # a URL: Nix alone knows what it stands for
+    real = Path(place).resolve()
+    return f"{name}={real} {of_place(real)}"
+
+
+def of_place(path: Path) -> str:
+    """Return what changes when the file or folder *path* (resolved) changes."""
+    if path.is_relative_to(STORE):
+        return ""  # immutable
+    parts = [*_git_state(path), *_versions(path), *islice(_stamps(path), WALK_LIMIT)]
+    return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()
+
+
+def _split(nix_path: str) -> list[str]:
+    """Split NIX_PATH at its colons, but for those of URLs."""
+    entries: list[str] = []
+    for part in nix_path.split(":"):
+        if entries and part.startswith("//"):
+            entries[-1] += f":{part}"
+        elif part:
+            entries.append(part)
+    return entries
+
+
+def _versions(folder: Path) -> Iterator[str]:
+    for name in _VERSION_FILES:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            yield (folder / name).read_text()
+
+
+def _git_state(folder: Path) -> Iterator[str]:
+    """Yield the commit that *folder* has checked out, read without starting git."""
+    git = _git_dir(folder)
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        head = (git / "HEAD").read_text().strip()
+        yield head
+        yield _stamp(git / "index")
+        reference = head.removeprefix("ref: ")
+        yield (_common_dir(git) / reference).read_text()
+    with contextlib.suppress(OSError):
+        yield _stamp(_common_dir(git) / "packed-refs")
+
+
+def _git_dir(folder: Path) -> Path:
+    """Return the git directory of a work tree; a worktree's .git is a file."""
+    git = folder / ".git"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return folder / git.read_text().strip().removeprefix("gitdir: ")
+    return git
+
+
+def _common_dir(git: Path) -> Path:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return git / (git / "commondir").read_text().strip()
+    return git
+
+
+def _stamps(path: Path) -> Iterator[str]:
+    """Yield path, size and time of change of *path* and the files below, in order."""
+    with contextlib.suppress(OSError):
+        yield _stamp(path)
+    for folder, folders, files in os.walk(path):
+        # In place, so that os.walk goes on in this order and leaves git's files out.
+        folders[:] = sorted(name for name in folders if name != ".git")
+        for name in sorted([*files, *folders]):
+            with contextlib.suppress(OSError):
+                yield _stamp(Path(folder, name))
+
+
+def _stamp(path: Path) -> str:
+    status = path.lstat()
+    return f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ino}"

@@ -1,0 +1,87 @@
+# The options `deployment.*`: the union of those of NixOps 1.7 and 2 and of Colmena, so
+# that a repository written for any of them evaluates. Those that we do not act on are
+# legal and ignored; docs/layouts.md lists them.
+{ config, lib, ... }:
+let
+  inherit (lib) mkDefault mkOption types;
+
+  option =
+    type: default: description:
+    mkOption { inherit type default description; };
+  required = type: description: mkOption { inherit type description; };
+  ignored = type: default: option type default "Legal, and ignored here.";
+
+  keys = import ./keys.nix { inherit lib; };
+
+  # Options of NixOps's backends: `deployment.ec2.region` and their like.
+  backends = lib.genAttrs [
+    "adhoc"
+    "autoLuks"
+    "autoRaid0"
+    "azure"
+    "container"
+    "datadog"
+    "digitalOcean"
+    "ec2"
+    "gce"
+    "hcloud"
+    "hetzner"
+    "libvirtd"
+    "none"
+    "packet"
+    "route53"
+    "vagrant"
+    "virtualbox"
+    "vultr"
+  ] (_: ignored (types.attrsOf types.anything) { });
+in
+{
+  imports = [ ./key-units.nix ];
+
+  options.deployment = backends // {
+    targetHost = required (types.nullOr types.str) ''
+      Name or address that the host is reached at. Default: its name in the repository.
+    '';
+    targetPort = option (types.nullOr types.int) null ''
+      Port of its SSH server. Default: the first of services.openssh.ports.
+    '';
+    targetUser = option (types.nullOr types.str) "root" "User to log in as.";
+    privilegeEscalationCommand = option (types.listOf types.str) [ "sudo" "-H" "--" ] ''
+      What makes a user other than root into root.
+    '';
+    tags = option (types.listOf types.str) [ ] "Names of groups that the host is in.";
+    hasFastConnection = option types.bool false ''
+      Whether to copy whole closures instead of letting the host substitute them.
+    '';
+    keys = option keys.keysType { } "Secret files on the host.";
+
+    name = required types.str "Name of the deployment; set by the reconciler.";
+    uuid = required types.str "Name of the deployment; set by the reconciler.";
+    arguments = option types.unspecified { } "Arguments of the network; always empty.";
+
+    targetEnv = ignored types.str "none";
+    allowLocalDeployment = ignored types.bool false;
+    alwaysActivate = ignored types.bool true;
+    buildOnTarget = ignored types.bool false;
+    encryptedLinksTo = ignored (types.listOf types.str) [ ];
+    owners = ignored (types.listOf types.str) [ ];
+    provisionSSHKey = ignored types.bool true;
+    replaceUnknownProfiles = ignored types.bool true;
+    sshOptions = ignored (types.listOf types.str) [ ];
+    storeKeysOnMachine = ignored types.bool false;
+  };
+
+  # Modules of NixOps repositories refer to these; NixOps fills them at deploy time.
+  options.networking = {
+    privateIPv4 = required types.str "Address among the hosts of the network.";
+    publicIPv4 = option (types.nullOr types.str) null "Address on the internet.";
+    vpnPublicKey = option (types.nullOr types.str) null "Key of a tunnel.";
+  };
+
+  config = {
+    deployment.targetPort = mkDefault (
+      builtins.head ((config.services.openssh.ports or [ ]) ++ [ 22 ])
+    );
+    assertions = keys.assertionsFor config.deployment.keys;
+  };
+}

@@ -1,0 +1,93 @@
+# What the reconciler wants to know of one host, as plain JSON values. Nothing here may
+# hold the content of a key or of a unit: only store paths and chosen directives.
+{ config, lib }:
+let
+  keys = import ./keys.nix { inherit lib; };
+
+  inherit (config.system.build) toplevel;
+  inherit (config) deployment;
+
+  plain = builtins.unsafeDiscardStringContext;
+
+  # The directives of a unit file that say what starts it and how it is changed.
+  directives = {
+    BindsTo = null;
+    Requires = null;
+    Upholds = null;
+    Wants = null;
+    RefuseManualStart = null;
+    RefuseManualStop = null;
+    X-OnlyManualStart = null;
+    BusName = null;
+    RemainAfterExit = null;
+    Sockets = null;
+    Type = null;
+    X-ReloadIfChanged = null;
+    X-RestartIfChanged = null;
+    X-StopIfChanged = null;
+    Accept = null;
+    Service = null;
+    Unit = null;
+  };
+
+  lines =
+    text: builtins.filter builtins.isString (builtins.split "\n" (joined text));
+
+  # systemd.syntax(7): a line that ends in a backslash goes on in the next one.
+  joined = builtins.replaceStrings [ "\\\n" ] [ " " ];
+
+  # Only the beginning of a line is matched: long lines overflow the regex engine.
+  keyOf =
+    line:
+    let
+      start = builtins.substring 0 40 line;
+      match = builtins.match "[ \t]*([A-Za-z-]+)[ \t]*=.*" start;
+    in
+    if match == null then "" else builtins.head match;
+
+  isSection = line: builtins.match "[ \t]*\\[.*" (builtins.substring 0 40 line) != null;
+
+  isChosen = line: directives ? ${keyOf line} || isSection line;
+
+  linesOf =
+    unit:
+    let
+      text = unit.text or null;
+    in
+    if text == null then [ ] else map plain (builtins.filter isChosen (lines text));
+
+  # The unit file as a host has it: systemd-lib.nix puts it under its own name.
+  fileOf = name: unit: plain "${unit.unit}/${name}";
+
+  factsOf =
+    name: unit:
+    let
+      enabled = unit.enable or true;
+    in
+    {
+      path = if enabled then fileOf name unit else null;
+      lines = if enabled then linesOf unit else [ ];
+      aliases = unit.aliases or [ ];
+      wantedBy = unit.wantedBy or [ ];
+      requiredBy = unit.requiredBy or [ ];
+      upheldBy = unit.upheldBy or [ ];
+    };
+in
+# The toplevel first: it holds the assertions, whose message says most.
+builtins.seq toplevel.drvPath {
+  toplevel = plain toplevel.outPath;
+  derivation = plain toplevel.drvPath;
+  defaultUnit = config.systemd.defaultUnit or "multi-user.target";
+  units = builtins.mapAttrs factsOf config.systemd.units;
+  keys = builtins.mapAttrs (_: keys.factsOf) deployment.keys;
+  deployment = {
+    inherit (deployment)
+      hasFastConnection
+      privilegeEscalationCommand
+      tags
+      targetHost
+      targetPort
+      targetUser
+      ;
+  };
+}

@@ -1,0 +1,58 @@
+# Layout "nixops": network files, read as NixOps 1.7 and 2 read them
+# (nix/eval-machine-info.nix there). A file is an attribute set or a function of the
+# deployment's arguments, of which we have none.
+{ root, sources }:
+let
+  # Attributes of a network that are no machines.
+  reserved = [ "_file" "defaults" "network" "nixpkgs" "require" "resources" ];
+
+  called = value: if builtins.isFunction value then value { } else value;
+
+  read =
+    file:
+    let
+      network = called (import file);
+    in
+    if builtins.isAttrs network then
+      network // { _file = toString file; }
+    else
+      throw "${toString file} is not a NixOps network: its value is a ${builtins.typeOf network}, not an attribute set of machines";
+
+  keyed = file: { key = toString file; };
+
+  files = builtins.genericClosure {
+    startSet = map (source: keyed (root + "/${source}")) sources;
+    operator = { key }: map keyed ((read key).require or [ ]);
+  };
+
+  networks = map ({ key }: read key) files;
+
+  # Every definition of an attribute, in the order of the files, with its file.
+  definitionsOf =
+    name:
+    map (network: {
+      inherit (network) _file;
+      imports = [ network.${name} ];
+    }) (builtins.filter (network: network ? ${name}) networks);
+
+  union = builtins.foldl' (left: right: left // right) { };
+
+  values = name: builtins.concatMap (network: valueOf network name) networks;
+  valueOf = network: name: if network ? ${name} then [ network.${name} ] else [ ];
+
+  zipped =
+    sets:
+    builtins.mapAttrs (name: _: builtins.catAttrs name sets) (union sets);
+
+  # NixOps 2: `network.nixpkgs`, a package set, whose `path` it evaluates with.
+  pinned = builtins.catAttrs "nixpkgs" (values "network");
+  pathOf = pkgs: if builtins.isAttrs pkgs then pkgs.path or pkgs.outPath else pkgs;
+in
+{
+  definitions = builtins.mapAttrs (name: _: definitionsOf name) (
+    removeAttrs (union networks) reserved
+  );
+  defaults = definitionsOf "defaults";
+  nixpkgs = if pinned == [ ] then <nixpkgs> else pathOf (builtins.head pinned);
+  resources = builtins.mapAttrs (_: zipped) (zipped (values "resources"));
+}

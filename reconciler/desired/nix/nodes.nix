@@ -1,0 +1,58 @@
+# Every host of a repository, evaluated lazily: name -> result of NixOS's eval-config.
+{ definitions, defaults, nixpkgs, resources, uuid, deploymentName }:
+let
+  evalConfig = import (nixpkgs + "/nixos/lib/eval-config.nix");
+  lib = import (nixpkgs + "/lib");
+
+  evaluated = builtins.mapAttrs (
+    name: modules:
+    evalConfig {
+      modules = modules ++ defaults ++ [ (injected name) ];
+    }
+  ) definitions;
+
+  # After the host's own modules, as in NixOps, so that lists merge in the same order.
+  injected = name: {
+    _file = "${toString ./nodes.nix} (${name})";
+    imports = [ ./deployment.nix ];
+    config = {
+      _module.args = arguments name;
+      # Stronger than mkDefault, weaker than what anybody writes: NixOps's choice.
+      networking.hostName = lib.mkOverride 900 name;
+      deployment = {
+        inherit uuid;
+        name = deploymentName;
+        arguments = { };
+        targetHost = lib.mkOverride 900 name;
+      };
+    };
+  };
+
+  arguments = name: {
+    inherit name uuid deploymentName;
+    nodes = evaluated;
+    resources = evaluatedResources // {
+      machines = builtins.mapAttrs (_: node: node.config) evaluated;
+    };
+  };
+
+  # We create no resources, so any attribute of one is legal and means nothing to us.
+  evaluatedResources = builtins.mapAttrs (
+    _: builtins.mapAttrs evaluatedResource
+  ) resources;
+
+  evaluatedResource =
+    name: modules:
+    removeAttrs
+      (lib.evalModules {
+        modules = modules ++ [
+          {
+            _module.freeformType = lib.types.attrsOf lib.types.anything;
+            _module.args = arguments name;
+            _name = lib.mkDefault name;
+          }
+        ];
+      }).config
+      [ "_module" ];
+in
+evaluated

@@ -1,0 +1,246 @@
+"""
+Every error this program raises on purpose.
+
+ReconcilerError
+├── SettingsError            the settings file must be edited
+├── PermanentError           the same commit will fail again: wait for a new one
+│   ├── LayoutError          the repository is not laid out in a way we know
+│   ├── EvaluationError      Nix could not evaluate a host
+│   ├── OverlayError         a folder of secrets cannot be laid over a checkout
+│   ├── KeyContentError      the content of a key cannot be had
+│   ├── UnknownHostError     no host of that name
+│   ├── UnknownAttemptError  history knows no attempt of that id
+│   ├── HostKeyError         the host's SSH key is unknown or has changed
+│   └── WrongMachineError    another machine answers under the host's name
+└── TemporaryError           worth another try after a delay
+    ├── CommandError         a local command exited with a non-zero status
+    │   ├── CommandTimeoutError  … or did not end within its deadline
+    │   └── CommandOutputError   … or printed more than we are willing to keep
+    ├── CommandMissingError  a local command is not installed
+    ├── StoppingError        the program is ending and starts no more commands
+    ├── SourceError          the repository cannot be read just now
+    ├── BuildError           Nix could not build a host
+    ├── CopyError            a system could not be copied to a host
+    ├── ConnectError         a host cannot be reached over SSH
+    ├── RemoteError          a command on a host exited with a non-zero status
+    │   └── RemoteTimeoutError   … or did not end within its deadline
+    ├── FactError            a host answered in a form we do not know
+    ├── ActivationError      a host did not take its new system
+    ├── HostBusyError        another attempt on the same host is under way
+    └── StateError           the state directory or its database cannot be used
+
+Only the loop turns them into retries; every other module lets them pass.
+"""
+
+from collections.abc import Sequence
+
+QUOTE_LIMIT = 2000
+"""Characters of a foreign program's output that an error message may quote."""
+
+
+class ReconcilerError(Exception):
+    """Something went wrong that this program knows how to name."""
+
+
+class SettingsError(ReconcilerError):
+    """The settings file must be edited; the message names file, line and key."""
+
+
+class PermanentError(ReconcilerError):
+    """Trying the same commit again cannot help."""
+
+
+class LayoutError(PermanentError):
+    """The repository is not laid out in a way that we know."""
+
+
+class EvaluationError(PermanentError):
+    """Nix could not evaluate a host (or, without one, the list of hosts)."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        host: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+    ) -> None:
+        self.host = host
+        self.file = file  # relative to the repository where it lies inside it
+        self.line = line
+        super().__init__(message)
+
+
+class OverlayError(PermanentError):
+    """A folder of secrets cannot be laid over a checkout."""
+
+
+class KeyContentError(PermanentError):
+    """The content of a key cannot be had; the message never quotes any of it."""
+
+    MISSING = "neither in the repository nor in a folder of repository.secrets"
+
+
+class UnknownHostError(PermanentError):
+    """No host of that name is in the repository."""
+
+    def __init__(self, host: str, *, known: Sequence[str]) -> None:
+        self.host = host
+        self.known = tuple(known)
+        names = ", ".join(known) or "none"
+        super().__init__(f"no host is named {host!r}; the repository has: {names}")
+
+
+class UnknownAttemptError(PermanentError):
+    """History knows no attempt of that id."""
+
+    def __init__(self, attempt_id: str) -> None:
+        self.attempt_id = attempt_id
+        super().__init__(f"history has no attempt {attempt_id!r}")
+
+
+class HostKeyError(PermanentError):
+    """The host's SSH key is unknown or is not the one we know."""
+
+    def __init__(self, message: str, *, host: str) -> None:
+        self.host = host
+        super().__init__(message)
+
+
+class WrongMachineError(PermanentError):
+    """Another machine answers under the host's name."""
+
+
+class TemporaryError(ReconcilerError):
+    """Trying again later may help."""
+
+
+class CommandError(TemporaryError):
+    """A command ran and exited with a non-zero status."""
+
+    def __init__(self, argv: Sequence[str], *, status: int, stderr: str) -> None:
+        self.argv = tuple(argv)
+        self.status = status
+        self.stderr = stderr
+        super().__init__(f"{argv[0]} exited with status {status}: {last_line(stderr)}")
+
+
+class CommandTimeoutError(CommandError):
+    """A command did not end within its deadline and was killed."""
+
+    def __init__(self, argv: Sequence[str], *, seconds: float, stderr: str) -> None:
+        super().__init__(argv, status=124, stderr=stderr)
+        self.seconds = seconds
+        self.args = (f"{argv[0]} did not end within {seconds:g} s and was killed",)
+
+
+class CommandOutputError(CommandError):
+    """A command printed more than we keep in memory and was killed."""
+
+    def __init__(self, argv: Sequence[str], *, limit: int, stderr: str) -> None:
+        super().__init__(argv, status=141, stderr=stderr)
+        self.limit = limit  # bytes
+        self.args = (f"{argv[0]} printed more than {limit >> 20} MiB and was killed",)
+
+
+class StoppingError(TemporaryError):
+    """The program is ending, so a command was ended or not begun."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} was not run to its end: the program is stopping")
+
+
+class CommandMissingError(TemporaryError):
+    """A command that we need is not installed, or not on PATH."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} was not found on PATH: install it, or mend PATH")
+
+
+class SourceError(TemporaryError):
+    """The repository cannot be read just now."""
+
+
+class BuildError(TemporaryError):
+    """Nix could not build a host's system."""
+
+    def __init__(self, message: str, *, host: str, log: str = "") -> None:
+        self.host = host
+        self.log = log  # the end of what the builder printed
+        super().__init__(message)
+
+
+class CopyError(TemporaryError):
+    """A system could not be copied to a host."""
+
+    def __init__(self, message: str, *, host: str) -> None:
+        self.host = host
+        super().__init__(message)
+
+
+class ConnectError(TemporaryError):
+    """A host cannot be reached over SSH."""
+
+    def __init__(self, message: str, *, host: str) -> None:
+        self.host = host
+        super().__init__(message)
+
+
+class RemoteError(TemporaryError):
+    """A command on a host exited with a non-zero status."""
+
+    def __init__(self, what: str, *, host: str, status: int, stderr: str) -> None:
+        self.host = host
+        self.status = status
+        self.stderr = stderr
+        super().__init__(
+            f"{host}: {what} exited with status {status}: {last_line(stderr)}"
+        )
+
+
+class RemoteTimeoutError(RemoteError):
+    """A command on a host did not end within its deadline."""
+
+    def __init__(self, what: str, *, host: str, seconds: float) -> None:
+        super().__init__(what, host=host, status=124, stderr="")
+        self.seconds = seconds
+        self.args = (f"{host}: {what} did not end within {seconds:g} s",)
+
+
+class FactError(TemporaryError):
+    """A host answered, but not in a form that we know."""
+
+
+class ActivationError(TemporaryError):
+    """A host did not take its new system."""
+
+    def __init__(self, message: str, *, host: str, status: int | None = None) -> None:
+        self.host = host
+        self.status = status  # of switch-to-configuration, where it ran
+        super().__init__(message)
+
+
+class HostBusyError(TemporaryError):
+    """Another attempt on the same host is under way."""
+
+    def __init__(self, host: str, *, owner: str) -> None:
+        self.host = host
+        self.owner = owner or "another process"
+        super().__init__(f"{host} is being changed by {self.owner}: wait for its end")
+
+
+class StateError(TemporaryError):
+    """The state directory or the database in it cannot be used."""
+
+
+def last_line(text: str) -> str:
+    """Return the last line of *text* that says anything, or a dash."""
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "-")
+
+
+def quote(text: str, limit: int = QUOTE_LIMIT) -> str:
+    """Return the end of *text*, at most *limit* characters, for an error message."""
+    text = text.strip()
+    return text if len(text) <= limit else "…" + text[-limit:]

@@ -1,0 +1,140 @@
+"""Rows of attempts and their steps. Every function works inside one transaction."""
+
+import secrets
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+
+from reconciler.errors import UnknownAttemptError
+from reconciler.history.records import clean
+from reconciler.history.schema import attempts, steps
+from reconciler.model import (
+    Attempt,
+    CommitId,
+    HostName,
+    Outcome,
+    StepRecord,
+    StorePath,
+    Verdict,
+)
+
+
+def new_id(connection: Connection, now: float) -> str:
+    """Return an unused id that sorts by time (UTC): ``20261123T104512-3f2a``."""
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+    while True:
+        attempt_id = f"{moment}-{secrets.token_hex(2)}"
+        taken = select(attempts.c.seq).where(attempts.c.id == attempt_id)
+        if connection.execute(taken).first() is None:
+            return attempt_id
+
+
+def insert_attempt(connection: Connection, attempt: Attempt, *, owner: str) -> None:
+    """Record an attempt that begins."""
+    connection.execute(
+        insert(attempts).values(
+            id=attempt.id,
+            host=attempt.host,
+            commit_id=attempt.commit,
+            verdict=attempt.verdict.value,
+            source=attempt.source,
+            target=attempt.target,
+            owner=clean(owner),
+            began_at=attempt.began_at,
+            message="",
+            log_lines=0,
+            log_head_lines=0,
+            log_head_size=0,
+            log_tail_size=0,
+        )
+    )
+
+
+def sequence(connection: Connection, attempt_id: str) -> int:
+    """Return the number of an attempt's row. Raises UnknownAttemptError."""
+    query = select(attempts.c.seq).where(attempts.c.id == attempt_id)
+    found = connection.execute(query).scalar_one_or_none()
+    if found is None:
+        raise UnknownAttemptError(attempt_id)
+    return int(found)
+
+
+def insert_step(connection: Connection, attempt_id: str, record: StepRecord) -> None:
+    """Record a step behind those that are there. Raises UnknownAttemptError."""
+    seq = sequence(connection, attempt_id)
+    count = select(func.count()).select_from(steps).where(steps.c.attempt == seq)
+    connection.execute(
+        insert(steps).values(
+            attempt=seq,
+            position=connection.execute(count).scalar_one(),
+            name=clean(record.name),
+            began_at=record.began_at,
+            seconds=record.seconds,
+            error=clean(record.error),
+        )
+    )
+
+
+def end(
+    connection: Connection,
+    attempt_id: str,
+    outcome: Outcome,
+    *,
+    message: str,
+    now: float,
+) -> bool:
+    """Record how an attempt ended; return False if it had ended before."""
+    ended = connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.outcome.is_(None))
+        .values(outcome=outcome.value, ended_at=now, message=clean(message))
+    )
+    return ended.rowcount == 1
+
+
+def newest(host: HostName | None, limit: int) -> Select[tuple[object, ...]]:
+    """Return the query for the last attempts, newest first."""
+    query = select(attempts).order_by(attempts.c.seq.desc()).limit(limit)
+    return query if host is None else query.where(attempts.c.host == host)
+
+
+def unfinished() -> Select[tuple[object, ...]]:
+    """Return the query for attempts without an outcome, oldest first."""
+    return select(attempts).where(attempts.c.outcome.is_(None)).order_by(attempts.c.seq)
+
+
+def load(connection: Connection, query: Select[tuple[object, ...]]) -> list[Attempt]:
+    """Return the attempts of *query*, each with its steps."""
+    rows = connection.execute(query).all()
+    done = _steps(connection, [row.seq for row in rows])
+    return [_attempt(row, done.get(row.seq, ())) for row in rows]
+
+
+def _steps(
+    connection: Connection, numbers: Sequence[int]
+) -> dict[int, tuple[StepRecord, ...]]:
+    query = select(steps).where(steps.c.attempt.in_(numbers)).order_by(steps.c.position)
+    found: dict[int, tuple[StepRecord, ...]] = {}
+    for row in connection.execute(query):
+        record = StepRecord(
+            name=row.name, began_at=row.began_at, seconds=row.seconds, error=row.error
+        )
+        found[row.attempt] = (*found.get(row.attempt, ()), record)
+    return found
+
+
+def _attempt(row: Row[tuple[object, ...]], done: tuple[StepRecord, ...]) -> Attempt:
+    return Attempt(
+        id=row.id,
+        host=HostName(row.host),
+        commit=CommitId(row.commit_id),
+        verdict=Verdict(row.verdict),
+        source=None if row.source is None else StorePath(row.source),
+        target=StorePath(row.target),
+        began_at=row.began_at,
+        ended_at=row.ended_at,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        message=row.message,
+        steps=done,
+    )

@@ -1,0 +1,190 @@
+"""
+The connection to the database: pragmas, transactions, and errors in our words.
+
+SQLite in WAL mode, so that readers and the one writer do not wait for each other, in
+this process or in another one.
+"""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.pool import QueuePool
+
+from reconciler.errors import StateError
+
+BUSY_SECONDS = 30.0
+"""How long a writer waits for another process that writes."""
+
+_CACHE_KIB = 512  # per connection; the default of 2 MiB would be felt with ten workers
+
+
+class Database:
+    """One database, for any number of threads."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.name = name  # for people: the path, or the URL without its password
+        self._engine = engine
+        self._writing = threading.Lock()
+        event.listen(engine, "begin", _begin)
+
+    def close(self) -> None:
+        """Close every connection; the last one folds SQLite's WAL back in."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction that sees one state. Raises StateError."""
+        with self._in_our_words(), self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self, *, durable: bool = False) -> Iterator[Connection]:
+        """
+        Open a transaction that is kept whole or not at all. Raises StateError.
+
+        A crash of this program never loses one that ended; a power cut may lose the
+        last ones, unless they were *durable*.
+        """
+        engine = self._engine.execution_options(write=True, durable=durable)
+        # Threads queue here: SQLite itself would let them poll for the lock.
+        with self._in_our_words(), self._writing, engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise  # a mistake of ours, not a state of the disk
+        except DBAPIError as error:
+            raise _state_error(error, self.name) from error
+
+
+def file_of(url_or_path: str | Path) -> Path | None:
+    """Return the file that a path or an SQLite URL means; None for other URLs."""
+    if "://" not in str(url_or_path):
+        return Path(url_or_path)
+    url = make_url(str(url_or_path))
+    in_file = url.get_backend_name() == "sqlite" and url.database
+    return Path(str(url.database)) if in_file else None
+
+
+def open_file(path: Path, *, read_only: bool = False) -> Database:
+    """Return the SQLite database at *path*, made if need be. Raises StateError."""
+
+    def connect() -> sqlite3.Connection:
+        return _connect_to_read(path) if read_only else _connect(path)
+
+    # One connection is kept; the others live while threads really write at once.
+    engine = create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=2, max_overflow=-1
+    )
+    return Database(engine, str(path))
+
+
+def open_url(url: str) -> Database:
+    """Return the database at *url*; SQLAlchemy's driver for it must be installed."""
+    return Database(create_engine(url), make_url(url).render_as_string())
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = _open(path, "rwc")
+    try:
+        _use_wal(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        message = "the file system has no shared memory: use a local disk"
+        raise sqlite3.OperationalError(message)
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """
+    Open *path* without changing anything on disk.
+
+    A WAL database wants a shared-memory file beside it even to be read. Where it
+    cannot be made (a read-only file system) and no writer has left a WAL behind, the
+    file alone is whole and may be read as immutable: https://sqlite.org/wal.html#readonly
+    """
+    connection = _open(path, "ro")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if not path.exists() or path.with_name(f"{path.name}-wal").exists():
+            raise
+        return _open(path, "ro&immutable=1")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,  # `_begin` says when a transaction begins
+        check_same_thread=False,  # the pool hands a connection to one thread at a time
+    )
+
+
+def _begin(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    options = connection.get_execution_options()
+    if not options.get("write"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # Outside of a transaction, or it would not count for this one. With WAL, NORMAL
+    # cannot damage the database: https://sqlite.org/pragma.html#pragma_synchronous
+    level = "FULL" if options.get("durable") else "NORMAL"
+    connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space",
+    sqlite3.SQLITE_READONLY: "it cannot be written: check owner, mode and mount",
+    sqlite3.SQLITE_CANTOPEN: (
+        "it cannot be opened: check that the directory exists, and its owner and mode"
+    ),
+    sqlite3.SQLITE_PERM: "access is denied: check owner and mode",
+    sqlite3.SQLITE_CORRUPT: (
+        "it is damaged: stop the reconciler, keep a copy, and either mend it with"
+        " `sqlite3 FILE .recover` or move it away to begin a new history"
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "it is not a database, or damaged: stop the reconciler, and move it away to"
+        " begin a new history"
+    ),
+    sqlite3.SQLITE_BUSY: (
+        f"another process has kept it locked for {BUSY_SECONDS:g} s: see who with"
+        " `fuser`"
+    ),
+    sqlite3.SQLITE_IOERR: "the disk fails: look at the kernel's log",
+}
+
+
+def _state_error(error: DBAPIError, name: str) -> StateError:
+    cause = error.orig
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the family
+    advice = _ADVICE.get(code)
+    said = f"{advice} ({cause})" if advice else str(cause)
+    return StateError(f"{name}: {said}")

@@ -1,0 +1,42 @@
+"""What history keeps beyond the words of the model."""
+
+from dataclasses import dataclass
+
+from reconciler.model import HostName
+
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the audit log."""
+
+    at: float
+    kind: str  # commit-unreadable, trust, hold, …
+    host: HostName | None
+    actor: str  # who did it, as far as we know; empty: the reconciler itself
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """
+    How much `History.prune` keeps.
+
+    The last attempt of a host, its last successful one and unfinished ones stay in any
+    case, and so do events.
+    """
+
+    attempts: int = 1000  # per host
+    attempt_seconds: float = 400 * DAY
+    log_seconds: float = 90 * DAY
+    evaluations: int = 500
+
+
+def clean(text: str) -> str:
+    """
+    Return *text* as every database can keep it.
+
+    Undecodable bytes (lone surrogates) and NUL become question marks.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "?")

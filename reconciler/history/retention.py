@@ -1,0 +1,45 @@
+"""Deletes what is too old or too much to keep."""
+
+from sqlalchemy import ColumnElement, Connection, Subquery, delete, func, or_, select
+
+from reconciler.history.records import Retention
+from reconciler.history.schema import attempts, evaluations, log_lines
+from reconciler.model import Outcome
+
+
+def prune(connection: Connection, retention: Retention, *, now: float) -> None:
+    """Delete old attempts with their steps and logs, logs, and evaluations."""
+    old = attempts.c.began_at < now - retention.attempt_seconds
+    expendable = attempts.c.outcome.is_not(None) & attempts.c.seq.not_in(
+        select(_needed().c.seq)
+    )
+    too_many = attempts.c.seq.in_(_beyond(retention.attempts))
+    connection.execute(delete(attempts).where(expendable, or_(old, too_many)))
+    _prune_logs(connection, now - retention.log_seconds)
+    last = select(evaluations.c.seq).order_by(evaluations.c.seq.desc())
+    keep = last.limit(retention.evaluations).subquery()
+    connection.execute(
+        delete(evaluations).where(evaluations.c.seq.not_in(select(keep.c.seq)))
+    )
+
+
+def _needed() -> Subquery:
+    """Return the rows that `History.applied` and people need: each host's last ones."""
+    last = select(func.max(attempts.c.seq).label("seq")).group_by(attempts.c.host)
+    succeeded = last.where(attempts.c.outcome == Outcome.SUCCEEDED.value)
+    return last.union(succeeded).subquery()
+
+
+def _beyond(count: int) -> ColumnElement[int]:
+    """Return the rows that are not among the last *count* of their host."""
+    place = func.row_number().over(
+        partition_by=attempts.c.host, order_by=attempts.c.seq.desc()
+    )
+    ranked = select(attempts.c.seq, place.label("place")).subquery()
+    return select(ranked.c.seq).where(ranked.c.place > count)  # type: ignore[return-value]
+
+
+def _prune_logs(connection: Connection, before: float) -> None:
+    """Delete the logs of attempts that ended *before*; the attempts stay."""
+    ended = select(attempts.c.seq).where(attempts.c.ended_at < before)
+    connection.execute(delete(log_lines).where(log_lines.c.attempt.in_(ended)))

@@ -1,0 +1,151 @@
+"""
+The tables, as the newest migration leaves them.
+
+Times are seconds since the epoch. What has an order keeps it in ``seq``, since a clock
+can jump. A change here needs a migration in ``migrations/versions`` and a new
+`REVISION`; a test holds the two together.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+
+REVISION = "0002"
+"""The newest migration; four digits, so that a newer one is a greater one."""
+
+metadata = MetaData()
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("host", Text, nullable=False),
+    Column("commit_id", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("source", Text),
+    Column("target", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("outcome", Text),
+    Column("message", Text, nullable=False),
+    Column("log_lines", Integer, nullable=False),  # ever logged, also those left out
+    Column("log_head_lines", Integer, nullable=False),
+    Column("log_head_size", Integer, nullable=False),  # bytes
+    Column("log_tail_size", Integer, nullable=False),  # bytes
+    Index("attempts_of_host", "host", "seq"),
+    Index("attempts_unfinished", "outcome", "seq"),
+    sqlite_autoincrement=True,  # a number is never given out twice
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column(
+        "attempt",
+        Integer,
+        ForeignKey("attempts.seq", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("position", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("error", Text, nullable=False),
+)
+
+log_lines = Table(
+    "log_lines",
+    metadata,
+    Column(
+        "attempt",
+        Integer,
+        ForeignKey("attempts.seq", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("position", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("size", Integer, nullable=False),  # bytes
+    Column("text", Text, nullable=False),
+    sqlite_with_rowid=False,  # the lines of one attempt lie side by side
+)
+
+statuses = Table(
+    "statuses",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("commit_id", Text, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("verdict", Text),
+    Column("reachable", Boolean, nullable=False),
+    Column("target", Text),
+    Column("running", Text),
+    Column("drifts", Text, nullable=False),  # JSON
+    Column("drift_since", Float),
+    Column("units_desired", Integer, nullable=False),
+    Column("units_active", Integer, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON
+    Column("error", Text, nullable=False),
+    Column("keys_desired", Integer, nullable=False, server_default="0"),
+    Column("keys_present", Integer, nullable=False, server_default="0"),
+)
+
+machines = Table(
+    "machines",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("machine_id", Text, nullable=False),
+)
+
+delivered_keys = Table(
+    "delivered_keys",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+)
+
+commits = Table(
+    "commits",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tree", Text, nullable=False),
+    Column("branch", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("committed_at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("text", Text, nullable=False),
+    Column("saved_at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("host", Text),
+    Column("actor", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("events_of_host", "host", "seq"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,346 @@
+"""`History`: the one door to the database."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Connection, delete, insert, select
+
+from reconciler.errors import HostBusyError, UnknownAttemptError
+from reconciler.history import attempts as attempt_rows
+from reconciler.history import hosts, logs, migrate, retention
+from reconciler.history.database import Database, file_of, open_file, open_url
+from reconciler.history.locks import HostLocks, this_process
+from reconciler.history.records import Event, Retention, clean
+from reconciler.history.schema import attempts, commits, evaluations, events, machines
+from reconciler.model import (
+    Attempt,
+    Commit,
+    CommitId,
+    HostName,
+    HostStatus,
+    Outcome,
+    StepRecord,
+    StorePath,
+    Verdict,
+)
+
+CUT_SHORT = "the reconciler ended before the attempt did"
+
+
+class History:
+    """
+    One database, for any number of threads and processes.
+
+    Every method is one transaction, and raises StateError, naming the file and what to
+    do, when the database cannot be used. Times are seconds since the epoch.
+    """
+
+    def __init__(self, database: Database, locks: HostLocks) -> None:
+        self._database = database
+        self._locks = locks
+
+    @classmethod
+    def open(
+        cls,
+        url_or_path: str | Path,
+        *,
+        read_only: bool = False,
+        locks: Path | None = None,
+    ) -> Self:
+        """
+        Open the database, make it if need be, and bring its schema up to date.
+
+        A path means SQLite; text with ``://`` is a URL as SQLAlchemy takes it, and
+        needs the *locks* directory, which otherwise lies beside the file. *read_only*
+        writes nothing at all, neither to the file nor beside it, if it can be helped.
+        """
+        path = file_of(url_or_path)
+        if path is not None:
+            locks = locks or path.parent / "locks"
+            database = open_file(path, read_only=read_only)
+        elif locks is not None:
+            database = open_url(str(url_or_path))
+        else:
+            message = "a database elsewhere needs a directory for the locks"
+            raise ValueError(message)
+        try:
+            ready = migrate.require_current if read_only else migrate.bring_up_to_date
+            ready(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, HostLocks(locks))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    # --- attempts ----------------------------------------------------------------
+
+    def lock(self, host: HostName) -> contextlib.AbstractContextManager[None]:
+        """
+        Hold *host* against every other process and thread; hold it around an attempt.
+
+        Raises HostBusyError, saying who has it, without waiting.
+        """
+        return self._locks.lock(host)
+
+    def begin(
+        self,
+        *,
+        host: HostName,
+        commit: CommitId,
+        verdict: Verdict,
+        source: StorePath | None,
+        target: StorePath,
+        now: float,
+    ) -> Attempt:
+        """Record an attempt, on the disk itself, before anything is touched."""
+        with self._database.writing(durable=True) as connection:
+            attempt = Attempt(
+                id=attempt_rows.new_id(connection, now),
+                host=host,
+                commit=commit,
+                verdict=verdict,
+                source=source,
+                target=target,
+                began_at=now,
+            )
+            attempt_rows.insert_attempt(connection, attempt, owner=this_process())
+        return attempt
+
+    def log(self, attempt_id: str, lines: Sequence[str], *, now: float) -> None:
+        """Append to an attempt's log, of which head and tail are kept (1 MiB)."""
+        with self._database.writing() as connection:
+            logs.append(connection, attempt_id, lines, now=now)
+
+    def step(self, attempt_id: str, record: StepRecord) -> None:
+        """Append a step that was carried out."""
+        with self._database.writing() as connection:
+            attempt_rows.insert_step(connection, attempt_id, record)
+
+    def end(
+        self, attempt_id: str, outcome: Outcome, *, message: str, now: float
+    ) -> Attempt:
+        """
+        Record how an attempt ended and return it as it is kept.
+
+        The first outcome stays: whoever comes second learns it from the answer.
+        """
+        with self._database.writing(durable=True) as connection:
+            attempt_rows.end(connection, attempt_id, outcome, message=message, now=now)
+            return _one(connection, attempt_id)
+
+    def attempt(self, attempt_id: str) -> Attempt:
+        """Return one attempt with its steps. Raises UnknownAttemptError."""
+        with self._database.reading() as connection:
+            return _one(connection, attempt_id)
+
+    def attempt_log(self, attempt_id: str) -> list[str]:
+        """Return the log of one attempt. Raises UnknownAttemptError."""
+        with self._database.reading() as connection:
+            return logs.read(connection, attempt_id)
+
+    def attempts(
+        self, *, host: HostName | None = None, limit: int = 20
+    ) -> list[Attempt]:
+        """Return the last attempts, newest first."""
+        with self._database.reading() as connection:
+            return attempt_rows.load(connection, attempt_rows.newest(host, limit))
+
+    def unfinished(self) -> list[Attempt]:
+        """Return the attempts that have no outcome, oldest first."""
+        with self._database.reading() as connection:
+            return attempt_rows.load(connection, attempt_rows.unfinished())
+
+    def interrupt(self, *, now: float, message: str = CUT_SHORT) -> list[Attempt]:
+        """
+        End the attempts whose processes are gone as INTERRUPTED; return them.
+
+        Whoever carries out an attempt holds its host's lock, so an attempt is left
+        alone while anybody holds that.
+        """
+        return [
+            self.end(attempt.id, Outcome.INTERRUPTED, message=message, now=now)
+            for host in sorted({attempt.host for attempt in self.unfinished()})
+            for attempt in self._abandoned(host)
+        ]
+
+    def _abandoned(self, host: HostName) -> Iterator[Attempt]:
+        try:
+            with self.lock(host):
+                # Read again: whoever held the lock a moment ago may have ended it.
+                yield from (a for a in self.unfinished() if a.host == host)
+        except HostBusyError:
+            return
+
+    def applied(self, host: HostName) -> StorePath | None:
+        """Return the toplevel of the host's last attempt, if that succeeded."""
+        query = (
+            select(attempts.c.outcome, attempts.c.target)
+            .where(attempts.c.host == host)
+            .order_by(attempts.c.seq.desc())
+            .limit(1)
+        )
+        with self._database.reading() as connection:
+            last = connection.execute(query).first()
+        if last is None or last.outcome != Outcome.SUCCEEDED.value:
+            return None
+        return StorePath(last.target)
+
+    # --- hosts -------------------------------------------------------------------
+
+    def machine_id(self, host: HostName) -> str | None:
+        """Return the id of the machine that we first met under the name."""
+        query = select(machines.c.machine_id).where(machines.c.host == host)
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def remember_machine(self, host: HostName, machine_id: str) -> None:
+        """Record which machine answers under the name from now on."""
+        with self._database.writing() as connection:
+            connection.execute(delete(machines).where(machines.c.host == host))
+            connection.execute(
+                insert(machines).values(host=host, machine_id=clean(machine_id))
+            )
+
+    def forget_machine(self, host: HostName) -> None:
+        """Forget which machine answers under the name: the next one is believed."""
+        with self._database.writing() as connection:
+            connection.execute(delete(machines).where(machines.c.host == host))
+
+    def save_status(self, status: HostStatus) -> None:
+        """Replace what the last pass found on a host."""
+        with self._database.writing() as connection:
+            hosts.save(connection, status)
+
+    def statuses(self) -> list[HostStatus]:
+        """Return what the last passes found, by host."""
+        with self._database.reading() as connection:
+            return hosts.load(connection)
+
+    def delivered(self, host: HostName) -> frozenset[str]:
+        """Return the paths of the keys that were delivered and not removed."""
+        with self._database.reading() as connection:
+            return hosts.delivered(connection, host)
+
+    def note_delivered(self, host: HostName, paths: Iterable[str]) -> None:
+        """
+        Record, on the disk itself, where keys are about to be written.
+
+        Before they are: a file that nobody remembers would never be removed. Paths
+        only; what the files hold is no business of a database.
+        """
+        with self._database.writing(durable=True) as connection:
+            hosts.note_delivered(connection, host, paths)
+
+    def note_removed(self, host: HostName, paths: Iterable[str]) -> None:
+        """Record that keys were removed."""
+        with self._database.writing() as connection:
+            hosts.note_removed(connection, host, paths)
+
+    def forget_host(self, host: HostName) -> None:
+        """
+        Drop the status of a host that left the repository.
+
+        Its attempts stay, and so does its machine: if the host comes back, another
+        machine must not pass for it. What keys it was given stays known too, since
+        they are still there.
+        """
+        with self._database.writing() as connection:
+            hosts.forget(connection, host)
+
+    # --- commits and evaluations -------------------------------------------------
+
+    def save_commit(self, commit: Commit) -> None:
+        """Record *commit* as the one that was seen last."""
+        with self._database.writing() as connection:
+            connection.execute(delete(commits).where(commits.c.id == commit.id))
+            connection.execute(
+                insert(commits).values(
+                    id=commit.id,
+                    tree=commit.tree,
+                    branch=clean(commit.branch),
+                    subject=clean(commit.subject),
+                    author=clean(commit.author),
+                    committed_at=commit.committed_at,
+                )
+            )
+
+    def last_commit(self) -> Commit | None:
+        """Return the commit that was seen last, also if it is an older one again."""
+        query = select(commits).order_by(commits.c.seq.desc()).limit(1)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return Commit(
+            id=CommitId(row.id),
+            tree=row.tree,
+            branch=row.branch,
+            subject=row.subject,
+            author=row.author,
+            committed_at=row.committed_at,
+        )
+
+    def evaluation(self, key: str) -> str | None:
+        """Return the text that was saved under *key*."""
+        query = select(evaluations.c.text).where(evaluations.c.key == key)
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def save_evaluation(self, key: str, text: str, *, now: float) -> None:
+        """Save *text* under *key*, replacing what was there."""
+        with self._database.writing() as connection:
+            connection.execute(delete(evaluations).where(evaluations.c.key == key))
+            connection.execute(
+                insert(evaluations).values(key=key, text=text, saved_at=now)
+            )
+
+    # --- events ------------------------------------------------------------------
+
+    def event(
+        self,
+        *,
+        now: float,
+        kind: str,
+        text: str,
+        host: HostName | None = None,
+        actor: str = "",
+    ) -> None:
+        """Add to the audit log. Nothing here changes or deletes an event."""
+        values = {"kind": clean(kind), "actor": clean(actor), "text": clean(text)}
+        with self._database.writing(durable=True) as connection:
+            connection.execute(insert(events).values(at=now, host=host, **values))
+
+    def events(self, *, host: HostName | None = None, limit: int = 100) -> list[Event]:
+        """Return the last events, newest first."""
+        query = select(events).order_by(events.c.seq.desc()).limit(limit)
+        if host is not None:
+            query = query.where(events.c.host == host)
+        with self._database.reading() as connection:
+            return [
+                Event(
+                    at=row.at,
+                    kind=row.kind,
+                    host=None if row.host is None else HostName(row.host),
+                    actor=row.actor,
+                    text=row.text,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def prune(self, *, now: float, keep: Retention | None = None) -> None:
+        """Delete what is older or more than *keep* says."""
+        with self._database.writing() as connection:
+            retention.prune(connection, keep or Retention(), now=now)
+
+
+def _one(connection: Connection, attempt_id: str) -> Attempt:
+    query = select(attempts).where(attempts.c.id == attempt_id)
+    found = attempt_rows.load(connection, query)
+    if not found:
+        raise UnknownAttemptError(attempt_id)
+    return found[0]

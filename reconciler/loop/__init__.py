@@ -1,0 +1,28 @@
+"""The loop: which host is looked at when, and what one look does, in order."""
+
+from reconciler.loop.daemon import Daemon
+from reconciler.loop.evaluations import Evaluations
+from reconciler.loop.gate import Gate
+from reconciler.loop.host_pass import HostPass
+from reconciler.loop.key_steps import KeySteps
+from reconciler.loop.look import Look, look
+from reconciler.loop.repository import Repository, Revision
+from reconciler.loop.results import Again, Done, Failed, Result
+from reconciler.loop.world import World
+
+__all__ = [
+    "Again",
+    "Daemon",
+    "Done",
+    "Evaluations",
+    "Failed",
+    "Gate",
+    "HostPass",
+    "KeySteps",
+    "Look",
+    "Repository",
+    "Result",
+    "Revision",
+    "World",
+    "look",
+]

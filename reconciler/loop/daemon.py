@@ -1,0 +1,307 @@
+"""
+The daemon: one thread that looks at the repository, workers that look at hosts.
+
+A push, a timer and a person all do one thing: set "look again", or put a host's name
+on the queue. Nothing else about the event is passed on.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from reconciler.errors import (
+    ConnectError,
+    PermanentError,
+    ReconcilerError,
+    StateError,
+    StoppingError,
+)
+from reconciler.loop.evaluations import Evaluations
+from reconciler.loop.gate import Gate
+from reconciler.loop.host_pass import HostPass
+from reconciler.loop.queue import Backoff, Queue
+from reconciler.loop.repository import Repository, Revision
+from reconciler.loop.results import Again, Failed, Result
+from reconciler.loop.world import World
+from reconciler.model import HostName
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT = 5.0  # seconds between two signs of life of the repository thread
+SILENT_LIMIT = 900.0  # seconds without one; a first fetch or evaluation may be long
+PRUNE_INTERVAL = 86400.0  # seconds between two clean-ups of history
+SPREAD = 0.2  # part of an interval by which looks are spread out, so that they drift
+PASS_BACKOFF_CAP = 300.0  # seconds at most between two tries to reach a host
+ATTEMPT_BACKOFF_CAP = 1800.0  # seconds at most between two attempts on a host
+FETCH_BACKOFF_CAP = 900.0  # seconds at most between two tries to fetch
+LOST_LOOK = 0.25  # seconds between two looks for connections that ended
+LOST_RETRY = 0.3  # seconds between two tries to reach a host that may be rebooting
+LOST_LIMIT = 180.0  # seconds after which it is treated as any host that is away
+REPOSITORY = "repository"  # the one key of the fetch backoff
+
+
+class Daemon:
+    """Runs until `shut`. Every failure of a host stays that host's own."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        metrics = world.metrics
+        self._queue: Queue[HostName] = Queue(
+            waited=metrics.queue_waited, worked=metrics.queue_worked
+        )
+        self._repository = Repository(world)
+        self._announced: Revision | None = None
+        self._evaluations = Evaluations(world)
+        self._gate = Gate(Backoff(base=2.0, cap=ATTEMPT_BACKOFF_CAP))
+        self._pass = HostPass(world, self._repository, self._evaluations, self._gate)
+        self._retry: Backoff[HostName] = Backoff(base=2.0, cap=PASS_BACKOFF_CAP)
+        self._fetch_retry: Backoff[str] = Backoff(
+            base=world.settings.repository.poll, cap=FETCH_BACKOFF_CAP
+        )
+        self._look = threading.Event()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._lost: dict[HostName, float] = {}
+        self._beat = world.now()
+        self._pruned = 0.0
+        metrics.watch_queue(self._queue.stats)
+
+    def start(self) -> None:
+        """Start the threads; the repository is looked at first."""
+        self._recall()
+        self._look.set()
+        self._thread("repository", self._watch_repository)
+        self._thread("connections", self._watch_connections)
+        for number in range(self._world.settings.policy.parallel):
+            self._thread(f"worker-{number}", self._work)
+
+    def look_again(self) -> None:
+        """Look at the repository now; any thread may call this, however often."""
+        self._look.set()
+
+    def shut(self) -> None:
+        """Start nothing new; what is under way goes on."""
+        self._stopping.set()
+        self._look.set()
+        self._queue.shut_down()
+
+    def join(self, timeout: float) -> bool:
+        """Wait *timeout* seconds for what is under way; return whether all ended."""
+        give_up = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, give_up - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def problem(self) -> str:
+        """Return why the daemon is not healthy; empty while it is."""
+        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        if dead:
+            return f"these threads ended: {', '.join(dead)}"
+        silent = self._world.now() - self._beat
+        if silent > SILENT_LIMIT:
+            return f"the repository was not looked at for {silent:.0f} s"
+        return ""
+
+    def _thread(self, name: str, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _recall(self) -> None:
+        """Tell metrics what is known from before a restart, until a pass knows more."""
+        self._sign_of_life()
+        for status in self._world.history.statuses():
+            self._world.metrics.host_known(status.host)
+            self._world.metrics.host_status(status)
+
+    def _sign_of_life(self) -> None:
+        self._beat = self._world.now()
+        self._world.metrics.heartbeat(self._beat)
+        if self._beat > self._pruned + PRUNE_INTERVAL:
+            self._pruned = self._beat
+            self._prune()
+
+    def _prune(self) -> None:
+        try:
+            self._world.history.prune(now=self._beat)
+        except StateError as error:
+            # It is only about space: whoever needs the database will complain.
+            log.warning("cannot clean up history", error=str(error))
+
+    # --- the repository ----------------------------------------------------------
+
+    def _watch_repository(self) -> None:
+        while not self._stopping.is_set():
+            self._look.clear()
+            self._wait(self._look_once())
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for a reason to look again, at most *seconds*, with signs of life."""
+        left = seconds
+        while left > 0:
+            self._sign_of_life()
+            if self._look.wait(min(left, HEARTBEAT)):
+                return
+            left -= HEARTBEAT
+
+    def _look_once(self) -> float:
+        """Look at the repository; return the seconds until the next look."""
+        try:
+            self._repository.look()
+            self._announce()
+        except PermanentError as error:
+            # The repository itself answers, and its next commit may be better.
+            log.warning("cannot use the newest commit", error=str(error))
+        except StoppingError:
+            return 0.0
+        except ReconcilerError as error:
+            log.warning("cannot read the repository", error=str(error))
+            return self._fetch_retry.failed(REPOSITORY) + 1.0
+        except Exception:
+            log.exception("looking at the repository failed in a way we do not know")
+            return self._fetch_retry.failed(REPOSITORY) + 1.0
+        self._fetch_retry.forget(REPOSITORY)
+        return spread(self._world.settings.repository.poll)
+
+    def _announce(self) -> None:
+        """Have every host looked at if there is a new revision."""
+        revision = self._repository.current
+        if revision is None or revision is self._announced:
+            return
+        self._arrived(revision, self._announced)
+        # Last, so that an arrival that fails half-way is announced again.
+        self._announced = revision
+
+    def _arrived(self, revision: Revision, before: Revision | None) -> None:
+        commit = revision.commit
+        log.info("commit", id=commit.id, subject=commit.subject, author=commit.author)
+        for host in self._gone(revision, before):
+            self._forget(host)
+        for host in revision.hosts:
+            self._world.metrics.host_known(host)
+            self._gate.forget(host)
+            self._retry.forget(host)
+            self._queue.add(host)
+        # Git may pack for minutes: no host waits for that.
+        self._world.mirror.prune(
+            {kept.commit.id for kept in (before, revision) if kept}
+        )
+
+    def _gone(self, revision: Revision, before: Revision | None) -> set[HostName]:
+        known = set(before.hosts) if before else set()
+        known.update(status.host for status in self._world.history.statuses())
+        return known - set(revision.hosts)
+
+    def _forget(self, host: HostName) -> None:
+        log.info("host left the repository; it is left alone from now on", host=host)
+        self._queue.forget_delay(host)
+        self._wipe(host)
+        self._world.metrics.host_gone(host)
+
+    def _wipe(self, host: HostName) -> None:
+        """Drop what we have of a host that is gone."""
+        self._lost.pop(host, None)
+        self._retry.forget(host)
+        self._gate.forget(host)
+        self._evaluations.forget(host)
+        self._pass.forget(host)
+        self._world.connections.forget(host)
+        self._world.history.forget_host(host)
+
+    # --- hosts -------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (host := self._queue.get()) is not None:
+            if self._stopping.is_set():
+                self._queue.done(host)
+                continue
+            with structlog.contextvars.bound_contextvars(host=host):
+                wait = self._after(host, self._look_at(host))
+            self._queue.done(host)
+            if wait is not None:
+                self._queue.add_after(host, wait)
+
+    def _look_at(self, host: HostName) -> Result | None:
+        try:
+            return self._pass.run(host)
+        except StoppingError:
+            return Again(0.0)
+        except ReconcilerError as error:
+            log.warning("pass failed", error=str(error))
+            return Failed(error)
+        except Exception:
+            # A bug must cost one pass of one host, not the worker.
+            log.exception("pass failed in a way we do not know")
+            return None
+
+    def _watch_connections(self) -> None:
+        """Look at a host as soon as the connection that we keep to it ends."""
+        while not self._stopping.wait(LOST_LOOK):
+            for host in self._world.connections.lost():
+                self._lost[host] = self._world.now()
+                self._queue.add(host)
+
+    def _after(self, host: HostName, result: Result | None) -> float | None:
+        """Return the seconds until *host* is looked at again."""
+        interval = self._world.settings.policy.interval
+        self._world.metrics.pass_ended(host, result_name(result))
+        if not self._is_here(host):
+            self._wipe_after(host)
+            return None
+        if self._is_coming_back(host, result):
+            return LOST_RETRY
+        match result:
+            case None | Failed(after=None):
+                return self._retry.failed(host) + min(interval, 1.0)
+            case Failed(after=float(after)) | Again(after):
+                self._retry.forget(host)
+                return min(after, spread(interval))
+        self._retry.forget(host)
+        return spread(interval)
+
+    def _is_here(self, host: HostName) -> bool:
+        revision = self._repository.current
+        return revision is not None and host in revision.hosts
+
+    def _wipe_after(self, host: HostName) -> None:
+        """
+        Drop what the pass left that was under way when its host was forgotten.
+
+        Metrics tell nothing of a host that they do not know; were the host to come
+        back just now, they must not lose it.
+        """
+        try:
+            self._wipe(host)
+        except StateError as error:
+            # The next commit finds what is left of it.
+            log.warning("cannot forget host", error=str(error))
+
+    def _is_coming_back(self, host: HostName, result: Result | None) -> bool:
+        """Return whether it cannot be reached, and was just now: it may be booting."""
+        match result:
+            case Failed(error=ConnectError()):
+                lost_at = self._lost.get(host)
+                return lost_at is not None and self._world.now() < lost_at + LOST_LIMIT
+        self._lost.pop(host, None)
+        return False
+
+
+def spread(seconds: float) -> float:
+    """Return *seconds*, more or less, so that looks do not fall into step."""
+    return seconds * (1 + SPREAD * (random.random() - 0.5))  # noqa: S311 # no secret
+
+
+def result_name(result: Result | None) -> str:
+    """Return the word that metrics have for how a pass ended."""
+    match result:
+        case None:
+            return "error"
+        case Failed():
+            return "error"
+        case Again():
+            return "requeue"
+        case _:
+            return "success"

@@ -1,0 +1,267 @@
+"""One pass: desired, observed, plan, apply, status, for one host."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from reconciler.errors import PermanentError, ReconcilerError, StoppingError
+from reconciler.loop import status as statuses
+from reconciler.loop.attempt import AttemptRun, Carried
+from reconciler.loop.evaluations import Evaluations
+from reconciler.loop.gate import Gate
+from reconciler.loop.look import Look, look
+from reconciler.loop.repository import Repository, Revision
+from reconciler.loop.results import Again, Done, Failed, Result
+from reconciler.loop.world import World
+from reconciler.model import (
+    Desired,
+    HostName,
+    HostStatus,
+    Observed,
+    Outcome,
+    Plan,
+    Verdict,
+)
+from reconciler.plan import plan as make_plan
+from reconciler.plan import unreachable
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to aim at, and why it is not the newest commit if it is not."""
+
+    desired: Desired
+    problem: ReconcilerError | None = None
+
+
+class HostPass:
+    """Runs passes. One instance serves all workers; a host is in one pass at a time."""
+
+    def __init__(
+        self,
+        world: World,
+        repository: Repository,
+        evaluations: Evaluations,
+        gate: Gate,
+    ) -> None:
+        self._world = world
+        self._repository = repository
+        self._evaluations = evaluations
+        self._gate = gate
+        self._last: dict[HostName, HostStatus] = {}
+        self._boots: dict[HostName, str] = {}
+        self._back_at: dict[HostName, float] = {}  # answered again after a reboot
+
+    def run(self, host: HostName) -> Result:
+        """Look at *host* and close what differs, as far as the policy allows."""
+        revision = self._repository.current
+        if revision is None or host not in revision.hosts:
+            return Done()
+        try:
+            wanted = self._wanted(revision, host)
+        except StoppingError:
+            raise
+        except ReconcilerError as error:
+            return self._blind(revision, host, error)
+        self._world.tell(host, "probing")
+        try:
+            seen = self._look(revision, wanted.desired)
+        except StoppingError:
+            raise
+        except ReconcilerError as error:
+            return self._unreachable(revision, wanted.desired, error)
+        self._note_boot(host, seen.observed)
+        blocked = seen.plan.verdict is Verdict.BLOCKED
+        if seen.known.machine_id is None and not blocked:
+            self._world.history.remember_machine(host, seen.observed.machine_id)
+        return self._act(revision, wanted, seen)
+
+    def forget(self, host: HostName) -> None:
+        """Forget a host that left the repository."""
+        for memory in (self._last, self._boots, self._back_at):
+            memory.pop(host, None)
+
+    # --- looking -----------------------------------------------------------------
+
+    def _wanted(self, revision: Revision, host: HostName) -> Wanted:
+        """Return what *host* should be, by the last commit that Nix could evaluate."""
+        try:
+            return Wanted(desired=self._evaluations.desired(revision, host))
+        except StoppingError:
+            raise
+        except ReconcilerError as error:
+            last_good = self._evaluations.last_good(host)
+            if last_good is None:
+                raise
+            return Wanted(desired=last_good, problem=error)
+
+    def _look(self, revision: Revision, desired: Desired) -> Look:
+        world = self._world
+        return look(world, desired, revision.checkout, policy=world.policy)
+
+    def _note_boot(self, host: HostName, observed: Observed) -> None:
+        if self._boots.get(host, observed.boot_id) != observed.boot_id:
+            log.info("rebooted", host=host)
+            self._back_at[host] = observed.began_at
+        self._boots[host] = observed.boot_id
+
+    # --- acting ------------------------------------------------------------------
+
+    def _act(self, revision: Revision, wanted: Wanted, seen: Look) -> Result:
+        desired, error, after = wanted.desired, wanted.problem, None
+        plan, observed = seen.plan, seen.observed
+        wait = self._gate.wait(plan.host, self._world.now()) if plan.steps else 0.0
+        if plan.steps and wait <= 0:
+            carried = self._attempt(revision, desired, seen)
+            if carried.attempt.outcome is Outcome.INTERRUPTED:
+                return Again(0.0)  # nothing was touched; the next pass will tell
+            plan, observed = self._plan(desired, carried.seen), carried.seen.observed
+            error = carried.error or error
+            wait = after = self._gate.wait(plan.host, self._world.now())
+        elif not plan.steps:
+            self._gate.forget(plan.host)
+        status = statuses.seen(
+            commit=revision.commit.id,
+            desired=desired,
+            observed=observed,
+            plan=plan,
+            before=self._before(plan.host),
+            now=self._world.now(),
+        )
+        self._save(status, str(error) if error else self._standing_error(plan))
+        if plan.verdict is Verdict.CONVERGED and wanted.problem is None:
+            self._converged(revision, plan.host)
+        if error is not None and not isinstance(error, PermanentError):
+            return Failed(error, after=after)
+        return Again(wait) if plan.steps else Done()
+
+    def _attempt(self, revision: Revision, desired: Desired, seen: Look) -> Carried:
+        world, plan, host = self._world, seen.plan, desired.host
+        superseded = self._superseded(revision)
+        with world.history.lock(host):
+            attempt = world.history.begin(
+                host=host,
+                commit=revision.commit.id,
+                verdict=plan.verdict,
+                source=seen.observed.running,
+                target=desired.toplevel,
+                now=world.now(),
+            )
+            log.info("attempt", host=host, attempt=attempt.id, why=plan.verdict.value)
+            carried = AttemptRun(
+                world=world,
+                desired=desired,
+                plan=plan,
+                checkout=revision.checkout,
+                attempt=attempt,
+                seen=seen,
+                superseded=superseded,
+            ).run()
+        ended = carried.attempt
+        outcome = ended.outcome
+        # A commit that arrived meanwhile is not to wait for what the last one did.
+        if outcome is not Outcome.INTERRUPTED and not superseded():
+            self._gate.tried(host, world.now())
+        # A newer commit or a shutdown that cuts an attempt short is nobody's fault.
+        tell = log.error if outcome is Outcome.FAILED else log.info
+        tell(
+            "attempt ended",
+            host=host,
+            attempt=ended.id,
+            outcome=outcome.value if outcome else None,
+            seconds=round((ended.ended_at or ended.began_at) - ended.began_at, 3),
+            error=ended.message or None,
+        )
+        return carried
+
+    def _superseded(self, revision: Revision) -> Callable[[], bool]:
+        return lambda: self._repository.current is not revision
+
+    def _plan(self, desired: Desired, seen: Look) -> Plan:
+        """Plan anew, by our policy: an attempt looks without one, and is over now."""
+        known, policy = self._world.known(desired.host), self._world.policy
+        return make_plan(
+            desired, seen.observed, known=known, policy=policy, digests=seen.digests
+        )
+
+    # --- telling -----------------------------------------------------------------
+
+    def _blind(
+        self, revision: Revision, host: HostName, error: ReconcilerError
+    ) -> Result:
+        status = statuses.unseen(
+            host=host,
+            commit=revision.commit.id,
+            desired=None,
+            plan=None,
+            before=self._before(host),
+            now=self._world.now(),
+        )
+        self._save(status, str(error))
+        return Failed(error)
+
+    def _unreachable(
+        self, revision: Revision, desired: Desired, error: ReconcilerError
+    ) -> Result:
+        self._world.connections.reconnect(desired.host)
+        status = statuses.unseen(
+            host=desired.host,
+            commit=revision.commit.id,
+            desired=desired,
+            plan=unreachable(desired.host, desired.toplevel, str(error)),
+            before=self._before(desired.host),
+            now=self._world.now(),
+        )
+        self._save(status, str(error))
+        return Failed(error)
+
+    def _standing_error(self, plan: Plan) -> str:
+        """Return why the last attempt failed, while what it should close is open."""
+        before = self._last.get(plan.host)
+        return before.error if before and plan.steps else plan.reason
+
+    def _before(self, host: HostName) -> HostStatus | None:
+        if host not in self._last:
+            self._last.update({s.host: s for s in self._world.history.statuses()})
+        return self._last.get(host)
+
+    def _save(self, status: HostStatus, error: str) -> None:
+        revision = self._repository.current
+        if revision is None or status.host not in revision.hosts:
+            return  # it left the repository while we looked; leave no trace of it
+        status = replace(status, error=error)
+        before = self._last.get(status.host)
+        self._last[status.host] = status
+        self._world.history.save_status(status)
+        self._world.metrics.host_status(status)
+        _log_change(before, status)
+
+    def _converged(self, revision: Revision, host: HostName) -> None:
+        back_at = self._back_at.pop(host, None)
+        if back_at is not None:
+            seconds = max(0.0, self._world.now() - back_at)
+            self._world.metrics.rebooted(host, seconds)
+        if self._gate.first_time(host, revision.commit.id) and not revision.first:
+            seconds = max(0.0, self._world.now() - revision.seen_at)
+            self._world.metrics.converged(host, seconds)
+
+
+def _log_change(before: HostStatus | None, after: HostStatus) -> None:
+    """Say what is new about a host, once; a pass that finds nothing new is silent."""
+    if before is not None and (before.drifts, before.error) == (
+        after.drifts,
+        after.error,
+    ):
+        return
+    drifts = [f"{d.kind.value} {d.subject}".strip() for d in after.drifts]
+    verdict = after.verdict.value if after.verdict else None
+    if after.error:
+        told = {"drifts": drifts, "error": after.error}
+        log.warning("host has a problem", host=after.host, verdict=verdict, **told)
+    elif after.in_sync:
+        log.info("host is in sync", host=after.host)
+    else:
+        log.info("host differs", host=after.host, verdict=verdict, drifts=drifts)

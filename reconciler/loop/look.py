@@ -1,0 +1,55 @@
+"""One look at a host: what it is, and what differs from what it should be."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.loop.timing import timed
+from reconciler.loop.world import World
+from reconciler.model import Desired, Digests, Known, Observed, Phase, Plan, Policy
+from reconciler.observed import probe
+from reconciler.plan import plan
+
+PROBE_DEADLINE = 30.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was seen, and what follows from it."""
+
+    observed: Observed
+    known: Known
+    digests: Digests
+    plan: Plan
+
+
+def look(
+    world: World,
+    desired: Desired,
+    checkout: Path,
+    *,
+    policy: Policy,
+    phase: Phase = Phase.PROBE,
+) -> Look:
+    """
+    Probe a host and compare it with *desired*, keys included.
+
+    *checkout* is where the contents of keys come from. Raises what the probe raises.
+    """
+    known = world.known(desired.host)
+    digests = world.keyring.digests(desired, checkout) if desired.keys else Digests()
+    reader = world.connections.reader(desired.host, desired.target)
+    paths = {key.path for key in desired.keys.values()} | known.delivered
+    with timed(world, phase):
+        observed = probe(
+            reader,
+            desired.units,
+            keys=sorted(paths),
+            now=world.now(),
+            deadline=PROBE_DEADLINE,
+        )
+    return Look(
+        observed=observed,
+        known=known,
+        digests=digests,
+        plan=plan(desired, observed, known=known, policy=policy, digests=digests),
+    )

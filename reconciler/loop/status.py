@@ -1,0 +1,83 @@
+"""Sum up a pass for people and metrics. Pure."""
+
+from reconciler.model import (
+    CommitId,
+    Desired,
+    Drift,
+    HostName,
+    HostStatus,
+    Observed,
+    Plan,
+)
+from reconciler.plan import active_units, is_open, present_keys
+
+
+def seen(
+    *,
+    commit: CommitId,
+    desired: Desired,
+    observed: Observed,
+    plan: Plan,
+    before: HostStatus | None,
+    now: float,
+) -> HostStatus:
+    """Return the status of a host that answered."""
+    wanted, active = active_units(desired, observed)
+    return HostStatus(
+        host=desired.host,
+        commit=commit,
+        updated_at=now,
+        verdict=plan.verdict,
+        reachable=True,
+        target=desired.toplevel,
+        running=observed.running,
+        drifts=plan.drifts,
+        drift_since=drift_since(plan.drifts, before, now),
+        units_desired=wanted,
+        units_active=active,
+        keys_desired=len(desired.keys),
+        keys_present=present_keys(desired, observed),
+        address=desired.target.address,
+        tags=desired.tags,
+        error=plan.reason,
+    )
+
+
+def unseen(
+    *,
+    host: HostName,
+    commit: CommitId,
+    desired: Desired | None,
+    plan: Plan | None,
+    before: HostStatus | None,
+    now: float,
+) -> HostStatus:
+    """Return the status of a host of which nothing could be learnt."""
+    drifts = plan.drifts if plan else ()
+    return HostStatus(
+        host=host,
+        commit=commit,
+        updated_at=now,
+        verdict=plan.verdict if plan else None,
+        reachable=False,
+        target=desired.toplevel if desired else None,
+        running=before.running if before else None,
+        drifts=drifts,
+        drift_since=drift_since(drifts, before, now),
+        units_desired=before.units_desired if before else 0,
+        units_active=0,
+        keys_desired=len(desired.keys) if desired else 0,
+        address=desired.target.address if desired else "",
+        tags=desired.tags if desired else (),
+    )
+
+
+def drift_since(
+    drifts: tuple[Drift, ...], before: HostStatus | None, now: float
+) -> float | None:
+    """Return when the present run of drift was first seen, None while there is none."""
+    if not any(is_open(drift) for drift in drifts):
+        return None
+    if before is not None and before.drift_since is not None:
+        return before.drift_since
+    return now

@@ -1,0 +1,50 @@
+"""Everything that a pass uses to touch the world, in one value."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reconciler.desired import Evaluator
+from reconciler.history import History
+from reconciler.metrics import Metrics
+from reconciler.model import HostName, Known, Policy, Target
+from reconciler.remote import Connections
+from reconciler.secrets import Keyring, Overlays
+from reconciler.settings import Settings
+from reconciler.source import Mirror
+
+Tell = Callable[[HostName, str], None]
+"""Hears what is being done on which host, for a person who watches."""
+
+
+def tell_nobody(_host: HostName, _what: str) -> None:
+    """Hear nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The adapters, the settings and the clock; made once by the composition root."""
+
+    settings: Settings
+    policy: Policy
+    mirror: Mirror
+    evaluator: Evaluator
+    overlays: Overlays
+    keyring: Keyring
+    connections: Connections
+    history: History
+    metrics: Metrics
+    now: Callable[[], float] = time.time  # noqa: TID251 # the loop owns the clock
+    tell: Tell = tell_nobody
+
+    def known(self, host: HostName) -> Known:
+        """Return what history remembers of *host* and a plan may use."""
+        return Known(
+            applied=self.history.applied(host),
+            machine_id=self.history.machine_id(host),
+            delivered=self.history.delivered(host),
+        )
+
+    def openssh(self, target: Target) -> tuple[str, ...]:
+        """Return the OpenSSH arguments that reach *target* as Fabric does."""
+        return self.connections.openssh(target)

@@ -1,0 +1,232 @@
+"""
+Every metric family with its name, labels and help.
+
+Labels come from closed sets or are names of hosts. The two ``_info`` families also tell
+texts that change; `reconciler.metrics.recorder` deletes their old series.
+"""
+
+import enum
+from collections.abc import Sequence
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+from reconciler.metrics.queue import QueueCollector
+
+PREFIX = "reconciler_"
+WORKQUEUE = f"{PREFIX}workqueue_"
+
+PHASE_BUCKETS = (
+    *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    *(30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0),
+)
+REBOOT_BUCKETS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+LEAD_BUCKETS = (
+    *(1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0),
+    *(60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0),
+)
+QUEUE_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 900.0, 1800.0)
+
+# A series per series that says when it was made would double the scrape, and
+# Prometheus does not use them.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class PassResult(enum.Enum):
+    """How a pass ended, under controller-runtime's names."""
+
+    SUCCESS = "success"
+    REQUEUE = "requeue"  # something is under way: look again soon
+    ERROR = "error"
+
+
+class KeyResult(enum.Enum):
+    """What became of a key that was to be delivered."""
+
+    WRITTEN = "written"  # it has a new content
+    PERMITTED = "permitted"  # only its owner or mode was set
+    FAILED = "failed"
+
+
+class Families:
+    """The metrics in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        self.labels: dict[str, tuple[str, ...]] = {}  # by name without suffix
+        self._about_hosts()
+        self._about_keys()
+        self._about_work()
+        self._about_the_repository()
+        self._about_the_program()
+
+    def by_host(self) -> tuple[Gauge | Counter, ...]:
+        """Return the families that have one series for each host."""
+        return (
+            self.host_up,
+            self.host_in_sync,
+            self.drift_since,
+            self.units_desired,
+            self.units_active,
+            self.keys_desired,
+            self.keys_present,
+            self.keys_missing,
+            self.keys_wrong,
+            self.last_success,
+            self.evaluation_failures,
+        )
+
+    def _about_hosts(self) -> None:
+        self.hosts = self._gauge("hosts", "Hosts that the last commit declares.")
+        self.host_up = self._gauge(
+            "host_up", "Whether the host answered the last probe.", "host"
+        )
+        self.host_in_sync = self._gauge(
+            "host_in_sync", "Whether the host is what its commit says.", "host"
+        )
+        self.host_verdict = self._gauge(
+            "host_verdict",
+            "1 for what the last pass decided for the host, 0 for the others; all 0 if"
+            " no plan could be made.",
+            *("host", "verdict"),
+        )
+        self.host_info = self._gauge(
+            "host_info",
+            "Always 1: the last commit evaluated for the host, the systems that it"
+            " should run and runs, its address and its tags (between commas).",
+            *("host", "commit", "desired", "running", "address", "tags"),
+        )
+        self.drift_items = self._gauge(
+            "drift_items",
+            "Differences by kind, without those that are legitimate and last.",
+            *("host", "kind"),
+        )
+        self.drift_since = self._gauge(
+            "drift_since_timestamp_seconds",
+            "When the present run of drift was first seen; 0 while there is none.",
+            "host",
+        )
+        self.units_desired = self._gauge(
+            "units_desired", "Units that should be active.", "host"
+        )
+        self.units_active = self._gauge(
+            "units_active", "Units that should be active and are.", "host"
+        )
+        self.last_success = self._gauge(
+            "last_success_timestamp_seconds",
+            "When a pass last found the host in sync; 0 if not since the start.",
+            "host",
+        )
+
+    def _about_keys(self) -> None:
+        self.keys_desired = self._gauge(
+            "keys_desired", "Keys that the commit declares.", "host"
+        )
+        self.keys_present = self._gauge(
+            "keys_present", "Keys whose file stands on the host, right or not.", "host"
+        )
+        self.keys_missing = self._gauge(
+            "keys_missing", "Keys that are not on the host.", "host"
+        )
+        self.keys_wrong = self._gauge(
+            "keys_wrong",
+            "Keys with another content, owner or mode, or that cannot be compared.",
+            "host",
+        )
+        self.key_uploads = self._counter(
+            "key_uploads",
+            "Keys that were to be delivered, by what became of them.",
+            *("host", "result"),
+        )
+        self.reboot_to_active = self._histogram(
+            "reboot_to_active_seconds",
+            "From the first answer over SSH after a reboot until every unit that should"
+            " be active is.",
+            buckets=REBOOT_BUCKETS,
+        )
+
+    def _about_work(self) -> None:
+        self.attempts = self._counter(
+            "attempts", "Attempts to change a host, by outcome.", "host", "outcome"
+        )
+        self.passes = self._counter(
+            "passes", "Passes over a host, by result.", "host", "result"
+        )
+        self.phase_duration = self._histogram(
+            "phase_duration_seconds",
+            "How long each phase of a pass took.",
+            *("phase",),
+            buckets=PHASE_BUCKETS,
+        )
+        self.commit_to_converged = self._histogram(
+            "commit_to_converged_seconds",
+            "From seeing a commit until a host that it changes is in sync.",
+            buckets=LEAD_BUCKETS,
+        )
+        self.queue_duration = self._histogram(
+            "workqueue_queue_duration_seconds",
+            "How long hosts waited on the queue for a worker.",
+            buckets=QUEUE_BUCKETS,
+        )
+        self.work_duration = self._histogram(
+            "workqueue_work_duration_seconds",
+            "How long workers kept a host.",
+            buckets=QUEUE_BUCKETS,
+        )
+        self.queue = QueueCollector(WORKQUEUE)
+        self.registry.register(self.queue)
+
+    def _about_the_repository(self) -> None:
+        self.fetches = self._counter(
+            "fetches", "Looks at the repository, whether they worked or not."
+        )
+        self.fetch_failures = self._counter(
+            "fetch_failures", "Looks at the repository that failed."
+        )
+        self.last_fetch = self._gauge(
+            "last_fetch_timestamp_seconds",
+            "When the repository was last read; 0 if not since the start.",
+        )
+        self.commit_info = self._gauge(
+            "commit_info",
+            "Always 1: the commit that hosts are brought to.",
+            *("commit", "branch"),
+        )
+        self.commit_timestamp = self._gauge(
+            "commit_timestamp_seconds",
+            "When that commit was made, by its committer's clock; 0 before the first.",
+        )
+        self.evaluation_failures = self._counter(
+            "evaluation_failures",
+            "Evaluations that failed; without a host: that of the list of hosts.",
+            "host",
+        )
+
+    def _about_the_program(self) -> None:
+        self.build_info = self._gauge(
+            "build_info",
+            "Always 1: the versions of the reconciler and of its Python.",
+            *("version", "python_version"),
+        )
+        self.heartbeat = self._gauge(
+            "heartbeat_timestamp_seconds",
+            "When the loop last gave a sign of life; 0 before the first.",
+        )
+        ProcessCollector(registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        self.labels[PREFIX + name] = labels
+        return Gauge(PREFIX + name, text, labels, registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        self.labels[PREFIX + name] = labels
+        return Counter(PREFIX + name, text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, *labels: str, buckets: Sequence[float]
+    ) -> Histogram:
+        self.labels[PREFIX + name] = labels
+        return Histogram(
+            PREFIX + name, text, labels, registry=self.registry, buckets=buckets
+        )

@@ -1,0 +1,246 @@
+"""`Metrics`: the rest of the program tells it what happened, in its own words."""
+
+import collections
+import platform
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+
+from prometheus_client import Counter, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from reconciler.metrics.families import Families, KeyResult, PassResult
+from reconciler.metrics.queue import QueueReading
+from reconciler.model import (
+    Attempt,
+    Commit,
+    CommitId,
+    DriftKind,
+    HostName,
+    HostStatus,
+    Outcome,
+    Phase,
+    Verdict,
+)
+
+_STORE = "/nix/store/"
+
+
+class Metrics:
+    """
+    All metrics of one process; any thread may call any method.
+
+    Every series is there from the start, those of a host from `host_known` on, and
+    until `host_gone`: what a pass that was still running tells of a host that has left
+    is dropped, so that its series do not come back.
+    """
+
+    def __init__(self) -> None:
+        self._families = Families()
+        self._hosts: set[HostName] = set()
+        self._lock = threading.Lock()  # over the set, and whatever belongs to one host
+        self._info: dict[Gauge, dict[str, dict[str, str]]] = {}
+        self._begin()
+
+    # --- hosts -------------------------------------------------------------------
+
+    def host_known(self, host: HostName) -> None:
+        """Show *host*, at zero, if it is new."""
+        with self._lock:
+            if host in self._hosts:
+                return
+            self._hosts.add(host)
+            self._families.hosts.set(len(self._hosts))
+            self._begin_series(host)
+
+    def host_gone(self, host: HostName) -> None:
+        """Take every series of *host* along, and no other."""
+        with self._lock:
+            if host not in self._hosts:
+                return
+            self._hosts.discard(host)
+            self._families.hosts.set(len(self._hosts))
+            for family, labels in self._series(host):
+                family.remove(*labels)
+            about = self._info[self._families.host_info].pop(host)
+            self._families.host_info.remove_by_labels(about)
+
+    def host_status(self, status: HostStatus) -> None:
+        """Show what the last pass found."""
+        with self._lock:
+            if status.host in self._hosts:
+                self._show_status(status)
+                self._show_drift(status)
+                self._tell(self._families.host_info, status.host, _about(status))
+
+    def attempt_ended(self, attempt: Attempt) -> None:
+        """Count an attempt under its outcome."""
+        if attempt.outcome is None:
+            message = f"attempt {attempt.id} has not ended"
+            raise ValueError(message)
+        with self._lock:
+            if attempt.host in self._hosts:
+                self._families.attempts.labels(
+                    attempt.host, attempt.outcome.value
+                ).inc()
+
+    def keys_delivered(
+        self, host: HostName, result: KeyResult | str, keys: int
+    ) -> None:
+        """Count *keys*. Raises ValueError for a *result* that is none."""
+        name = KeyResult(result).value
+        with self._lock:
+            if host in self._hosts:
+                self._families.key_uploads.labels(host, name).inc(keys)
+
+    def rebooted(self, host: HostName, seconds: float) -> None:
+        """Record how long after SSH answered again *host* was in order."""
+        with self._lock:
+            if host in self._hosts:
+                self._families.reboot_to_active.observe(seconds)
+
+    def pass_ended(self, host: HostName, result: PassResult | str) -> None:
+        """Count a pass. Raises ValueError for a *result* that is none."""
+        name = PassResult(result).value
+        with self._lock:
+            if host in self._hosts:
+                self._families.passes.labels(host, name).inc()
+
+    def evaluation_failed(self, host: HostName | None) -> None:
+        """Count an evaluation that failed; None: that of the list of hosts."""
+        with self._lock:
+            if host is None or host in self._hosts:
+                self._families.evaluation_failures.labels(host or "").inc()
+
+    def phase(self, phase: Phase, seconds: float) -> None:
+        """Record how long a phase took."""
+        self._families.phase_duration.labels(phase.value).observe(seconds)
+
+    def converged(self, host: HostName, seconds: float) -> None:
+        """Record how long after a commit was seen *host* was in sync with it."""
+        with self._lock:
+            if host in self._hosts:
+                self._families.commit_to_converged.observe(seconds)
+
+    # --- the repository ----------------------------------------------------------
+
+    def fetched(self, now: float) -> None:
+        """Count a look at the repository that worked."""
+        self._families.fetches.inc()
+        self._families.last_fetch.set(now)
+
+    def fetch_failed(self) -> None:
+        """Count a look at the repository that failed."""
+        self._families.fetches.inc()
+        self._families.fetch_failures.inc()
+
+    def commit(self, commit: Commit) -> None:
+        """Show the commit that hosts are brought to."""
+        labels = {"commit": commit.id, "branch": commit.branch}
+        with self._lock:
+            self._tell(self._families.commit_info, "", labels)
+            self._families.commit_timestamp.set(commit.committed_at)
+
+    # --- the program -------------------------------------------------------------
+
+    def heartbeat(self, now: float) -> None:
+        """Show that the loop is alive."""
+        self._families.heartbeat.set(now)
+
+    def watch_queue(self, read: Callable[[], QueueReading]) -> None:
+        """Ask *read* for the queue's figures at each scrape."""
+        self._families.queue.read = read
+
+    def queue_waited(self, seconds: float) -> None:
+        """Record how long a host waited on the queue."""
+        self._families.queue_duration.observe(seconds)
+
+    def queue_worked(self, seconds: float) -> None:
+        """Record how long a worker kept a host."""
+        self._families.work_duration.observe(seconds)
+
+    def render(self) -> tuple[bytes, str]:
+        """Return a scrape, of one moment as far as hosts go, and its content type."""
+        with self._lock:
+            text = generate_latest(self._families.registry)
+        return text, CONTENT_TYPE_PLAIN_0_0_4
+
+    def _begin(self) -> None:
+        families = self._families
+        python = platform.python_version()
+        families.build_info.labels(version("reconciler"), python).set(1)
+        families.evaluation_failures.labels("")
+        self._tell(families.commit_info, "", {"commit": "", "branch": ""})
+        for phase in Phase:
+            families.phase_duration.labels(phase.value)
+
+    # --- series of one host, under the lock ---------------------------------------
+
+    def _begin_series(self, host: HostName) -> None:
+        for family, labels in self._series(host):
+            family.labels(*labels)
+        unseen = HostStatus(host=host, commit=CommitId(""), updated_at=0.0)
+        self._tell(self._families.host_info, host, _about(unseen))
+
+    def _series(self, host: HostName) -> Iterator[tuple[Gauge | Counter, list[str]]]:
+        """Yield every series that a host has for as long as it is known."""
+        families = self._families
+        yield from ((family, [str(host)]) for family in families.by_host())
+        yield from ((families.drift_items, [host, k.value]) for k in DriftKind)
+        yield from ((families.host_verdict, [host, v.value]) for v in Verdict)
+        yield from ((families.attempts, [host, o.value]) for o in Outcome)
+        yield from ((families.passes, [host, r.value]) for r in PassResult)
+        yield from ((families.key_uploads, [host, r.value]) for r in KeyResult)
+
+    def _show_status(self, status: HostStatus) -> None:
+        families, host = self._families, status.host
+        families.host_up.labels(host).set(status.reachable)
+        families.host_in_sync.labels(host).set(status.in_sync)
+        families.units_desired.labels(host).set(status.units_desired)
+        families.units_active.labels(host).set(status.units_active)
+        for verdict in Verdict:
+            families.host_verdict.labels(host, verdict.value).set(
+                verdict is status.verdict
+            )
+        if status.in_sync:
+            families.last_success.labels(host).set(status.updated_at)
+
+    def _show_drift(self, status: HostStatus) -> None:
+        found = collections.Counter(
+            drift.kind for drift in status.drifts if not drift.lasting
+        )
+        for kind in DriftKind:
+            self._families.drift_items.labels(status.host, kind.value).set(found[kind])
+        self._show_keys(status, found)
+        self._families.drift_since.labels(status.host).set(status.drift_since or 0)
+
+    def _show_keys(self, status: HostStatus, found: Mapping[DriftKind, int]) -> None:
+        families, host = self._families, status.host
+        wrong = found[DriftKind.KEY_CHANGED] + found[DriftKind.KEY_PERMISSIONS]
+        families.keys_desired.labels(host).set(status.keys_desired)
+        families.keys_present.labels(host).set(status.keys_present)
+        families.keys_missing.labels(host).set(found[DriftKind.KEY_MISSING])
+        families.keys_wrong.labels(host).set(wrong)
+
+    def _tell(self, family: Gauge, subject: str, labels: dict[str, str]) -> None:
+        """Set the one series of *family* about *subject*, deleting the one before."""
+        told = self._info.setdefault(family, {})
+        before = told.get(subject)
+        if before == labels:
+            return
+        if before is not None:
+            family.remove_by_labels(before)
+        family.labels(**labels).set(1)
+        told[subject] = labels
+
+
+def _about(status: HostStatus) -> dict[str, str]:
+    return {
+        "host": status.host,
+        "commit": status.commit,
+        "desired": (status.target or "").removeprefix(_STORE),
+        "running": (status.running or "").removeprefix(_STORE),
+        "address": status.address,
+        # As Prometheus's own service discovery writes lists: `tags=~".*,web,.*"`.
+        "tags": f",{','.join(sorted(status.tags))}," if status.tags else "",
+    }

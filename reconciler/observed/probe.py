@@ -1,0 +1,159 @@
+"""One round trip to a host, and what it says of itself."""
+
+import functools
+import math
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib import resources
+
+from reconciler.errors import FactError
+from reconciler.model import HostName, Observed, StorePath, SystemParts, UnitName
+from reconciler.observed.answer import Answer, AnswerError, read_answer
+from reconciler.observed.keys import is_key_path, read_keys
+from reconciler.observed.units import is_unit_name, read_units
+from reconciler.remote import HostReader
+
+RUNNING = "/run/current-system"
+BOOTED = "/run/booted-system"
+PROFILE = "/nix/var/nix/profiles/system"
+SYSTEMCTL_SHARE = 0.8
+"""Of the deadline: tells a systemd that hangs from a host that does."""
+
+
+def probe(
+    reader: HostReader,
+    units: Iterable[UnitName],
+    *,
+    keys: Iterable[str] = (),
+    now: float,
+    deadline: float = 30.0,
+) -> Observed:
+    """
+    Ask a host what it is and how *units* are; also about every loaded service.
+
+    *keys* are paths on the host: those of the declared keys, and of those that were
+    delivered before. *now* is our clock, *deadline* in seconds. Raises FactError if the
+    answer is not understood, and whatever the reader raises.
+    """
+    asked, paths = tuple(dict.fromkeys(units)), tuple(dict.fromkeys(keys))
+    text = reader.read(
+        script(asked, paths, deadline=deadline), what="probe", deadline=deadline
+    )
+    return parse(text, host=reader.host, asked=asked, keys=paths, now=now)
+
+
+def script(
+    asked: Iterable[UnitName], keys: Iterable[str] = (), *, deadline: float
+) -> str:
+    """Return the sh script that asks about these units and paths of keys."""
+    names = shlex.join(name for name in asked if is_unit_name(name))
+    paths = shlex.quote(shlex.join(path for path in keys if is_key_path(path)))
+    limit = f"limit={deadline * SYSTEMCTL_SHARE:.3f}"
+    return f"{limit}\nkeys={paths}\nset -- {names}\n{_body()}"
+
+
+@functools.cache
+def _body() -> str:
+    package = resources.files("reconciler.observed")
+    return package.joinpath("probe.sh").read_text(encoding="utf-8")
+
+
+def parse(
+    text: str,
+    *,
+    host: HostName,
+    asked: Iterable[UnitName],
+    keys: Iterable[str] = (),
+    now: float,
+) -> Observed:
+    """Read the answer to ``script``; raises FactError."""
+    try:
+        answer = read_answer(text)
+        observed = _observed(answer, host, asked, now)
+        return replace(observed, keys=read_keys(answer, keys))
+    except AnswerError as error:
+        message = f"{host}: the answer to the probe is not understood: {error}"
+        raise FactError(message) from error
+
+
+def _observed(
+    answer: Answer, host: HostName, asked: Iterable[UnitName], now: float
+) -> Observed:
+    fields = answer.fields
+    _check_systemctl(fields)
+    clock = _decimal(fields, "clock")
+    booted_at = clock - _decimal(fields, "uptime")
+    return Observed(
+        host=host,
+        began_at=now,
+        running=_store_path(answer, RUNNING),
+        booted=_store_path(answer, BOOTED),
+        profile=_store_path(answer, PROFILE),
+        boot_id=_required(fields, "boot_id"),
+        machine_id=fields.get("machine_id", ""),
+        running_parts=_parts(answer, RUNNING),
+        booted_parts=_parts(answer, BOOTED),
+        units=read_units(answer, asked, booted_at=booted_at),
+        store_free=_store_free(fields),
+        clock=clock,
+    )
+
+
+def _check_systemctl(fields: Mapping[str, str]) -> None:
+    status = _required(fields, "systemctl")
+    if status != "0":
+        late = status in {"124", "137"}  # of timeout(1), after SIGTERM and SIGKILL
+        told = "did not end in time" if late else f"exited with {status}"
+        message = f"systemctl show {told}"
+        raise AnswerError(message)
+
+
+def _store_path(answer: Answer, link: str) -> StorePath | None:
+    found = answer.resolved.get(link)
+    return StorePath(found) if found else None
+
+
+def _parts(answer: Answer, system: str) -> SystemParts:
+    """Return what the parts resolve to; those that a system lacks are empty."""
+    get = answer.resolved.get
+    return SystemParts(
+        kernel=get(f"{system}/kernel", ""),
+        initrd=get(f"{system}/initrd", ""),
+        modules=get(f"{system}/kernel-modules", ""),
+        systemd=get(f"{system}/systemd", ""),
+    )
+
+
+def _store_free(fields: Mapping[str, str]) -> int:
+    """Return free blocks times block size; 0 where there is no store."""
+    words = fields.get("store_free", "").split()
+    if not words:
+        return 0
+    try:
+        blocks, size = (int(word) for word in words)
+    except ValueError as error:
+        message = f"store_free is {fields['store_free']!r}"
+        raise AnswerError(message) from error
+    return blocks * size
+
+
+def _decimal(fields: Mapping[str, str], name: str) -> float:
+    """Return the first number of a field; busybox prints ``1700000000.%N``."""
+    text = _required(fields, name).split()[0].removesuffix(".%N")
+    try:
+        value = float(text)
+    except ValueError as error:
+        message = f"{name} is {text!r}"
+        raise AnswerError(message) from error
+    if not math.isfinite(value):
+        message = f"{name} is {text!r}"
+        raise AnswerError(message)
+    return value
+
+
+def _required(fields: Mapping[str, str], name: str) -> str:
+    if value := fields.get(name, "").strip():
+        return value
+    message = f"it has no {name}"
+    raise AnswerError(message)

@@ -1,0 +1,44 @@
+"""
+Compare what a host should be with what it is, and decide what to do about it.
+
+Pure: values in, values out; no clock, no network, no file.
+
+| module | answers |
+|---|---|
+| `places` | where does the file of a unit come from, and who put it there? |
+| `effects` | what does a switch do to a changed unit? |
+| `units` | what differs in one unit? |
+| `keys` | what differs in one key? |
+| `states` | does a unit do what it should? |
+| `steps` | what closes a drift, and in which order? |
+| `diff` | what differs on a host? |
+| `policy` | what is done about it? |
+| `render` | how is it told to people and machines? |
+"""
+
+from reconciler.plan.diff import drifts, is_open
+from reconciler.plan.keys import present_keys, restart_steps
+from reconciler.plan.policy import plan, unreachable
+from reconciler.plan.render import (
+    Line,
+    as_dict,
+    as_text,
+    status_as_dict,
+    summary_lines,
+)
+from reconciler.plan.states import active_units
+
+__all__ = [
+    "Line",
+    "active_units",
+    "as_dict",
+    "as_text",
+    "drifts",
+    "is_open",
+    "plan",
+    "present_keys",
+    "restart_steps",
+    "status_as_dict",
+    "summary_lines",
+    "unreachable",
+]

@@ -1,0 +1,153 @@
+"""What differs between desired and observed: the host first, then unit by unit."""
+
+from reconciler.model import (
+    Desired,
+    Digests,
+    Drift,
+    DriftKind,
+    Known,
+    Observed,
+    Step,
+    StepKind,
+    SystemParts,
+)
+from reconciler.plan.keys import judge_keys
+from reconciler.plan.steps import DEPLOY_STEPS, Finding, in_order
+from reconciler.plan.units import Scene, judge_declared, judge_other
+
+_PARTS = ("kernel", "initrd", "modules", "systemd")
+
+
+NO_DIGESTS = Digests()
+
+
+def drifts(
+    desired: Desired,
+    observed: Observed,
+    *,
+    known: Known | None = None,
+    digests: Digests = NO_DIGESTS,
+) -> tuple[Drift, ...]:
+    """Return every difference, sorted by kind and subject; one per unit and key."""
+    found = findings(desired, observed, known or Known(), digests)
+    return tuple(finding.drift for finding in found)
+
+
+def is_open(drift: Drift) -> bool:
+    """
+    Return whether a host with this drift is not as its commit says.
+
+    A lasting difference is legitimate, and a reboot that is due takes nothing from
+    what runs; both are shown, and the host is in sync all the same.
+    """
+    return not drift.lasting and drift.kind is not DriftKind.REBOOT_NEEDED
+
+
+def findings(
+    desired: Desired, observed: Observed, known: Known, digests: Digests
+) -> tuple[Finding, ...]:
+    """
+    Return every difference with the steps that close it, sorted.
+
+    Another machine's units say nothing of this host, one without a NixOS has no units
+    of ours, and neither gets our keys: there only that is told.
+    """
+    stranger = _wrong_machine(observed, known) or _no_system(desired, observed)
+    if stranger is not None:
+        return (stranger,)
+    host = (_system(desired, observed), _boot(desired, observed), _reboot(observed))
+    found = [finding for finding in host if finding is not None]
+    keys = judge_keys(desired, observed, known, digests)
+    return in_order([*found, *_units(desired, observed), *keys])
+
+
+def _units(desired: Desired, observed: Observed) -> list[Finding]:
+    scene = Scene.of(desired, observed)
+    declared = [
+        judge_declared(want, observed.units.get(name), scene)
+        for name, want in desired.units.items()
+    ]
+    others = [
+        judge_other(have, scene)
+        for name, have in observed.units.items()
+        if name not in desired.units
+    ]
+    return [finding for finding in (*declared, *others) if finding is not None]
+
+
+def _wrong_machine(observed: Observed, known: Known) -> Finding | None:
+    if known.machine_id in (None, observed.machine_id):
+        return None
+    drift = Drift(
+        kind=DriftKind.WRONG_MACHINE,
+        desired=known.machine_id or "",
+        observed=observed.machine_id or "no machine id",
+    )
+    return Finding(drift=drift)
+
+
+def _no_system(desired: Desired, observed: Observed) -> Finding | None:
+    if observed.running is not None:
+        return None
+    drift = Drift(
+        kind=DriftKind.SYSTEM, desired=desired.toplevel, observed="not a NixOS system"
+    )
+    return Finding(drift=drift)
+
+
+def _system(desired: Desired, observed: Observed) -> Finding | None:
+    if observed.running == desired.toplevel:
+        return None
+    drift = Drift(
+        kind=DriftKind.SYSTEM,
+        desired=desired.toplevel,
+        observed=observed.running or "",
+    )
+    return Finding(drift=drift, steps=DEPLOY_STEPS)
+
+
+def _boot(desired: Desired, observed: Observed) -> Finding | None:
+    """
+    Compare what the host boots by default, once it runs what it should.
+
+    A wrapper that deploy-rs made around the same system counts as different: its name
+    does not say which system it holds, and setting the profile makes it certain.
+    """
+    if observed.running != desired.toplevel or observed.profile == desired.toplevel:
+        return None
+    drift = Drift(
+        kind=DriftKind.BOOT,
+        desired=desired.toplevel,
+        observed=observed.profile or "no system profile",
+    )
+    return Finding(drift=drift, steps=(Step(kind=StepKind.SET_BOOT),))
+
+
+def _reboot(observed: Observed) -> Finding | None:
+    """Compare what only a reboot changes; a part that a host lacks is equal."""
+    differing = [
+        part
+        for part in _PARTS
+        if _differs(getattr(observed.booted_parts, part), _part(observed, part))
+    ]
+    if not differing:
+        return None
+    drift = Drift(
+        kind=DriftKind.REBOOT_NEEDED,
+        desired=_told(observed.running_parts, differing),
+        observed=_told(observed.booted_parts, differing),
+    )
+    return Finding(drift=drift)
+
+
+def _part(observed: Observed, part: str) -> str:
+    path: str = getattr(observed.running_parts, part)
+    return path
+
+
+def _differs(booted: str, running: str) -> bool:
+    return bool(booted and running) and booted != running
+
+
+def _told(parts: SystemParts, names: list[str]) -> str:
+    return ", ".join(f"{name} {getattr(parts, name)}" for name in names)

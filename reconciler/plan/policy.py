@@ -1,0 +1,136 @@
+"""What is done about the differences: the verdict, and the steps it leaves."""
+
+from reconciler.model import (
+    Desired,
+    Digests,
+    Drift,
+    DriftKind,
+    HostName,
+    Known,
+    Mode,
+    Observed,
+    Plan,
+    Policy,
+    StorePath,
+    Verdict,
+)
+from reconciler.plan.diff import NO_DIGESTS, findings, is_open
+from reconciler.plan.steps import steps_of
+
+_ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
+_OF_COMMITS = frozenset({DriftKind.SYSTEM, DriftKind.BOOT})
+
+
+def plan(
+    desired: Desired,
+    observed: Observed,
+    *,
+    known: Known,
+    policy: Policy,
+    digests: Digests = NO_DIGESTS,
+) -> Plan:
+    """
+    Return what differs on a host and the steps that close it.
+
+    Pure: the same values give the same plan, whatever the order of mappings. Only a
+    plan to deploy or heal has steps. Without *digests* of its keys a host with keys is
+    never in sync.
+    """
+    found = findings(desired, observed, known, digests)
+    drifts = tuple(finding.drift for finding in found)
+    if blocked := _guard(observed, known):
+        verdict, reason = Verdict.BLOCKED, blocked
+    else:
+        verdict, reason = _judge(desired, drifts, known, policy)
+    steps = steps_of(found, again=verdict is Verdict.DEPLOY)
+    if verdict is Verdict.HEAL and not steps:
+        verdict, reason = Verdict.REPORTED, _nothing_helps(drifts)
+    return Plan(
+        host=desired.host,
+        target=desired.toplevel,
+        verdict=verdict,
+        drifts=drifts,
+        steps=steps if verdict in _ACTING else (),
+        reason=reason,
+    )
+
+
+def unreachable(host: HostName, target: StorePath, reason: str) -> Plan:
+    """Return the plan for a host that did not answer; *reason* says why, for people."""
+    drift = Drift(kind=DriftKind.UNREACHABLE, desired="answers", observed=reason)
+    return Plan(
+        host=host,
+        target=target,
+        verdict=Verdict.BLOCKED,
+        drifts=(drift,),
+        reason=reason,
+    )
+
+
+def _judge(
+    desired: Desired, drifts: tuple[Drift, ...], known: Known, policy: Policy
+) -> tuple[Verdict, str]:
+    """
+    Return the verdict on a host that may be touched, and its reason.
+
+    The first that applies:
+
+    1. Nothing open: CONVERGED, also for a host that is held.
+    2. Held by a person: HELD.
+    3. The policy says to look only: REPORTED.
+    4. A commit changes the host: DEPLOY, which closes all other drift with it.
+    5. The host changed by itself or by hand: HEAL, or REPORTED if the policy says so.
+    """
+    if not any(is_open(drift) for drift in drifts):
+        return Verdict.CONVERGED, ""
+    if known.hold is not None:
+        return Verdict.HELD, f"held: {known.hold}"
+    if policy.mode is Mode.REPORT:
+        return Verdict.REPORTED, "the policy says to report only"
+    if _caused_by_commit(desired, drifts, known):
+        return Verdict.DEPLOY, ""
+    if policy.heal:
+        return Verdict.HEAL, ""
+    return Verdict.REPORTED, "no commit caused this, and the policy says not to heal"
+
+
+def _guard(observed: Observed, known: Known) -> str:
+    """Return why the host must not be touched and what to do, or an empty text."""
+    host = observed.host
+    if known.machine_id not in (None, observed.machine_id):
+        return (
+            f"another machine answers as {host} (machine id"
+            f" {observed.machine_id or 'none'}, known is {known.machine_id});"
+            f" if that is right, run: reconciler trust {host}"
+        )
+    if observed.running is None:
+        return (
+            f"{host} does not run NixOS (it has no /run/current-system);"
+            " install NixOS on it first"
+        )
+    return ""
+
+
+def _caused_by_commit(
+    desired: Desired, drifts: tuple[Drift, ...], known: Known
+) -> bool:
+    """
+    Return whether a commit, and not the host, is behind the difference.
+
+    It is, as long as the desired system was not brought to the host for good: an
+    attempt that was cut short after the switch has the boot default still to set. A
+    host that left a system which was applied did so by itself or by hand.
+    """
+    unfinished = known.applied != desired.toplevel
+    return unfinished and any(drift.kind in _OF_COMMITS for drift in drifts)
+
+
+def _nothing_helps(drifts: tuple[Drift, ...]) -> str:
+    """Say which drifts have no step, and what is seen of each."""
+    told = [f"{_name(drift)} {drift.observed}" for drift in drifts if is_open(drift)]
+    return f"no step closes this: {'; '.join(told)}"
+
+
+def _name(drift: Drift) -> str:
+    of_key = drift.kind in (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED)
+    return f"key {drift.subject}" if of_key else drift.subject

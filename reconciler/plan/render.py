@@ -1,0 +1,250 @@
+"""
+Plans and statuses as plain data: lines for people, dictionaries for machines.
+
+No colours and no widths here; who prints decides. The words of the enumerations are
+the same everywhere: in lines, JSON, metrics and pages.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reconciler.model import (
+    Desired,
+    Drift,
+    DriftKind,
+    Effect,
+    HostStatus,
+    Plan,
+    Step,
+    Verdict,
+)
+from reconciler.plan.diff import is_open
+
+HASH_SHOWN = 8
+"""Characters of a store path's hash that people are shown."""
+
+_STORE_PATH = re.compile(rf"/nix/store/([^/-]{{1,{HASH_SHOWN}}})[^/-]*")
+_SIGNS = {
+    DriftKind.SYSTEM: "~",
+    DriftKind.BOOT: "~",
+    DriftKind.UNIT_CHANGED: "~",
+    DriftKind.UNIT_MISSING: "+",
+    DriftKind.UNIT_EXTRA: "-",
+    DriftKind.KEY_MISSING: "+",
+    DriftKind.KEY_CHANGED: "~",
+    DriftKind.KEY_PERMISSIONS: "~",
+    DriftKind.KEY_EXTRA: "-",
+    DriftKind.REBOOT_NEEDED: "i",
+}
+_HOST_SUBJECTS = {
+    DriftKind.SYSTEM: "system",
+    DriftKind.BOOT: "boot default",
+    DriftKind.REBOOT_NEEDED: "reboot",
+    DriftKind.UNREACHABLE: "host",
+    DriftKind.WRONG_MACHINE: "machine",
+}
+_ACTIONS = {
+    Effect.START: "start",
+    Effect.RESTART: "restart",
+    Effect.RELOAD: "reload",
+    Effect.STOP: "stop",
+    Effect.SKIP: "not restart",
+    Effect.DELIVER: "deliver",
+    Effect.PERMIT: "set owner and mode",
+    Effect.REMOVE: "remove",
+}
+_WORDS = {  # {} is what was observed
+    DriftKind.UNIT_CHANGED: "changed",
+    DriftKind.UNIT_EXTRA: "left over: {}",
+    DriftKind.UNIT_MISSING: "missing",
+    DriftKind.UNIT_OVERRIDDEN: "overridden: {}",
+    DriftKind.UNIT_STOPPED: "stopped: {}",
+    DriftKind.REBOOT_NEEDED: "booted with {}",
+}
+_WORDS_OF_SWITCH = {DriftKind.UNIT_EXTRA: "removed", DriftKind.UNIT_MISSING: "new"}
+_FROM_TO = frozenset(
+    {
+        DriftKind.SYSTEM,
+        DriftKind.BOOT,
+        DriftKind.WRONG_MACHINE,
+        DriftKind.KEY_PERMISSIONS,
+    }
+)
+_OF_KEYS = frozenset(
+    {DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED, DriftKind.KEY_PERMISSIONS}
+)
+_ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One drift as a person reads it, in four columns."""
+
+    kind: DriftKind  # for who colours by it
+    sign: str  # "+" new, "-" gone, "~" changed, "!" by hand or by itself, "i" told only
+    subject: str  # unit, key, "system", "boot default", …
+    what: str  # what differs
+    effect: str  # what comes of it: "will restart"; empty if nothing does
+
+
+def summary_lines(plan: Plan) -> tuple[Line, ...]:
+    """
+    Return one line for each drift, in the plan's order.
+
+    "will" where the plan acts; "would" where policy, a hold or a guard forbids it.
+    """
+    switching = any(drift.kind is DriftKind.SYSTEM for drift in plan.drifts)
+    return tuple(
+        Line(
+            kind=drift.kind,
+            sign=_SIGNS.get(drift.kind, "!"),
+            subject=_subject(drift),
+            what=_what(drift, switching=switching),
+            effect=_effect(drift, plan),
+        )
+        for drift in plan.drifts
+    )
+
+
+def as_text(lines: Sequence[Line]) -> str:
+    """Return *lines* as plain text, one a line, the subjects in a column."""
+    width = max((len(line.subject) for line in lines), default=0)
+    return "\n".join(
+        f"{line.sign} {line.subject:<{width}}  {_sentence(line)}" for line in lines
+    )
+
+
+def _sentence(line: Line) -> str:
+    return f"{line.what}, {line.effect}" if line.effect else line.what
+
+
+def short(text: str) -> str:
+    """Return *text* with each store path as people read it: no folder, a short hash."""
+    return _STORE_PATH.sub(r"\1", text)
+
+
+# --- words -----------------------------------------------------------------------
+
+
+def _subject(drift: Drift) -> str:
+    if drift.kind in _OF_KEYS:
+        return f"key {drift.subject}"
+    return drift.subject or _HOST_SUBJECTS.get(drift.kind, "host")
+
+
+def _what(drift: Drift, *, switching: bool) -> str:
+    observed = short(drift.observed)
+    if drift.kind in _FROM_TO:
+        return f"{observed} -> {short(drift.desired)}"
+    words = _WORDS | _WORDS_OF_SWITCH if switching else _WORDS
+    return words.get(drift.kind, "{}").format(observed)
+
+
+def _effect(drift: Drift, plan: Plan) -> str:
+    verb = "will" if plan.verdict in _ACTING else "would"
+    action = _ACTIONS.get(drift.effect, "")
+    match drift.kind:
+        case DriftKind.SYSTEM if plan.verdict is not Verdict.BLOCKED:
+            return f"{verb} activate"
+        case DriftKind.BOOT:
+            return f"{verb} set"
+        case DriftKind.UNIT_CHANGED if drift.effect is Effect.STOP:
+            masked = drift.desired == "masked"
+            return f"{verb} stop" + ("" if masked else " until its socket starts it")
+        case DriftKind.UNIT_OVERRIDDEN if _reverted(drift, plan):
+            return f"{verb} revert" + (f" and {action}" if action else "")
+        case _:
+            restarts = f" and restart {', '.join(drift.restarts)}"
+            more = restarts if drift.restarts else ""
+            return f"{verb} {action}{more}" if action else ""
+
+
+def _reverted(drift: Drift, plan: Plan) -> bool:
+    """Return whether the plan undoes the override; some files only a person may."""
+    if plan.verdict not in _ACTING or drift.effect is not Effect.NONE:
+        return True
+    return any(step.unit == drift.subject for step in plan.steps)
+
+
+# --- for machines ----------------------------------------------------------------
+
+
+def as_dict(plan: Plan, desired: Desired) -> dict[str, object]:
+    """
+    Return *plan* for JSON. The keys stay; new ones may come.
+
+    - ``host``, ``address``, ``tags``: the host, and where it is reached
+    - ``target``, ``derivation``: the desired toplevel and what builds it
+    - ``verdict``: ``converged``, ``deploy``, ``heal``, ``reported``, ``held``,
+      ``blocked``
+    - ``in_sync``: whether nothing differs that should not
+    - ``reason``: why there are no steps though something differs, else empty
+    - ``drifts``: list of ``kind``, ``subject`` (empty: the host), ``desired``,
+      ``observed``, ``effect``, ``restarts`` (units, by a key), ``lasting``, ``open``
+      (counts against ``in_sync``)
+    - ``steps``: list of ``kind``, ``unit`` (or null), ``files``, ``keys``, in order
+    """
+    return {
+        "host": plan.host,
+        "address": desired.target.address,
+        "tags": list(desired.tags),
+        "target": plan.target,
+        "derivation": desired.derivation,
+        "verdict": plan.verdict.value,
+        "in_sync": plan.verdict is Verdict.CONVERGED,
+        "reason": plan.reason,
+        "drifts": [_drift_as_dict(drift) for drift in plan.drifts],
+        "steps": [_step_as_dict(step) for step in plan.steps],
+    }
+
+
+def status_as_dict(status: HostStatus) -> dict[str, object]:
+    """
+    Return *status* for JSON. The keys stay; new ones may come.
+
+    As in `as_dict`: ``host``, ``address``, ``tags``, ``target``, ``verdict`` (null: no
+    plan could be made), ``in_sync``, ``drifts``. Besides: ``commit``, ``running`` (a
+    toplevel), ``reachable``, ``updated_at`` and ``drift_since`` (seconds since the
+    epoch, or null), ``units`` with ``desired`` and ``active``, ``keys`` with
+    ``desired`` and ``present``, ``error``.
+    """
+    return {
+        "host": status.host,
+        "address": status.address,
+        "tags": list(status.tags),
+        "commit": status.commit,
+        "target": status.target,
+        "running": status.running,
+        "verdict": status.verdict.value if status.verdict else None,
+        "in_sync": status.in_sync,
+        "reachable": status.reachable,
+        "updated_at": status.updated_at,
+        "drift_since": status.drift_since,
+        "units": {"desired": status.units_desired, "active": status.units_active},
+        "keys": {"desired": status.keys_desired, "present": status.keys_present},
+        "drifts": [_drift_as_dict(drift) for drift in status.drifts],
+        "error": status.error,
+    }
+
+
+def _drift_as_dict(drift: Drift) -> dict[str, object]:
+    return {
+        "kind": drift.kind.value,
+        "subject": drift.subject,
+        "desired": drift.desired,
+        "observed": drift.observed,
+        "effect": drift.effect.value,
+        "restarts": list(drift.restarts),
+        "lasting": drift.lasting,
+        "open": is_open(drift),
+    }
+
+
+def _step_as_dict(step: Step) -> dict[str, object]:
+    return {
+        "kind": step.kind.value,
+        "unit": step.unit,
+        "files": list(step.files),
+        "keys": list(step.keys),
+    }

@@ -1,0 +1,267 @@
+"""One SSH connection per host, kept open between passes."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import fabric
+import paramiko
+import structlog
+
+from reconciler.errors import ConnectError, RemoteError, RemoteTimeoutError
+from reconciler.model import HostName, Target
+from reconciler.remote import session
+from reconciler.remote.connect import bounded, open_connection, shut
+from reconciler.remote.hosts import HostReader, HostWriter, OnLine, RemoteResult
+from reconciler.remote.route import find_route, openssh_options
+from reconciler.settings import SshSettings
+
+log = structlog.get_logger(__name__)
+
+TIMED_OUT = frozenset({124, 137, -1})
+"""How timeout(1) ends after its signal; after SIGKILL; or with that SIGKILL itself."""
+
+
+class Connections:
+    """
+    The connections to all hosts; safe to share between threads.
+
+    A host's connection is opened at first use, under a lock, because Paramiko breaks
+    when several threads open one at once. *ssh_config* replaces the account's own
+    files, for tests.
+    """
+
+    def __init__(
+        self,
+        settings: SshSettings,
+        *,
+        known_hosts: Path,
+        ssh_config: Path | None = None,
+    ) -> None:
+        self._settings = settings
+        self._known_hosts = known_hosts
+        self._ssh_config = ssh_config
+        self._links: dict[HostName, _Link] = {}
+        self._lock = threading.Lock()
+
+    def reader(self, host: HostName, target: Target) -> HostReader:
+        """Return what may look at *host*; nothing is connected yet."""
+        return _Reader(self._link(host, target))
+
+    def writer(self, host: HostName, target: Target) -> HostWriter:
+        """Return what may change *host*; nothing is connected yet."""
+        return _Writer(self._link(host, target))
+
+    def reconnect(self, host: HostName) -> None:
+        """Drop the connection of *host*: the next call opens a new one."""
+        with self._lock:
+            link = self._links.get(host)
+        if link is not None:
+            link.drop()
+
+    def lost(self) -> list[HostName]:
+        """
+        Return the hosts whose connection ended without our doing.
+
+        Only until the connection is used or dropped; then its state is known anyway.
+        """
+        with self._lock:
+            return [host for host, link in self._links.items() if link.lost]
+
+    def forget(self, host: HostName) -> None:
+        """Drop the connection of a host that is gone."""
+        with self._lock:
+            link = self._links.pop(host, None)
+        if link is not None:
+            link.drop()
+
+    def close(self) -> None:
+        """Drop every connection."""
+        with self._lock:
+            links, self._links = self._links, {}
+        for link in links.values():
+            link.drop()
+
+    def openssh(self, target: Target) -> tuple[str, ...]:
+        """
+        Return the arguments with which ssh(1) reaches *target* as we do.
+
+        Not the address itself. A path with a blank in it comes quoted for
+        ssh_config, but NIX_SSHOPTS of older Nix splits at every blank.
+        """
+        return openssh_options(
+            target,
+            self._settings,
+            known_hosts=self._known_hosts,
+            config=self._ssh_config,
+        )
+
+    def _link(self, host: HostName, target: Target) -> "_Link":
+        with self._lock:
+            link = self._links.get(host)
+            if link is not None and link.target == target:
+                return link
+            new = _Link(host, target, self._opener(host, target))
+            self._links[host] = new
+        if link is not None:
+            link.drop()
+        return new
+
+    def _opener(
+        self, host: HostName, target: Target
+    ) -> Callable[[float], fabric.Connection]:
+        def opener(seconds: float) -> fabric.Connection:
+            route = find_route(target, self._settings, self._ssh_config)
+            timeout = min(seconds, self._settings.connect_timeout)
+            began = time.monotonic()
+            connection = open_connection(
+                host, route, known_hosts=self._known_hosts, timeout=timeout
+            )
+            took = time.monotonic() - began
+            log.debug("connect", host=host, what=route.name, seconds=took)
+            connection.transport.channel_timeout = self._settings.connect_timeout
+            return connection
+
+        return opener
+
+
+class _Link:
+    """The connection to one host, or the lack of one."""
+
+    def __init__(
+        self,
+        host: HostName,
+        target: Target,
+        opener: Callable[[float], fabric.Connection],
+    ) -> None:
+        self.host = host
+        self.target = target
+        self._opener = opener
+        self._opening = threading.Lock()
+        self._connection: fabric.Connection | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether there was a connection and it has ended."""
+        connection = self._connection
+        return connection is not None and not connection.is_connected
+
+    def drop(self) -> None:
+        """Close the connection; commands that use it fail."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _close(connection)
+
+    def execute(
+        self, command: session.Command, *, what: str, deadline: float, again: bool
+    ) -> RemoteResult:
+        """
+        Run *command*, over a new connection if the kept one turns out dead.
+
+        That second try is made only where *again* says that it does no harm.
+        """
+        end = time.monotonic() + deadline + session.GRACE
+        kept = self._connection
+        try:
+            return self._execute(command, what=what, deadline=deadline, end=end)
+        except ConnectError:
+            if not again or kept is None or self._connection is not None:
+                raise
+        return self._execute(command, what=what, deadline=deadline, end=end)
+
+    def _execute(
+        self, command: session.Command, *, what: str, deadline: float, end: float
+    ) -> RemoteResult:
+        connection = self._open(end - time.monotonic())
+        with bounded(end - time.monotonic(), lambda: self._abandon(connection)) as late:
+            result = self._over(connection, command, what)
+        if late.is_set():
+            raise RemoteTimeoutError(what, host=self.host, seconds=deadline)
+        if result is None:
+            self._abandon(connection)
+            message = f"{self.host}: the connection broke during {what}"
+            raise ConnectError(message, host=self.host)
+        log.debug("remote", host=self.host, what=what, seconds=result.seconds)
+        if result.status in TIMED_OUT and result.seconds >= deadline:
+            raise RemoteTimeoutError(what, host=self.host, seconds=deadline)
+        return result
+
+    def _over(
+        self, connection: fabric.Connection, command: session.Command, what: str
+    ) -> RemoteResult | None:
+        """Run *command* over *connection*; None if that broke."""
+        try:
+            with connection.create_session() as channel:
+                return session.execute(channel, command)
+        except session.OutputLimitError as error:
+            stderr = f"it printed more than {session.OUTPUT_LIMIT} bytes"
+            raise RemoteError(what, host=self.host, status=-1, stderr=stderr) from error
+        except (paramiko.SSHException, EOFError, OSError):
+            return None
+
+    def _open(self, seconds: float) -> fabric.Connection:
+        with self._opening:
+            connection = self._connection
+            if connection is None or not connection.is_connected:
+                self.drop()
+                connection = self._connection = self._opener(seconds)
+            return connection
+
+    def _abandon(self, connection: fabric.Connection) -> None:
+        """Close *connection*, and let go of it if it is still the one in use."""
+        if self._connection is connection:
+            self._connection = None
+        _close(connection)
+
+
+def _close(connection: fabric.Connection) -> None:
+    transport = connection.transport
+    with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+        shut(transport.sock)
+        connection.client.close()
+
+
+class _Reader:
+    """A HostReader; see there."""
+
+    def __init__(self, link: _Link) -> None:
+        self._link = link
+
+    @property
+    def host(self) -> HostName:
+        return self._link.host
+
+    def read(self, script: str, *, what: str, deadline: float) -> str:
+        link = self._link
+        command = session.script_command(script, link.target, deadline=deadline)
+        result = link.execute(command, what=what, deadline=deadline, again=True)
+        return _checked(result, what, link.host).stdout
+
+
+class _Writer(_Reader):
+    """A HostWriter; see there."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        what: str,
+        deadline: float,
+        stdin: bytes | None = None,
+        on_line: OnLine | None = None,
+        check: bool = True,
+    ) -> RemoteResult:
+        link = self._link
+        command = session.argv_command(
+            argv, link.target, deadline=deadline, stdin=stdin, on_line=on_line
+        )
+        result = link.execute(command, what=what, deadline=deadline, again=False)
+        return _checked(result, what, link.host) if check else result
+
+
+def _checked(result: RemoteResult, what: str, host: HostName) -> RemoteResult:
+    if result.status:
+        raise RemoteError(what, host=host, status=result.status, stderr=result.stderr)
+    return result

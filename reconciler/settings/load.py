@@ -1,0 +1,179 @@
+"""Reading ``reconciler.yaml``: every problem at once, each with its line and key."""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from reconciler.errors import SettingsError
+from reconciler.settings.document import (
+    UNREADABLE,
+    Document,
+    DocumentError,
+    Place,
+    Problem,
+    parse,
+)
+from reconciler.settings.schema import HostSettings, Settings
+
+SIZE_LIMIT = 1 << 20
+"""Bytes of the largest settings file that we read."""
+
+_ACCEPTED = {
+    "bool_type": "true or false",
+    "dict_type": "keys with values",
+    "int_type": "a whole number",
+    "model_type": "keys with values",
+    "path_type": "a path",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+
+
+def load(path: Path) -> Settings:
+    """
+    Return the settings in the file at *path*.
+
+    Relative paths in it are taken from its folder. Raises SettingsError with one line
+    ``FILE:LINE: KEY: what is wrong`` for each problem.
+    """
+    try:
+        document = parse(_read(path))
+    except DocumentError as error:
+        raise _error(path, [error.problem]) from error
+    return _validate(path, document)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise SettingsError(message) from error
+    if len(content) > SIZE_LIMIT:
+        message = f"{path}: is larger than {SIZE_LIMIT >> 20} MiB"
+        raise SettingsError(message)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = Problem(line=line, message="is not UTF-8 text")
+        raise _error(path, [problem]) from error
+
+
+def _validate(path: Path, document: Document) -> Settings:
+    problems = list(document.problems)
+    folder = path.absolute().parent
+    try:
+        # An empty file lacks what every file needs, and is told so.
+        value = {} if document.value is None else document.value
+        settings = Settings.model_validate(value, context={"folder": folder})
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        problems += [_problem(each, document) for each in details if _is_new(each)]
+        raise _error(path, problems) from error
+    if problems:
+        raise _error(path, problems)
+    return settings
+
+
+def _is_new(details: ErrorDetails) -> bool:
+    """Say whether nobody has complained of this value yet."""
+    return details["input"] is not UNREADABLE
+
+
+def _error(path: Path, problems: list[Problem]) -> SettingsError:
+    lines = (
+        f"{path}:{problem.line}: {_dotted(problem.place)}{problem.message}"
+        for problem in sorted(problems, key=lambda problem: problem.line)
+    )
+    return SettingsError("\n".join(lines))
+
+
+def _dotted(place: Place) -> str:
+    path = ""
+    for part in place:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return f"{path[1:]}: " if path else ""
+
+
+# --- words for pydantic's findings -----------------------------------------------
+
+
+def _problem(details: ErrorDetails, document: Document) -> Problem:
+    place = tuple(part for part in details["loc"] if part != "[key]")
+    message = _message(details, place)
+    return Problem(line=document.line(place), place=place, message=message)
+
+
+def _message(details: ErrorDetails, place: Place) -> str:
+    kind, value, context = details["type"], details["input"], details.get("ctx", {})
+    match kind:
+        case "extra_forbidden":
+            return _unknown(place)
+        case "missing":
+            return "is missing, and has no default"
+        case "value_error":
+            return str(context["error"])
+        case "enum":
+            accepted = str(context["expected"]).replace("'", "")
+            return f"should be {accepted}, not {_shown(value)}"
+        case "greater_than_equal" | "less_than_equal":
+            bound = "least" if kind.startswith("greater") else "most"
+            limit = context["ge" if bound == "least" else "le"]
+            return f"should be at {bound} {limit}, not {_shown(value)}"
+        case _:
+            accepted = _ACCEPTED.get(kind, details["msg"])
+            return f"should be {accepted}, not {_shown(value)}{_quote_hint(kind)}"
+
+
+def _quote_hint(kind: str) -> str:
+    return "; put text in quotes" if kind == "string_type" else ""
+
+
+def _shown(value: object) -> str:
+    """Return *value* as the file has it, or what it is if that is long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return repr(value)[:60]
+    if isinstance(value, dict | list):
+        return "keys with values" if isinstance(value, dict) else "a list"
+    return "nothing"
+
+
+def _unknown(place: Place) -> str:
+    """Say what could have been meant by the unknown key at *place*."""
+    name, known = str(place[-1]), _names(place[:-1])
+    close = difflib.get_close_matches(name, known, n=1)
+    elsewhere = [path for path in _all_names() if path.split(".")[-1] == name]
+    hint = "there are: " + ", ".join(known)
+    if close or elsewhere:
+        hint = f"did you mean {(close or elsewhere)[0]}?"
+    return f"is no setting; {hint}"
+
+
+def _names(place: Place) -> list[str]:
+    """Return the keys that the section at *place* takes."""
+    section = _sections()[str(place[0])] if place else Settings
+    return list(section.model_fields)
+
+
+def _all_names() -> Iterator[str]:
+    for name, section in _sections().items():
+        inside = f"{name}.NAME" if section is HostSettings else name
+        yield from (f"{inside}.{key}" for key in section.model_fields)
+
+
+def _sections() -> dict[str, type[BaseModel]]:
+    """Return what lies below each key of the top level that holds more than a value."""
+    kinds = {key: field.annotation for key, field in Settings.model_fields.items()}
+    sections = {
+        key: kind
+        for key, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+    }
+    return {**sections, "hosts": HostSettings}

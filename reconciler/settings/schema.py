@@ -1,0 +1,156 @@
+"""The sections of ``reconciler.yaml``, their types and defaults."""
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+)
+
+from reconciler.model import Mode
+from reconciler.settings import values
+
+
+def _folder(info: ValidationInfo) -> Path | None:
+    """Return the folder of the settings file; None for settings not from a file."""
+    return info.context["folder"] if info.context else None
+
+
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    return values.absolute(path, _folder(info))
+
+
+def _url(text: str, info: ValidationInfo) -> str:
+    return values.repository_url(text, _folder(info))
+
+
+def _nix_path_entry(text: str, info: ValidationInfo) -> str:
+    return values.nix_path_entry(text, _folder(info))
+
+
+def _or_empty(value: object) -> object:
+    """Let a section whose lines are all commented out mean its defaults."""
+    return {} if value is None else value
+
+
+def _or_empty_list(value: object) -> object:
+    return () if value is None else value
+
+
+def _list_of_one(value: object) -> object:
+    """Let a single value stand for a list of it."""
+    if value is None:
+        return ()
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+Text = Annotated[str, Strict()]
+Flag = Annotated[bool, Strict()]
+Number = Annotated[int, Strict()]
+SomeSeconds = Annotated[float, BeforeValidator(values.positive_duration)]
+Port = Annotated[Number, Field(ge=1, le=65535)]
+FilePath = Annotated[Path, BeforeValidator(values.not_empty), AfterValidator(_absolute)]
+Url = Annotated[Text, AfterValidator(_url)]
+Branch = Annotated[Text, AfterValidator(values.branch)]
+Entry = Annotated[Text, AfterValidator(values.entry)]
+Folder = Annotated[Text, AfterValidator(values.folder)]
+NixPathEntry = Annotated[Text, AfterValidator(_nix_path_entry)]
+NixOptionName = Annotated[Text, AfterValidator(values.nix_option_name)]
+NixOption = Annotated[str, BeforeValidator(values.nix_option)]
+HostKey = Annotated[Text, AfterValidator(values.host_name)]
+Address = Annotated[Text, AfterValidator(values.address)]
+User = Annotated[Text, AfterValidator(values.user)]
+Listen = Annotated[Text, AfterValidator(values.listen)]
+
+
+class Layout(enum.Enum):
+    """How a repository says which hosts there are."""
+
+    AUTO = "auto"
+    NIXOPS = "nixops"
+    HOSTS = "hosts"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RepositorySettings(_Section):
+    """Which repository says what hosts should run."""
+
+    url: Url
+    branch: Branch = "main"
+    poll: SomeSeconds = 60.0
+    layout: Layout = Layout.AUTO
+    entry: Annotated[tuple[Entry, ...], BeforeValidator(_or_empty_list)] = ()
+    secrets: Annotated[dict[Folder, FilePath], BeforeValidator(_or_empty)] = {}
+
+
+class NixSettings(_Section):
+    """How Nix is called; every deadline in seconds."""
+
+    path: Annotated[tuple[NixPathEntry, ...], BeforeValidator(_or_empty_list)] = ()
+    options: Annotated[dict[NixOptionName, NixOption], BeforeValidator(_or_empty)] = {}
+    evaluate_timeout: SomeSeconds = 300.0
+    build_timeout: SomeSeconds = 3600.0
+
+
+class SecretsSettings(_Section):
+    """How the contents of keys are had."""
+
+    identity: Annotated[tuple[FilePath, ...], BeforeValidator(_list_of_one)] = ()
+    command_timeout: SomeSeconds = 30.0
+
+
+class SshSettings(_Section):
+    """How hosts are reached."""
+
+    identity: FilePath | None = None
+    known_hosts: FilePath | None = None  # default: known_hosts in the state directory
+    connect_timeout: SomeSeconds = 10.0
+
+
+class HostSettings(_Section):
+    """What overrides the repository for one host."""
+
+    address: Address | None = None
+    port: Port | None = None
+    user: User | None = None
+
+
+class PolicySettings(_Section):
+    """What may be done, how often and how wide."""
+
+    mode: Mode = Mode.AUTO
+    heal: Flag = True
+    parallel: Annotated[Number, Field(ge=1, le=1000)] = 10
+    interval: SomeSeconds = 30.0  # each host is looked at this often
+
+
+class HttpSettings(_Section):
+    """Where metrics and health are served."""
+
+    listen: Listen = "127.0.0.1:9876"
+
+
+Host = Annotated[HostSettings, BeforeValidator(_or_empty)]
+
+
+class Settings(_Section):
+    """The whole file."""
+
+    repository: Annotated[RepositorySettings, BeforeValidator(_or_empty)]
+    nix: Annotated[NixSettings, BeforeValidator(_or_empty)] = NixSettings()
+    secrets: Annotated[SecretsSettings, BeforeValidator(_or_empty)] = SecretsSettings()
+    ssh: Annotated[SshSettings, BeforeValidator(_or_empty)] = SshSettings()
+    hosts: Annotated[dict[HostKey, Host], BeforeValidator(_or_empty)] = {}
+    policy: Annotated[PolicySettings, BeforeValidator(_or_empty)] = PolicySettings()
+    http: Annotated[HttpSettings, BeforeValidator(_or_empty)] = HttpSettings()
+    state: FilePath = Path("/var/lib/reconciler")

@@ -1,0 +1,281 @@
+"""
+Single values of the settings, as people write them.
+
+Each function returns the value, or raises ValueError with what is wrong and what is
+accepted. Much of what they refuse would be taken for an option by git, ssh or nix, or
+would let a settings file run a command that nobody asked for.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+LONGEST = 366 * 86400.0
+"""Seconds of the longest duration; far beyond it, timers of the system overflow."""
+
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS), re.ASCII)
+_HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", re.ASCII)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
+_HELPER = re.compile(r"([A-Za-z0-9+.-]+)::", re.ASCII)
+_LOOKUP_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:", re.ASCII)
+_BAD_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)")
+_SCHEMES = ("file", "http", "https", "ssh")
+_URL_FORMS = "a path, file:///path, https://host/path, ssh://host/path or host:path"
+DURATION_FORMS = "30s, 5m, 1h, 2d, 1h30m or a plain number of seconds"
+
+
+# --- durations -------------------------------------------------------------------
+
+
+def duration(value: object) -> float:
+    """Return the seconds that *value* means."""
+    seconds = _seconds(value)
+    if seconds is None:
+        message = f"is no duration: {value!r}; write {DURATION_FORMS}"
+        raise ValueError(message)
+    if not 0 <= seconds <= LONGEST:  # also refuses what is no number
+        message = f"must be between 0 and {LONGEST / 86400:g}d, not {value!r}"
+        raise ValueError(message)
+    return seconds
+
+
+def positive_duration(value: object) -> float:
+    """Return the seconds that *value* means, which must be some."""
+    if seconds := duration(value):
+        return seconds
+    message = f"must be more than 0; write {DURATION_FORMS}"
+    raise ValueError(message)
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    if not isinstance(value, str) or not value:
+        return None
+    if re.fullmatch(_NUMBER, value, re.ASCII):
+        return float(value)
+    if not (match := _DURATION.fullmatch(value)):
+        return None
+    pairs = zip(match.groups(default="0"), _UNITS.values(), strict=True)
+    return sum(float(number) * unit for number, unit in pairs)
+
+
+# --- hosts and addresses ---------------------------------------------------------
+
+
+def host_name(text: str) -> str:
+    """Return *text* if a host of the repository may have this name."""
+    if _HOST_NAME.fullmatch(text):
+        return text
+    message = (
+        f"{text!r} is no host name: letters, digits, '.', '_' and '-', "
+        "beginning with a letter, digit or '_'"
+    )
+    raise ValueError(message)
+
+
+def address(text: str) -> str:
+    """Return *text* if it is an IP address or a name that DNS may know."""
+    if _is_ip(text) or _HOST_NAME.fullmatch(text):
+        return text
+    hint = ""
+    if "@" in text:
+        hint = "; the user belongs into `user`"
+    elif ":" in text:
+        hint = "; the port belongs into `port`"
+    message = f"{text!r} is neither a host name nor an IP address{hint}"
+    raise ValueError(message)
+
+
+def user(text: str) -> str:
+    """Return *text* if it can be the name of a user."""
+    if _USER.fullmatch(text):
+        return text
+    message = f"{text!r} is no user name: letters, digits, '.', '_' and '-'"
+    raise ValueError(message)
+
+
+def listen(text: str) -> str:
+    """Return *text* if it is ``host:port``, an IPv6 address in brackets."""
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch("[0-9]{1,5}", port, re.ASCII) or int(port) > 65535:  # noqa: PLR2004 -- the largest port there is
+        message = f"{text!r} has no port: write host:port with a port up to 65535"
+        raise ValueError(message)
+    if host.startswith("[") and host.endswith("]"):
+        _require_ip6(host[1:-1])
+    elif not _HOST_NAME.fullmatch(host):
+        message = (
+            f"{text!r} is not host:port, such as 127.0.0.1:9876 or [::1]:9876; "
+            "0.0.0.0 listens on every address"
+        )
+        raise ValueError(message)
+    return text
+
+
+def _require_ip6(text: str) -> None:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError as error:
+        message = f"[{text}] is no IPv6 address in brackets"
+        raise ValueError(message) from error
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+# --- git -------------------------------------------------------------------------
+
+
+def branch(text: str) -> str:
+    """Return *text* if it can be a branch, by the rules of git-check-ref-format(1)."""
+    if text.startswith("refs/"):
+        message = f"write the branch as {text.removeprefix('refs/heads/')!r}"
+        raise ValueError(message)
+    bad = _BAD_IN_BRANCH.search(text) or text in {"", "@", "HEAD"}
+    if bad or text.startswith(("-", ".", "/")) or text.endswith(("/", ".")):
+        message = f"{text!r} cannot be the name of a branch"
+        raise ValueError(message)
+    return text
+
+
+def repository_url(text: str, folder: Path | None = None) -> str:
+    """Return the URL *text*; a relative path is taken from *folder*."""
+    if not text or text.startswith("-"):
+        message = f"{text!r} is no repository: write {_URL_FORMS}"
+        raise ValueError(message)
+    if helper := _HELPER.match(text):
+        message = f"{helper[0]} could run any command: write {_URL_FORMS}"
+        raise ValueError(message)
+    if scheme := _SCHEME.match(text):
+        _check_url(text, scheme[1].lower())
+        return text
+    if _is_scp(text):
+        _check_ssh_host(text.partition(":")[0])
+        return text
+    return str(absolute(Path(text), folder))
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path that *url* means on this machine, or None if it is elsewhere."""
+    if _SCHEME.match(url):
+        parts = urlsplit(url)
+        return Path(unquote(parts.path)) if parts.scheme == "file" else None
+    return None if _is_scp(url) else Path(url)
+
+
+def _is_scp(text: str) -> bool:
+    """Say whether git would read ``host:path``: a colon before the first slash."""
+    return ":" in text.partition("/")[0]
+
+
+def _check_url(text: str, scheme: str) -> None:
+    if scheme not in _SCHEMES:
+        message = f"{scheme}:// is not supported: write {_URL_FORMS}"
+        raise ValueError(message)
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # parsed only when asked for
+    except ValueError as error:
+        message = f"is no URL: {error}"
+        raise ValueError(message) from error
+    if parts.password is not None:
+        message = (
+            "must not hold a password, which lists of processes would show: "
+            "use an SSH key, ~/.netrc or a git credential helper"
+        )
+        raise ValueError(message)
+    _check_authority(scheme, parts.netloc, parts.path)
+
+
+def _check_authority(scheme: str, authority: str, path: str) -> None:
+    if scheme == "file":
+        if authority not in {"", "localhost"} or not path:
+            message = "needs three slashes: file:///path"
+            raise ValueError(message)
+    elif not authority.rpartition("@")[2]:
+        message = f"names no host: write {_URL_FORMS}"
+        raise ValueError(message)
+    elif scheme == "ssh":
+        _check_ssh_host(authority)
+
+
+def _check_ssh_host(authority: str) -> None:
+    login, _, host = authority.rpartition("@")
+    if login.startswith("-") or host.startswith("-") or not host:
+        message = f"{authority!r} is no host that ssh could reach"
+        raise ValueError(message)
+
+
+# --- paths and nix ---------------------------------------------------------------
+
+
+def absolute(path: Path, folder: Path | None) -> Path:
+    """Return *path* with ``~`` expanded, taken from *folder* where it is relative."""
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        message = f"{str(path)!r}: nobody's home is known under this name"
+        raise ValueError(message) from error
+    return path if folder is None else folder / path
+
+
+def entry(text: str) -> str:
+    """Return *text* if it can be a file or attribute of the repository."""
+    if text and not text.startswith(("-", "/", "~")) and ".." not in text.split("/"):
+        return text
+    message = f"{text!r} is no path inside the repository"
+    raise ValueError(message)
+
+
+def folder(text: str) -> str:
+    """Return the folder *text* of the repository, without a slash at its end."""
+    parts = [part for part in entry(text).split("/") if part not in {"", "."}]
+    return "/".join(parts) or "."
+
+
+def not_empty(value: object) -> object:
+    """Return *value* unless it is empty text, which as a path would be the folder."""
+    if value != "":
+        return value
+    message = "is empty; write a path"
+    raise ValueError(message)
+
+
+def nix_path_entry(text: str, folder: Path | None = None) -> str:
+    """Return one entry of the Nix search path: ``name=place`` or ``place``."""
+    name, equals, place = text.rpartition("=")
+    if not place or (equals and not _HOST_NAME.fullmatch(name.replace("/", "."))):
+        message = f"{text!r} is not name=path, such as nixpkgs=/srv/nixpkgs"
+        raise ValueError(message)
+    if not _LOOKUP_URL.match(place):
+        place = str(absolute(Path(place), folder))
+    return f"{name}{equals}{place}"
+
+
+def nix_option(value: object) -> str:
+    """Return the value of a Nix option as ``--option`` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int):
+        return str(value)
+    message = "should be text, a whole number, true or false"
+    raise ValueError(message)
+
+
+def nix_option_name(text: str) -> str:
+    """Return *text* if a Nix option may have this name."""
+    if re.fullmatch(r"[a-z][a-z0-9-]*", text, re.ASCII):
+        return text
+    message = f"{text!r} is no Nix option: see `nix show-config`"
+    raise ValueError(message)

@@ -1,0 +1,134 @@
+"""
+Clean checkouts: the files of one commit, and nothing of git.
+
+Made with ``read-tree -u`` and an index of its own, the part of ``git checkout`` that
+writes files. ``git archive`` would obey export-ignore and export-subst, so that
+the folder would not be the commit; a worktree would leave a ``.git`` that points into
+the mirror. Attributes about line ends count as they do in any checkout; filters are
+configured per machine, so here there are none (a file in LFS stays a pointer).
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from reconciler.errors import CommandError, SourceError
+from reconciler.model import CommitId
+from reconciler.source import command
+from reconciler.source.submodules import Submodule, submodules_of
+
+# Nix names a store path after the last component of the folder it came from. With one
+# name for all, commits with the same content give the same derivation for `src = ./.`.
+FOLDER = "source"
+
+DEPTH_LIMIT = 10
+"""Submodules within submodules."""
+
+
+class Checkouts:
+    """Checkouts in the state directory: ``checkouts/<commit>/source``."""
+
+    def __init__(self, mirror: Path, url: str, *, state: Path) -> None:
+        self._mirror = mirror
+        self._url = url
+        self._path = state / "checkouts"
+        self._modules = state / "modules"
+        self._lock = state / "checkouts.lock"
+
+    def make(self, commit: CommitId) -> Path:
+        """
+        Return the checkout of *commit*, made now if there is none.
+
+        Raises CommandError when git cannot write it, SourceError for a submodule.
+        """
+        place = self._path / commit
+        if not _is_complete(place):
+            with command.locked(self._lock), command.state_errors(self._path):
+                if not _is_complete(place):  # made while we waited
+                    self._sweep()
+                    self._make(commit, place)
+        return place / FOLDER
+
+    def prune(self, keep: Collection[CommitId]) -> None:
+        """Remove every checkout but those of *keep*."""
+        with command.locked(self._lock), command.state_errors(self._path):
+            self._sweep()
+            places = self._path.iterdir() if self._path.exists() else ()
+            for place in [place for place in places if place.name not in keep]:
+                self._remove(place)
+
+    def _make(self, commit: CommitId, place: Path) -> None:
+        self._path.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".making-", dir=self._path))
+        try:
+            self._write(self._mirror, commit, aside / FOLDER, url=self._url)
+            (aside / "complete").write_text(_boot(), encoding="ascii")
+            self._remove(place)
+            aside.rename(place)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+
+    def _sweep(self) -> None:
+        """Remove what was left half-made or half-removed; the lock says by nobody."""
+        for rest in self._path.glob(".*"):
+            shutil.rmtree(rest, ignore_errors=True)
+
+    def _remove(self, place: Path) -> None:
+        """Remove *place* so that nobody ever finds a part of it."""
+        if place.exists():
+            gone = Path(tempfile.mkdtemp(prefix=".gone-", dir=self._path))
+            place.rename(gone / place.name)
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def _write(
+        self, git_dir: Path, commit: str, folder: Path, *, url: str, depth: int = 0
+    ) -> None:
+        """Write the files of *commit*, then those of each submodule."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".index-", dir=self._path) as index:
+            command.local(
+                git_dir,
+                f"--work-tree={folder}",
+                *("read-tree", "--reset", "-u", "--no-recurse-submodules", commit),
+                env={"GIT_INDEX_FILE": f"{index}/index"},
+            )
+        if not os.path.lexists(folder / ".gitmodules"):
+            return
+        for submodule in submodules_of(git_dir, commit, url):
+            self._write_submodule(submodule, folder, depth + 1)
+
+    def _write_submodule(self, module: Submodule, folder: Path, depth: int) -> None:
+        place = folder / module.path
+        if depth > DEPTH_LIMIT or place.resolve() != folder.resolve() / module.path:
+            message = f"submodule {module.path}: nested too deep, or behind a symlink"
+            raise SourceError(message)
+        try:
+            git_dir = module.bring(self._modules)
+            self._write(git_dir, module.commit, place, url=module.url, depth=depth)
+        except CommandError as error:
+            message = f"submodule {module.path}: {command.said(error)}"
+            raise SourceError(message) from error
+
+
+def _is_complete(place: Path) -> bool:
+    """
+    Say whether the checkout at *place* can be used.
+
+    One that was made before the machine last started cannot: files written shortly
+    before a power cut may be there and be empty.
+    """
+    with contextlib.suppress(OSError):
+        return (place / "complete").read_text(encoding="ascii") == _boot()
+    return False
+
+
+def _boot() -> str:
+    """Return what tells one start of this machine from another."""
+    with contextlib.suppress(OSError):
+        file = Path("/proc/sys/kernel/random/boot_id")
+        return file.read_text(encoding="ascii").strip()
+    return ""

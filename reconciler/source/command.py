@@ -1,0 +1,263 @@
+"""
+Git as we call it: never asking, never running what a repository brings along.
+
+GitPython starts git; `process` gives each command its deadline and ends ssh and its kin
+with it. GitPython's own object model stays unused: it cannot read repositories with
+SHA-256 object names.
+"""
+
+import contextlib
+import fcntl
+import functools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from git.cmd import Git
+from git.exc import GitCommandNotFound
+
+from reconciler import process
+from reconciler.errors import (
+    CommandError,
+    CommandMissingError,
+    SourceError,
+    StateError,
+    quote,
+)
+from reconciler.process import Completed
+from reconciler.settings import local_path
+
+LOCAL_DEADLINE = 300.0
+"""Seconds for a command that works on our own disk."""
+
+ASK_DEADLINE = 60.0
+"""Seconds for asking a repository which branches it has."""
+
+FETCH_DEADLINE = 3600.0
+"""Seconds for a fetch, which may be the first one of a large repository."""
+
+# Hooks, a file system monitor and background work are the ways in which plain git
+# commands start programs.
+_OPTIONS = (
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "gc.auto=0"),
+    *("-c", "maintenance.auto=false"),
+    *("-c", "submodule.recurse=false"),
+    *("-c", "log.showSignature=false"),
+)
+_STABLE = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    # For reflogs; else git asks DNS for our full name, which may take its time.
+    "GIT_COMMITTER_NAME": "reconciler",
+    "GIT_COMMITTER_EMAIL": "reconciler@localhost",
+}
+# What a person set up on this machine (line ends, filters, ignored files) must not
+# change what a checkout holds.
+_PRISTINE = {**_STABLE, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+# No transport that starts a program of somebody's choice (ext).
+_PROTOCOLS = "file:http:https:ssh"
+# Git gives up by itself when nothing moves, long before a fetch's deadline.
+_STALL = ("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30")
+_SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15"
+_OUR_DISK = re.compile(
+    "No space left on device|Disk quota exceeded|Read-only file system"
+    "|unable to write file|unable to create file"  # git does not always say why
+)
+_BOILERPLATE = ("Please make sure you have the correct", "and the repository exists.")
+
+
+def local(
+    git_dir: Path,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> Completed:
+    """
+    Run git on *git_dir*, which is ours, blind to the configuration of this machine.
+
+    Raises CommandError, or StateError where the disk is the reason.
+    """
+    argv = [*_OPTIONS, f"--git-dir={git_dir}", *args]
+    with _disk_errors(git_dir):
+        return git(
+            argv, deadline=LOCAL_DEADLINE, env={**_PRISTINE, **(env or {})}, check=check
+        )
+
+
+def git(
+    args: Sequence[str], *, deadline: float, env: Mapping[str, str], check: bool = True
+) -> Completed:
+    """
+    Run git through GitPython, for at most *deadline* seconds; *env* is added to ours.
+
+    Raises what `process.follow` raises, and CommandMissingError.
+    """
+    argv = ["git", *args]
+    held = []  # GitPython ends a process when its handle is let go
+
+    def start() -> subprocess.Popen[bytes]:
+        handle = Git().execute(
+            argv, as_process=True, env=dict(env), start_new_session=True
+        )
+        held.append(handle)
+        return cast("subprocess.Popen[bytes]", handle.proc)
+
+    try:
+        return process.follow(argv, start, deadline=deadline, check=check)
+    except GitCommandNotFound as error:
+        raise CommandMissingError(argv[0]) from error
+
+
+def ask(url: str, *patterns: str) -> dict[str, str]:
+    """
+    Return the object names of those refs at *url* that end in one of *patterns*.
+
+    Raises SourceError.
+    """
+    argv = ["ls-remote", "--refs", *_upload_pack(url), "--", url, *patterns]
+    done = _remote(argv, url, deadline=ASK_DEADLINE)
+    pairs = (line.split("\t", 1) for line in done.stdout.splitlines())
+    return {ref: name for name, ref in pairs}
+
+
+def fetch(git_dir: Path, url: str, *refspecs: str) -> None:
+    """
+    Bring *refspecs* from *url* into *git_dir*, and nothing else.
+
+    Raises SourceError, or StateError where our disk is the reason.
+    """
+    options = ("--quiet", "--force", "--no-tags", "--no-write-fetch-head")
+    argv = [f"--git-dir={git_dir}", "fetch", *options, "--no-recurse-submodules"]
+    argv += [*_upload_pack(url), "--", url, *refspecs]
+    with _disk_errors(git_dir):
+        _remote(argv, url, deadline=FETCH_DEADLINE)
+
+
+def said(error: CommandError) -> str:
+    """Return what git complained of, in one line and without credentials."""
+    lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(_BOILERPLATE)]
+    return quote(shown("; ".join(lines[-4:]) or str(error)), 500)
+
+
+def shown(text: str) -> str:
+    """Return *text* without the login, which may be a token, of any URL in it."""
+    return re.sub(r"//[^/@\s]+@", "//", text)
+
+
+def is_not_there(url: str) -> bool:
+    """Say whether *url* is a path of this machine on which there is nothing."""
+    path = local_path(url)
+    return path is not None and not path.exists()
+
+
+# --- the machine -----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Keep other threads and processes out of what *file* stands for."""
+    with state_errors(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = file.open("w")
+    with handle:  # closing it unlocks
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def state_errors(directory: Path) -> Iterator[None]:
+    """Turn what the system refuses into a StateError that names *directory*."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        message = f"the state directory {directory}: {error.strerror}{where}"
+        raise StateError(message) from error
+
+
+@contextlib.contextmanager
+def _disk_errors(git_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        _raise_for_disk(error, git_dir)
+        raise
+    except SourceError as error:
+        if isinstance(error.__cause__, CommandError):
+            _raise_for_disk(error.__cause__, git_dir)
+        raise
+
+
+def _raise_for_disk(error: CommandError, git_dir: Path) -> None:
+    lines = error.stderr.splitlines()
+    # What the other side says begins so; its disk is not ours.
+    ours = [line for line in lines if not line.startswith("remote:")]
+    full = any(_OUR_DISK.search(line) for line in ours)
+    if full or any("Permission denied" in x and str(git_dir) in x for x in ours):
+        free = shutil.disk_usage(git_dir.parent).free >> 20
+        message = (
+            f"the state directory {git_dir.parent}: {said(error)} ({free} MiB free)"
+        )
+        raise StateError(message) from error
+
+
+# --- the network -----------------------------------------------------------------
+
+
+def _remote(args: list[str], url: str, *, deadline: float) -> Completed:
+    """Run git where it may talk to *url*, with this machine's git configuration."""
+    try:
+        argv = [*_OPTIONS, *_STALL, *args]
+        return git(argv, deadline=deadline, env=_network(url))
+    except CommandError as error:
+        why = "there is nothing at this path" if is_not_there(url) else said(error)
+        message = f"the repository {shown(url)} cannot be read: {why}"
+        raise SourceError(message) from error
+
+
+def _network(url: str) -> dict[str, str]:
+    """Return the environment in which nothing asks a person and no helper may run."""
+    env = {
+        **_STABLE,
+        "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
+        "GIT_ASKPASS": "",
+        "SSH_ASKPASS_REQUIRE": "never",
+    }
+    # Whoever names another ssh program knows its options.
+    if local_path(url) is None and not os.environ.get("GIT_SSH"):
+        env["GIT_SSH_COMMAND"] = f"{_ssh_command()} {_SSH_OPTIONS}"
+    return env
+
+
+@functools.cache
+def _ssh_command() -> str:
+    if command := os.environ.get("GIT_SSH_COMMAND"):
+        return command
+    argv = ["config", "--get", "core.sshCommand"]
+    done = git(argv, deadline=ASK_DEADLINE, env={}, check=False)
+    return done.stdout.strip() or "ssh"
+
+
+def _upload_pack(url: str) -> tuple[str, ...]:
+    """
+    Let git read the repository at the path *url* although another user owns it.
+
+    That is usual: people push as ``git`` and the reconciler runs as another user. Git
+    refuses until told otherwise (safe.directory), and its serving side, which is the
+    one to ask, does not inherit ``-c``.
+    """
+    path = local_path(url)
+    if path is None:
+        return ()
+    real = Path(os.path.realpath(path))
+    places = dict.fromkeys([path, path / ".git", real, real / ".git"])
+    options = [f"-c {shlex.quote(f'safe.directory={place}')}" for place in places]
+    return (f"--upload-pack=git {' '.join(options)} upload-pack",)

@@ -1,0 +1,256 @@
+"""A mirror of the watched branch in the state directory, and clean checkouts of it."""
+
+import contextlib
+import re
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+import structlog
+
+from reconciler.errors import CommandError, SourceError
+from reconciler.model import Commit, CommitId
+from reconciler.settings import RepositorySettings
+from reconciler.source import command
+from reconciler.source.checkout import Checkouts
+
+log = structlog.get_logger(__name__)
+
+_FORMATS = {40: "sha1", 64: "sha256"}  # by the length of an object name
+_FIELDS = "%H%x00%T%x00%s%x00%an%x00%ct"
+_NAMES_SHOWN = 20
+_ID = re.compile("[0-9a-f]{4,64}")
+_IN_REVISION = re.compile(r"[~^:@{]")  # main~2 and its like: no names of branches
+
+
+class Mirror:
+    """
+    What we know of the repository, also while it is away.
+
+    Threads and processes may share one state directory. Every method raises StateError
+    when that cannot be written.
+    """
+
+    def __init__(self, settings: RepositorySettings, *, state: Path) -> None:
+        self._url = settings.url
+        self._branch = settings.branch
+        self._state = state
+        self._path = state / "mirror.git"
+        self._lock = state / "mirror.lock"
+        self._checkouts = Checkouts(self._path, settings.url, state=state)
+
+    def fetch(self) -> Commit:
+        """
+        Bring the mirror up to date and return the head of the branch.
+
+        A rewritten branch is followed, and logged. A damaged mirror is made anew.
+        Raises SourceError when the repository cannot be read or lacks the branch; what
+        was fetched before stays.
+        """
+        there = self._head_there()
+        with command.locked(self._lock):
+            before = self._head_here()
+            if there != before:
+                self._update(there)
+            commit = self._read_or_renew(there)
+        if before is not None and before != commit.id:
+            self._tell_rewrite(before, commit)
+        return commit
+
+    def resolve(self, ref: str) -> Commit:
+        """
+        Return the commit that *ref* names: a branch, a tag, an id, or ``main~2``.
+
+        The watched branch is answered from the mirror, other branches and tags from
+        the repository if it can be read. Raises SourceError naming *ref*.
+        """
+        revision = self._find(ref)
+        if (name := self._name(revision)) is None:
+            url = command.shown(self._url)
+            message = f"{url} has no branch, tag or commit {ref!r} that we know"
+            raise SourceError(message)
+        branch = revision.removeprefix("refs/heads/")
+        return self._read(name, branch=self._branch if branch == revision else branch)
+
+    def checkout(self, commit: Commit) -> Path:
+        """
+        Return the folder that holds exactly *commit*, with its submodules.
+
+        It is made once; whoever asks meanwhile waits. Raises SourceError when the
+        commit or a submodule cannot be had.
+        """
+        try:
+            return self._checkouts.make(commit.id)
+        except CommandError as error:
+            self._suspect(commit)
+            message = f"{commit.short} cannot be checked out: {command.said(error)}"
+            raise SourceError(message) from error
+
+    def prune(self, keep: Collection[CommitId]) -> None:
+        """Remove every checkout but those of *keep*, and pack the mirror if due."""
+        self._checkouts.prune(keep)
+        if self._path.exists():
+            with command.locked(self._lock), contextlib.suppress(CommandError):
+                argv = ["-c", "gc.auto=6700", "-c", "gc.autoDetach=false"]
+                command.local(self._path, *argv, "gc", "--auto", "--quiet")
+
+    # --- fetching ----------------------------------------------------------------
+
+    def _head_there(self) -> str:
+        """Ask the repository for the head of the branch."""
+        ref = f"refs/heads/{self._branch}"
+        if name := command.ask(self._url, ref).get(ref):
+            return name
+        url, refs = command.shown(self._url), command.ask(self._url, "refs/heads/*")
+        branches = sorted(ref.removeprefix("refs/heads/") for ref in refs)
+        if not branches:
+            message = f"{url} is empty: it has no branch at all"
+            raise SourceError(message)
+        names = ", ".join(branches[:_NAMES_SHOWN])
+        more = ", …" if len(branches) > _NAMES_SHOWN else ""
+        message = (
+            f"{self._url} has no branch {self._branch!r}; there are: {names}{more}"
+        )
+        raise SourceError(message)
+
+    def _head_here(self) -> str | None:
+        return self._name(f"refs/heads/{self._branch}")
+
+    def _update(self, name: str) -> None:
+        """Fetch the branch, whose head is *name* or newer."""
+        if not self._path.exists():
+            self._renew(name)
+            return
+        try:
+            self._fetch_into(self._path)
+        except SourceError:
+            if self._is_sound(name):
+                raise
+            self._renew(name)
+
+    def _read_or_renew(self, name: str) -> Commit:
+        """Return the head that was fetched; from a new mirror if this is damaged."""
+        if not self._suspect_mark.exists():
+            with contextlib.suppress(SourceError):
+                return self._read(f"refs/heads/{self._branch}", branch=self._branch)
+        self._renew(name)
+        return self._read(f"refs/heads/{self._branch}", branch=self._branch)
+
+    def _renew(self, name: str) -> None:
+        """Make the mirror anew; the old one stays until the new one is whole."""
+        if self._path.exists():
+            log.warning("mirror is damaged: making it anew", mirror=str(self._path))
+        fresh = self._path.with_name("mirror.new")
+        with command.state_errors(self._state):
+            _discard(fresh)
+        init_mirror(fresh, name, self._branch)
+        self._fetch_into(fresh)
+        with command.state_errors(self._state):
+            _discard(self._path)
+            fresh.rename(self._path)
+
+    def _fetch_into(self, path: Path) -> None:
+        ref = f"refs/heads/{self._branch}"
+        command.fetch(path, self._url, f"+{ref}:{ref}")
+
+    def _is_sound(self, name: str) -> bool:
+        """Say whether a fetch of *name* can have failed for another reason than us."""
+        argv = ["rev-parse", "--show-object-format"]
+        form = command.local(self._path, *argv, check=False).stdout.strip()
+        if form != _FORMATS.get(len(name)):
+            return False
+        argv = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
+        return command.local(self._path, *argv, check=False).status == 0
+
+    @property
+    def _suspect_mark(self) -> Path:
+        return self._path / "reconciler-suspect"
+
+    def _suspect(self, commit: Commit) -> None:
+        """Have the next fetch make the mirror anew if *commit* cannot be read whole."""
+        argv = ["archive", "--format=tar", "--output=/dev/null", commit.id]
+        with contextlib.suppress(OSError):
+            if command.local(self._path, *argv, check=False).status != 0:
+                self._suspect_mark.touch()
+
+    def _tell_rewrite(self, before: str, commit: Commit) -> None:
+        argv = ["merge-base", "--is-ancestor", before, commit.id]
+        if command.local(self._path, *argv, check=False).status == 1:
+            log.warning(
+                "branch was rewritten",
+                branch=self._branch,
+                before=before,
+                after=commit.id,
+            )
+
+    # --- reading -----------------------------------------------------------------
+
+    def _read(self, revision: str, *, branch: str) -> Commit:
+        argv = ["log", "-1", "--encoding=UTF-8", f"--format={_FIELDS}"]
+        try:
+            done = command.local(self._path, *argv, "--end-of-options", revision, "--")
+        except CommandError as error:
+            message = f"{revision} cannot be read: {command.said(error)}"
+            raise SourceError(message) from error
+        name, tree, subject, author, time = done.stdout.rstrip("\n").split("\0")
+        return Commit(
+            id=CommitId(name),
+            tree=tree,
+            branch=branch,
+            subject=subject,
+            author=author,
+            committed_at=float(time),
+        )
+
+    def _find(self, ref: str) -> str:
+        """Return what to call *ref* in the mirror, fetched if that may help."""
+        if ref == self._branch:
+            return f"refs/heads/{ref}"
+        if not _IN_REVISION.search(ref) and not self._is_known_id(ref):
+            with contextlib.suppress(SourceError):
+                return self._bring(ref)
+        return ref
+
+    def _bring(self, ref: str) -> str:
+        """Fetch the branch, tag or full id *ref*; return its name in the mirror."""
+        places = [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+        there = command.ask(self._url, *places)
+        name = next((place for place in places if place in there), None)
+        source = name
+        if name is None and _ID.fullmatch(ref) and len(ref) in _FORMATS:
+            source, name = ref, f"refs/asked/{ref}"
+        if name is None:
+            return ref
+        with command.locked(self._lock):
+            command.fetch(self._path, self._url, f"+{source}:{name}")
+        return name
+
+    def _is_known_id(self, ref: str) -> bool:
+        return bool(_ID.fullmatch(ref)) and self._name(ref) is not None
+
+    def _name(self, revision: str) -> str | None:
+        """Return the full id of the commit that *revision* names in the mirror."""
+        argv = ["rev-parse", "--verify", "--quiet", "--end-of-options"]
+        done = command.local(self._path, *argv, f"{revision}^{{commit}}", check=False)
+        return done.stdout.strip().splitlines()[-1] if done.status == 0 else None
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def init_mirror(path: Path, name: str, branch: str) -> None:
+    """Make an empty repository for objects named like *name*, without any hook."""
+    with command.state_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    options = ["--quiet", "--bare", "--template=", f"--initial-branch={branch}"]
+    form = _FORMATS.get(len(name), "sha1")
+    try:
+        command.local(path, "init", *options, f"--object-format={form}")
+    except CommandError as error:
+        message = f"cannot make {path}: {command.said(error)}"
+        raise SourceError(message) from error
+    command.local(path, "config", "core.logAllRefUpdates", "true")

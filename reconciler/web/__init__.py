@@ -1,0 +1,12 @@
+"""
+HTTP: metrics and health. It reads, and enqueues at most; it never applies.
+
+One module per concern, each with a `router` function that `reconciler.web.app` puts
+together. FastAPI and uvicorn are imported when a server is made: a command that serves
+nothing should not wait for them, nor keep them in memory.
+"""
+
+from reconciler.web.app import create_app
+from reconciler.web.server import Server
+
+__all__ = ["Server", "create_app"]

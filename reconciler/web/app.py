@@ -1,0 +1,39 @@
+"""Puts the routers together."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi import FastAPI
+
+    from reconciler.metrics import Metrics
+
+
+def create_app(metrics: Metrics, problem: Callable[[], str]) -> FastAPI:
+    """
+    Return the application.
+
+    *problem* says why the daemon is not healthy, and is empty while it is; it is called
+    from any thread, at each request, and should answer at once.
+    """
+    from fastapi import FastAPI  # noqa: PLC0415 # slow and large: only where served
+
+    from reconciler.web import health, index  # noqa: PLC0415 # they import FastAPI
+    from reconciler.web import metrics as metrics_page  # noqa: PLC0415
+
+    # No /docs: that page loads its scripts from elsewhere. The description itself
+    # is at /openapi.json.
+    app = FastAPI(
+        title="reconciler",
+        version=version("reconciler"),
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(index.router(app.version))
+    app.include_router(health.router(problem))
+    app.include_router(metrics_page.router(metrics))
+    return app
