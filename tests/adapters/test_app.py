@@ -1,0 +1,156 @@
+"""The daemon as a program: one per state directory, and an end in good order."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from reconciler.history import History
+from reconciler.model import CommitId, HostName, Outcome, StorePath, Verdict
+from tests.support.rig import free_port, git
+from tests.support.wait import wait_until
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 60.0
+LUFTA = HostName("lufta")
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, port: int) -> Path:
+    """Return settings with a repository that has no commit yet."""
+    git("init", "-q", "--bare", "-b", "main", str(tmp_path / "git"))
+    file = tmp_path / "reconciler.yaml"
+    file.write_text(
+        f"repository: {{url: {tmp_path / 'git'}, poll: 1s}}\n"
+        f"http: {{listen: '127.0.0.1:{port}'}}\n"
+        f"state: {tmp_path / 'state'}\n"
+    )
+    return file
+
+
+@contextlib.contextmanager
+def daemon(settings: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "reconciler", "-c", str(settings), "run"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def healthy(port: int) -> bool:
+    with (
+        contextlib.suppress(OSError),
+        urlopen(f"http://127.0.0.1:{port}/healthz") as it,
+    ):
+        return bool(it.status == 200)
+    return False
+
+
+def wait_healthy(process: subprocess.Popen[str], port: int) -> None:
+    def ready() -> bool:
+        assert process.poll() is None, process.communicate()
+        with contextlib.suppress(HTTPError):
+            return healthy(port)
+        return False
+
+    wait_until(ready, DEADLINE, "the daemon to serve")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_good_order(
+    settings: Path, port: int, number: signal.Signals
+) -> None:
+    with daemon(settings) as process:
+        wait_healthy(process, port)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 0, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert '"stopping' in err
+
+
+def test_a_second_daemon_is_refused(settings: Path, port: int) -> None:
+    with daemon(settings) as first:
+        wait_healthy(first, port)
+        with daemon(settings) as second:
+            _, err = second.communicate(timeout=DEADLINE)
+        assert second.returncode == 1
+        assert "another daemon runs with the state directory" in err
+        assert "Traceback" not in err
+        assert healthy(port)
+        first.terminate()
+        assert first.wait(DEADLINE) == 0
+
+
+def test_a_port_that_is_taken_is_said_so(settings: Path, port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)), daemon(settings) as process:
+        _, err = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 1
+    assert f"127.0.0.1:{port}" in err
+    assert "Traceback" not in err
+
+
+def test_a_state_directory_that_cannot_be_made_is_said_so(
+    settings: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("a file is in the way")
+
+    with daemon(settings) as process:
+        _, err = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 1
+    assert f"cannot make the state directory {tmp_path / 'state'}" in err
+    assert "Traceback" not in err
+
+
+def test_an_empty_repository_is_waited_for(settings: Path, port: int) -> None:
+    with daemon(settings) as process:
+        wait_healthy(process, port)
+        assert process.stderr
+        told = (line for line in process.stderr if "cannot read the repository" in line)
+        assert "is empty: it has no branch at all" in next(told)
+        assert healthy(port)
+
+
+def test_attempts_that_a_killed_daemon_left_open_are_ended(
+    settings: Path, port: int, tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    path = tmp_path / "state" / "history.sqlite"
+    with contextlib.closing(History.open(path)) as history:
+        attempt = history.begin(
+            host=LUFTA,
+            commit=CommitId("c" * 40),
+            verdict=Verdict.DEPLOY,
+            source=None,
+            target=StorePath("/nix/store/x"),
+            now=1.0,
+        )
+
+    with daemon(settings) as process:
+        wait_healthy(process, port)
+
+    with contextlib.closing(History.open(path, read_only=True)) as history:
+        assert history.attempt(attempt.id).outcome is Outcome.INTERRUPTED

@@ -1,0 +1,87 @@
+"""Ctrl-C while hosts are worked on side by side."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.wait import wait_until
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 60.0
+
+WORK = """
+import sys, threading
+from types import SimpleNamespace
+from reconciler import process
+from reconciler.cli.worlds import for_each
+from reconciler.errors import StoppingError
+
+here, kind = sys.argv[1:]
+
+def act(host):
+    if host == "queued":
+        print("queued began", flush=True)
+    elif kind == "command":
+        print("began", flush=True)
+        try:
+            script = f"echo $$ > {here}/pid; exec sleep 600"
+            process.run(["sh", "-c", script], deadline=600)
+        except StoppingError:
+            print("told to stop", flush=True)
+    else:
+        print("began", flush=True)
+        threading.Event().wait(600)
+
+world = SimpleNamespace(settings=SimpleNamespace(policy=SimpleNamespace(parallel=1)))
+try:
+    for_each(world, ["busy", "queued"], act)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@contextlib.contextmanager
+def working(folder: Path, kind: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", WORK, str(folder), kind],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "began\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_ends_commands_and_begins_nothing_new(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    with working(tmp_path, "command") as process:
+        wait_until(lambda: pid.exists() and pid.read_text(), DEADLINE, "the command")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 130
+    assert "waiting for what runs on hosts" in err
+    assert "told to stop" in out
+    assert "queued began" not in out
+    assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    with working(tmp_path, "host") as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        assert "waiting for what runs on hosts" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE)
+
+    assert process.returncode == 130
+    assert (out, err) == ("", "")

@@ -1,0 +1,109 @@
+"""What the daemon did when, read from its log; every time is in seconds."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+PAUSE = 0.02  # seconds between two looks at the log; a shorter one would be felt
+
+Event = dict[str, Any]  # one line of the log
+
+
+def now() -> float:
+    """Return the wall clock: the one that the log has its times of."""
+    return time.time()  # noqa: TID251 -- a measurement is what reads clocks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Something that took time."""
+
+    name: str
+    begin: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.end - self.begin
+
+    @classmethod
+    def of(cls, event: Event, name: str) -> Self:
+        """Return the span that *event*, logged at its end, tells of."""
+        end = time_of(event)
+        return cls(name=str(event[name]), begin=end - event["seconds"], end=end)
+
+
+def time_of(event: Event) -> float:
+    """Return when *event* was logged, by the wall clock."""
+    return datetime.fromisoformat(event["timestamp"]).timestamp()
+
+
+@dataclass(slots=True)
+class LogFile:
+    """The daemon's log, read on from where it was read last."""
+
+    path: Path
+    _offset: int = 0
+    _events: list[Event] = field(default_factory=list)
+
+    def skip(self) -> None:
+        """Forget what was logged so far."""
+        self._read()
+        self._events.clear()
+
+    def wait_for(
+        self, wanted: Callable[[Event], bool], *, deadline: float
+    ) -> list[Event]:
+        """Return the events since the last call, up to the *wanted* one."""
+        give_up = time.monotonic() + deadline
+        while time.monotonic() < give_up:
+            self._read()
+            for index, event in enumerate(self._events):
+                if wanted(event):
+                    found = self._events[: index + 1]
+                    del self._events[: index + 1]
+                    return found
+            time.sleep(PAUSE)
+        message = f"not seen in {self.path} within {deadline:g} s"
+        raise TimeoutError(message)
+
+    def _read(self) -> None:
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            whole, newline, _rest = file.read().rpartition(b"\n")
+        self._offset += len(whole) + len(newline)
+        for line in whole.splitlines():
+            if line.startswith(b"{"):
+                self._events.append(json.loads(line))
+
+
+def commands(events: Iterable[Event], host: str) -> list[Span]:
+    """Return the local commands that *host* had to wait for: its own and nobody's."""
+    return [
+        Span.of(event, "command")
+        for event in events
+        if event["event"] == "command" and event.get("host") in (None, host)
+    ]
+
+
+def steps(events: Iterable[Event], host: str) -> dict[str, Span]:
+    """Return the steps of the attempt on *host*; of equal names the first."""
+    found: dict[str, Span] = {}
+    for event in events:
+        if event["event"] == "step" and event["host"] == host:
+            found.setdefault(event["step"], Span.of(event, "step"))
+    return found
+
+
+def first(events: Iterable[Event], name: str, **fields: str) -> Event:
+    """Return the first event of that name that has *fields*."""
+    return next(
+        event
+        for event in events
+        if event["event"] == name and fields.items() <= event.items()
+    )

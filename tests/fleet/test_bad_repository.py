@@ -1,0 +1,112 @@
+"""A repository that is empty, away, rewritten or without its branch."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.extra import add_extras, flat, set_extra
+from tests.support.fleet import FleetFactory
+from tests.support.rig import DEADLINE, Rig
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+BOT = "withinbot.service"
+FAILURES = "reconciler_fetch_failures_total"
+
+
+@pytest.fixture(scope="module")
+def rig(
+    module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
+    """One host, and a daemon whose repository has no commit yet."""
+    with Rig(tmp_path_factory.mktemp("rig"), module_fleet("chrysalis")) as rig:
+        add_extras(rig, "chrysalis")
+        rig.run_daemon()
+        yield rig
+
+
+def test_an_empty_repository_is_told_and_its_first_push_deployed(rig: Rig) -> None:
+    wait_warning(rig, "is empty: it has no branch")
+    assert "is empty" in flat(rig.run("plan", status=1).stderr)
+    assert rig.healthy()
+
+    rig.push("The first commit of all")
+
+    rig.wait_in_sync("chrysalis")
+    assert "warning" not in rig.run("status").stderr
+
+
+def test_hosts_are_served_while_the_repository_is_away(rig: Rig) -> None:
+    bare = rig.repository.bare
+    failures = rig.metric(FAILURES) or 0
+    moved = bare.rename(bare.with_name("elsewhere.git"))
+    wait_warning(rig, str(bare))
+    assert (rig.metric(FAILURES) or 0) > failures
+    stop_and_see_it_healed(rig)
+    assert rig.stop_daemon() == 0
+    rig.run_daemon()
+    stop_and_see_it_healed(rig)
+    assert str(bare) in flat(rig.run("plan", "chrysalis").stderr)
+
+    moved.rename(bare)
+    say(rig, "The repository is back")
+    rig.push("The repository is back")
+
+    rig.wait_in_sync("chrysalis")
+    assert "The repository is back" in greeting(rig)
+    assert "warning" not in rig.run("status").stderr
+
+
+def test_a_rewritten_branch_is_followed(rig: Rig) -> None:
+    seen = rig.log.stat().st_size
+    old = rig.repository.head
+    say(rig, "History was rewritten")
+    rig.repository.git("reset", "-q", "--soft", "HEAD~1")
+
+    rig.push("Another history", "--force")
+
+    rig.wait_in_sync("chrysalis")
+    assert "History was rewritten" in greeting(rig)
+    log = rig.log.read_text()[seen:]
+    assert "branch was rewritten" in log
+    assert old in log
+
+
+def test_hosts_are_served_while_the_branch_is_gone(rig: Rig) -> None:
+    bare = str(rig.repository.bare)
+    rig.repository.git("push", "-q", "origin", "HEAD:refs/heads/spare")
+    rig.repository.git("--git-dir", bare, "update-ref", "-d", "refs/heads/main")
+    wait_warning(rig, "has no branch 'main'; there are: spare")
+    stop_and_see_it_healed(rig)
+    say(rig, "The branch is back")
+
+    rig.push("The branch is back")
+
+    rig.wait_in_sync("chrysalis")
+    assert "The branch is back" in greeting(rig)
+    assert "warning" not in rig.run("status").stderr
+
+
+def wait_warning(rig: Rig, words: str) -> None:
+    """Wait until ``status`` says what is wrong with the repository."""
+    wait_until(
+        lambda: words in flat(rig.run("status").stderr), DEADLINE, f"a warning: {words}"
+    )
+
+
+def stop_and_see_it_healed(rig: Rig) -> None:
+    """Stop a service by hand and wait for it to come back."""
+    host = rig.host("chrysalis")
+    host.exec("systemctl", "stop", BOT)
+    wait_until(lambda: host.is_active(BOT), DEADLINE, f"{BOT} to come back")
+
+
+def say(rig: Rig, text: str) -> None:
+    """Change what the service says."""
+    set_extra(rig, "chrysalis", f'within.services.withinbot.greeting = "{text}";')
+
+
+def greeting(rig: Rig) -> str:
+    """Return what the service was given to say."""
+    return rig.host("chrysalis").exec("systemctl", "show", "-p", "Environment", BOT)

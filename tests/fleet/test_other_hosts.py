@@ -1,0 +1,80 @@
+"""Hosts that differ from the usual: no login for root, newer, and with a full disk."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.model import Outcome
+from tests.support.extra import add_extras, flat, last_ended, set_extra
+from tests.support.fleet import FleetFactory
+from tests.support.rig import DEADLINE, Rig
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+FACTS = "printerfacts.service"
+FILLER = "/nix/filler"
+
+
+@pytest.mark.parametrize(
+    ("debian", "options"),
+    [
+        pytest.param(12, ["--user", "deploy"], id="through sudo"),
+        pytest.param(13, [], id="systemd 257 and Nix 2.26"),
+    ],
+)
+def test_a_host_is_deployed_and_healed(
+    fleet: FleetFactory, tmp_path: Path, debian: int, options: list[str]
+) -> None:
+    with Rig(tmp_path, fleet("keanu", debian=debian, options=options)) as rig:
+        add_extras(rig, "keanu")
+        rig.run_daemon()
+        rig.push("The services of keanu")
+        rig.wait_in_sync("keanu")
+        host = rig.host("keanu")
+        assert host.is_active(FACTS)
+
+        host.exec("systemctl", "mask", "--runtime", "--now", FACTS)
+
+        wait_until(lambda: host.is_active(FACTS), DEADLINE, f"{FACTS} to come back")
+        rig.wait_in_sync("keanu")
+        set_extra(rig, "keanu", "within.services.withinbot.enable = true;")
+        rig.push("One more service")
+        rig.wait_in_sync("keanu")
+        assert host.is_active("withinbot.service")
+        profile = host.exec("readlink", "-f", "/nix/var/nix/profiles/system").strip()
+        assert profile == host.running_toplevel
+        assert "in sync" in rig.run("apply", "keanu").stdout
+
+
+def test_a_full_disk_is_told_and_served_once_there_is_room(
+    fleet: FleetFactory, tmp_path: Path
+) -> None:
+    with Rig(tmp_path, fleet("keanu", options=["--nix-size", "200M"])) as rig:
+        add_extras(rig, "keanu")
+        rig.run_daemon()
+        rig.push("The services of keanu")
+        rig.wait_in_sync("keanu")
+        host = rig.host("keanu")
+        running = host.running_toplevel
+        host.exec("sh", "-c", f"cat /dev/zero >{FILLER} 2>/dev/null || true")
+        set_extra(
+            rig,
+            "keanu",
+            'environment.etc.large.source = pkgs.runCommand "large" { }'
+            ' "head -c 20000000 /dev/urandom >$out";',
+        )
+
+        rig.push("Twenty megabytes more")
+
+        rig.wait_error("keanu", "keanu", "No space left on device")
+        assert host.running_toplevel == running
+        assert host.is_active(FACTS)
+        assert last_ended(rig, "keanu").outcome is Outcome.FAILED
+        assert "No space left" in flat(rig.run("show", "keanu").stdout)
+        assert rig.healthy()
+
+        host.exec("rm", FILLER)
+
+        rig.wait_in_sync("keanu")
+        assert host.exec("stat", "-Lc", "%s", "/etc/large").strip() == "20000000"

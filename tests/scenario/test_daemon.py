@@ -1,0 +1,327 @@
+"""The daemon's threads: what makes them look, and what they survive."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import ConnectError, EvaluationError
+from reconciler.loop import Daemon
+from reconciler.loop.daemon import SILENT_LIMIT
+from reconciler.model import HostStatus, Outcome
+from tests.support.scene import Scene
+from tests.support.wait import wait_until
+from tests.support.world import toplevel_of
+
+BOT = "withinbot.service"
+FACTS = "printerfacts.service"
+A = {"lufta": {BOT: "1"}, "keanu": {FACTS: "1"}}
+B = {"lufta": {BOT: "2"}, "keanu": {FACTS: "1"}}
+OFTEN = 0.02  # seconds between two looks
+SOON = 20.0  # seconds that anything may take here
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path, interval=OFTEN)
+    scene.push(A)
+    yield scene
+    scene.close()
+
+
+@contextlib.contextmanager
+def running(scene: Scene) -> Iterator[Daemon]:
+    daemon = Daemon(scene.world)
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.shut()
+        assert daemon.join(SOON), "every thread ends"
+
+
+def in_sync(scene: Scene, *hosts: str) -> bool:
+    synced = {one.host for one in scene.history.statuses() if one.in_sync}
+    return synced >= set(hosts)
+
+
+def wait_in_sync(scene: Scene, *hosts: str) -> None:
+    wait_until(lambda: in_sync(scene, *hosts), SOON, f"{hosts} to be in sync")
+
+
+def steps_of(scene: Scene, host: str) -> set[str]:
+    return {step.name for one in scene.attempts(host) for step in one.steps}
+
+
+def passes(scene: Scene, host: str, result: str) -> float:
+    series = f'reconciler_passes_total{{host="{host}",result="{result}"}}'
+    return scene.metric(series) or 0.0
+
+
+def test_what_was_pushed_is_deployed_to_every_host(scene: Scene) -> None:
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        assert daemon.problem() == ""
+        scene.push(B)
+        daemon.look_again()
+        lufta = scene.machine("lufta")
+        system = toplevel_of("lufta", B["lufta"])
+        wait_until(lambda: lufta.profile == system, SOON, "the second commit")
+
+    assert len(scene.attempts("keanu")) == 1
+
+
+def test_hosts_are_looked_at_again_and_again(scene: Scene) -> None:
+    with running(scene):
+        wait_in_sync(scene, "lufta", "keanu")
+        scene.machine("lufta").change(BOT, active_state="inactive")
+        scene.clock.advance(3600)  # beyond the wait after the deployment
+        wait_until(
+            lambda: f"start {BOT}" in steps_of(scene, "lufta"),
+            SOON,
+            "the service to be started",
+        )
+
+
+def test_a_bug_costs_one_pass(scene: Scene) -> None:
+    """The worker lives, the host is tried again, the others notice nothing."""
+    scene.evaluator.before_evaluation = lambda: _divide(scene)
+
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        assert daemon.problem() == ""
+
+    wrong = passes(scene, "lufta", "error") + passes(scene, "keanu", "error")
+    assert wrong == 1
+
+
+def _divide(scene: Scene) -> None:
+    scene.evaluator.before_evaluation = lambda: None
+    _ = 1 // 0
+
+
+def test_a_bug_in_the_look_at_the_repository_costs_one_look(scene: Scene) -> None:
+    del scene.mirror.commits[:]  # IndexError
+
+    with running(scene) as daemon:
+        wait_until(lambda: not daemon.problem(), SOON, "the daemon to run")
+        scene.push(A)
+        wait_in_sync(scene, "lufta", "keanu")
+
+
+def test_a_dead_host_delays_nobody(scene: Scene) -> None:
+    """It hangs until the test lets it go, and holds one worker meanwhile."""
+    let_go = threading.Event()
+    scene.machine("keanu").before_read = lambda: _hang(let_go)
+
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta")
+        scene.push(B)
+        daemon.look_again()
+        wait_until(
+            lambda: scene.machine("lufta").profile == toplevel_of("lufta", B["lufta"]),
+            SOON,
+            "lufta to get the next commit",
+        )
+        let_go.set()
+        wait_until(lambda: passes(scene, "keanu", "error"), SOON, "keanu's pass")
+
+    assert [one.error for one in scene.history.statuses() if one.host == "keanu"] == [
+        "keanu: no answer"
+    ]
+
+
+def _hang(let_go: threading.Event) -> None:
+    assert let_go.wait(SOON)
+    message = "keanu: no answer"
+    raise ConnectError(message, host="keanu")
+
+
+def test_a_host_that_leaves_is_forgotten_and_left_alone(scene: Scene) -> None:
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        keanu = scene.machine("keanu")
+        commands, system = keanu.commands, keanu.running
+        scene.push({"lufta": {BOT: "1"}})
+        daemon.look_again()
+        wait_until(
+            lambda: [one.host for one in scene.history.statuses()] == ["lufta"],
+            SOON,
+            "keanu to be forgotten",
+        )
+        seen = passes(scene, "lufta", "success")
+        wait_until(
+            lambda: passes(scene, "lufta", "success") > seen + 5, SOON, "some passes"
+        )
+
+    assert (keanu.commands, keanu.running) == (commands, system)
+    assert 'host="keanu"' not in scene.metrics.render()[0].decode()
+    assert set(scene.connections.forgotten) == {"keanu"}
+    assert [one.host for one in scene.history.statuses()] == ["lufta"]
+
+
+def test_a_host_that_left_while_its_status_was_saved_leaves_no_trace(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pass looked whether the host is still there, and then it left."""
+    let_go, begun, armed = threading.Event(), threading.Event(), threading.Event()
+    save = scene.history.save_status
+
+    def save_slowly(status: HostStatus) -> None:
+        if status.host == "keanu" and armed.is_set() and not begun.is_set():
+            begun.set()
+            assert let_go.wait(SOON)
+        save(status)
+
+    monkeypatch.setattr(scene.history, "save_status", save_slowly)
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        armed.set()
+        assert begun.wait(SOON)
+        scene.push({"lufta": {BOT: "1"}})
+        daemon.look_again()
+        wait_until(lambda: not in_sync(scene, "keanu"), SOON, "keanu to be forgotten")
+        forgotten = len(scene.connections.forgotten)
+        let_go.set()
+        wait_until(
+            lambda: len(scene.connections.forgotten) > forgotten, SOON, "the pass's end"
+        )
+
+    assert [one.host for one in scene.history.statuses()] == ["lufta"]
+
+
+def test_a_host_that_left_during_its_pass_can_come_back(scene: Scene) -> None:
+    let_go, begun = threading.Event(), threading.Event()
+    keanu = scene.machine("keanu")
+
+    def hang() -> None:
+        keanu.before_read = lambda: None
+        begun.set()
+        assert let_go.wait(SOON)
+
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        keanu.before_read = hang
+        assert begun.wait(SOON)
+        scene.push({"lufta": {BOT: "1"}})
+        daemon.look_again()
+        wait_until(lambda: not in_sync(scene, "keanu"), SOON, "keanu to be forgotten")
+        let_go.set()
+        seen = passes(scene, "lufta", "success")
+        wait_until(
+            lambda: passes(scene, "lufta", "success") > seen + 10,
+            SOON,
+            "keanu's pass to have ended meanwhile",
+        )
+
+        scene.push({"lufta": {BOT: "1"}, "keanu": {FACTS: "2"}})
+        daemon.look_again()
+        system = toplevel_of("keanu", {FACTS: "2"})
+        wait_until(lambda: keanu.profile == system, SOON, "keanu's next commit")
+
+
+def test_a_host_that_left_while_we_were_away_is_forgotten_too(scene: Scene) -> None:
+    with running(scene):
+        wait_in_sync(scene, "lufta", "keanu")
+    scene.restart()
+    scene.push({"lufta": {BOT: "1"}})
+
+    with running(scene):
+        wait_until(
+            lambda: [one.host for one in scene.history.statuses()] == ["lufta"],
+            SOON,
+            "keanu to be forgotten",
+        )
+
+    assert 'host="keanu"' not in scene.metrics.render()[0].decode()
+
+
+def test_after_a_restart_metrics_tell_at_once_what_is_known(scene: Scene) -> None:
+    with running(scene):
+        wait_in_sync(scene, "lufta", "keanu")
+    scene.restart()
+    scene.mirror.away = "Connection refused"
+    scene.mirror.fetched = None
+
+    with running(scene):
+        assert scene.metric('reconciler_host_in_sync{host="lufta"}') == 1
+
+
+def test_an_unreadable_commit_neither_stops_nor_starves_hosts(scene: Scene) -> None:
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        scene.push(EvaluationError("syntax error"))
+        daemon.look_again()
+        failures = 'reconciler_evaluation_failures_total{host=""}'
+        wait_until(lambda: scene.metric(failures), SOON, "the evaluation to fail")
+        scene.machine("lufta").change(BOT, active_state="inactive")
+        scene.clock.advance(60)  # beyond the wait after the deployment
+        wait_until(lambda: len(scene.attempts("lufta")) > 1, SOON, "lufta to be healed")
+        assert daemon.problem() == ""
+
+
+def test_checkouts_of_old_commits_are_removed(scene: Scene) -> None:
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        for version in ("2", "3", "4"):
+            content = {"lufta": {BOT: version}, "keanu": {FACTS: "1"}}
+            scene.push(content)
+            daemon.look_again()
+            system = toplevel_of("lufta", content["lufta"])
+            wait_until(
+                lambda system=system: scene.machine("lufta").profile == system,  # type: ignore[misc]
+                SOON,
+                f"version {version}",
+            )
+
+    assert scene.mirror.checkouts == {one.id for one in scene.mirror.commits[-2:]}
+
+
+def test_a_daemon_that_is_stopped_in_an_attempt_ends_it_in_good_order(
+    scene: Scene,
+) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+
+    def build() -> None:
+        begun.set()
+        assert let_go.wait(SOON)
+
+    scene.evaluator.before_build = build
+    with running(scene) as daemon:
+        assert begun.wait(SOON)
+        daemon.shut()
+        assert not daemon.join(0.0), "what is under way is waited for"
+        let_go.set()
+
+    assert scene.history.unfinished() == []
+    outcomes = {
+        one.outcome for host in ("lufta", "keanu") for one in scene.attempts(host)
+    }
+    assert outcomes == {Outcome.SUCCEEDED}
+    attempted = [host for host in ("lufta", "keanu") if scene.attempts(host)]
+    for host in attempted:
+        assert scene.machine(host).units
+
+
+def test_a_daemon_that_no_longer_looks_says_so(scene: Scene) -> None:
+    """As when git hangs for ever; the clock is moved, nothing is waited for."""
+    let_go = threading.Event()
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        hung = threading.Event()
+
+        def fetch() -> None:
+            hung.set()
+            assert let_go.wait(SOON)
+
+        scene.mirror.before_fetch = fetch
+        assert hung.wait(SOON)
+        assert daemon.problem() == ""
+        scene.clock.advance(SILENT_LIMIT + 1)
+        assert "was not looked at for" in daemon.problem()
+        let_go.set()
+        wait_until(lambda: not daemon.problem(), SOON, "a sign of life")
+
+    assert "these threads ended" in daemon.problem()

@@ -1,0 +1,431 @@
+"""What goes wrong costs what it must and no more."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import (
+    ActivationError,
+    BuildError,
+    ConnectError,
+    EvaluationError,
+    HostBusyError,
+)
+from reconciler.history import History
+from reconciler.loop import Again, Done, Failed
+from reconciler.model import DriftKind, HostName, Outcome, UnitName, Verdict
+from tests.support.scene import Scene
+from tests.support.wait import wait_until
+from tests.support.world import FAILED, FIRST, toplevel_of
+
+BOT = "withinbot.service"
+FACTS = "printerfacts.service"
+A = {"lufta": {BOT: "1", FACTS: "1"}}
+B = {"lufta": {BOT: "2", FACTS: "1"}}
+C = {"lufta": {BOT: "3", FACTS: "1"}}
+LUFTA = HostName("lufta")
+SYSTEM_A, SYSTEM_B, SYSTEM_C = (toplevel_of("lufta", c["lufta"]) for c in (A, B, C))
+ERROR = EvaluationError("syntax error, unexpected '}'", host="lufta")
+
+
+@pytest.fixture
+def deployed(scene: Scene) -> Scene:
+    scene.commit(A)
+    assert scene.run("lufta") == Done()
+    assert scene.run("lufta") == Done(), "a look that finds nothing to do"
+    return scene
+
+
+# --- building and switching ------------------------------------------------------
+
+
+def test_a_build_that_fails_is_tried_again_and_the_host_untouched(
+    deployed: Scene,
+) -> None:
+    lufta = deployed.machine("lufta")
+    commands = lufta.commands
+    deployed.evaluator.build_error = BuildError("gcc was not pleased", host="lufta")
+    deployed.commit(B)
+
+    assert isinstance(deployed.run("lufta"), Failed)
+
+    assert (lufta.commands, lufta.running) == (commands, SYSTEM_A)
+    attempt = deployed.attempts("lufta")[-1]
+    assert (attempt.outcome, attempt.message) == (
+        Outcome.FAILED,
+        "gcc was not pleased",
+    )
+    (build,) = attempt.steps
+    assert (build.name, build.error) == ("build", "gcc was not pleased")
+    deployed.evaluator.build_error = None
+    deployed.clock.advance(10)
+    assert deployed.run("lufta") == Done()
+    assert lufta.running == SYSTEM_B
+
+
+def test_a_switch_that_fails_leaves_the_boot_default(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    deployed.commit(B)
+    lufta.switch_status = 2
+
+    result = deployed.run("lufta")
+
+    assert isinstance(result, Failed)
+    assert isinstance(result.error, ActivationError)
+    attempt = deployed.attempts("lufta")[-1]
+    assert attempt.outcome is Outcome.FAILED
+    assert "exited with status 2" in attempt.message
+    assert lufta.profile == SYSTEM_A
+    assert not [line for line in lufta.log if line == f"boot {SYSTEM_B}"]
+    status = deployed.status("lufta")
+    assert not status.in_sync
+    assert "exited with status 2" in status.error
+
+
+def test_attempts_that_fail_wait_longer_each_time(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    deployed.commit(B)
+    lufta.switch_status = 2
+    waits = []
+    for _ in range(12):
+        assert isinstance(deployed.run("lufta"), Failed)
+        again = deployed.run("lufta")
+        assert isinstance(again, Again)
+        assert "exited with status 2" in deployed.status("lufta").error
+        waits.append(again.after)
+        deployed.clock.advance(again.after)
+
+    assert waits[:4] == [2.0, 4.0, 8.0, 16.0]
+    assert waits == sorted(waits)
+    assert waits[-1] == 1800.0
+
+
+def test_a_new_commit_need_not_wait(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    deployed.commit(B)
+    lufta.switch_status = 2
+    deployed.run("lufta")
+    assert isinstance(deployed.run("lufta"), Again)
+    lufta.switch_status = 0
+
+    deployed.commit(C)
+
+    assert deployed.run("lufta") == Done()
+    assert lufta.running == SYSTEM_C
+    assert deployed.status("lufta").error == ""
+
+
+def test_a_service_that_does_not_come_up_fails_the_deployment(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    deployed.commit(B)
+    lufta.dying.add(UnitName(BOT))
+
+    result = deployed.run("lufta")
+
+    assert isinstance(result, Failed)
+    attempt = deployed.attempts("lufta")[-1]
+    assert attempt.outcome is Outcome.FAILED
+    assert "unit-failed withinbot.service" in attempt.message
+    assert (lufta.running, lufta.profile) == (SYSTEM_B, SYSTEM_A), "boots the old one"
+    assert [step.name for step in attempt.steps] == [
+        "build",
+        "copy",
+        "activate",
+        "verify",
+        f"restart {BOT}",
+        "verify",
+    ]
+
+
+def test_a_deployment_taken_up_again_excuses_nothing(deployed: Scene) -> None:
+    """After the switch, a failed unit may be the switch's work: no boot default."""
+    lufta = deployed.machine("lufta")
+    deployed.commit(B)
+    lufta.dying.add(UnitName(BOT))
+    for _ in range(3):
+        deployed.run("lufta")
+        deployed.clock.advance(3600)
+
+    assert lufta.profile == SYSTEM_A
+    lufta.dying.clear()
+    assert deployed.run("lufta") == Done()
+    assert lufta.profile == SYSTEM_B
+
+
+def test_what_was_broken_before_does_not_fail_a_deployment(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    lufta.dying.add(UnitName(FACTS))
+    lufta.change(FACTS, **FAILED)
+    lufta.switch_status = 4  # as switch-to-configuration says of any failed unit
+    deployed.commit(B)
+
+    deployed.run("lufta")
+
+    attempt = deployed.attempts("lufta")[-1]
+    assert (attempt.verdict, attempt.outcome) == (Verdict.DEPLOY, Outcome.SUCCEEDED)
+    assert (lufta.running, lufta.profile) == (SYSTEM_B, SYSTEM_B)
+    status = deployed.status("lufta")
+    assert not status.in_sync, "it is broken all the same"
+    assert {drift.subject for drift in status.drifts} == {FACTS}
+
+
+def test_some_failed_unit_that_comes_up_later_is_a_success(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    lufta.switch_status = 4
+    deployed.commit(B)
+
+    assert deployed.run("lufta") == Done()
+
+    (attempt,) = deployed.attempts("lufta")[1:]
+    log = deployed.history.attempt_log(attempt.id)
+    assert any("some unit failed" in line for line in log)
+
+
+# --- evaluation ------------------------------------------------------------------
+
+
+def test_a_host_that_does_not_evaluate_is_healed_by_the_last_good_commit(
+    deployed: Scene,
+) -> None:
+    lufta = deployed.machine("lufta")
+    bad = deployed.commit({"lufta": ERROR})
+    lufta.change(BOT, active_state="inactive", sub_state="dead")
+
+    deployed.run("lufta")
+
+    assert lufta.units[UnitName(BOT)].active_state == "active"
+    status = deployed.status("lufta")
+    assert status.error == str(ERROR)
+    assert (status.commit, status.running) == (bad.id, SYSTEM_A)
+    assert not status.in_sync
+    assert deployed.run("lufta") == Done()
+    assert deployed.status("lufta").error == str(ERROR)
+
+
+def test_so_it_is_after_a_restart(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    deployed.commit({"lufta": ERROR})
+    deployed.run("lufta")
+
+    deployed.restart()
+    deployed.look()
+    lufta.change(BOT, active_state="inactive", sub_state="dead")
+    deployed.run("lufta")
+
+    assert lufta.units[UnitName(BOT)].active_state == "active"
+    assert deployed.status("lufta").error == str(ERROR)
+
+
+def test_a_last_good_state_of_another_version_is_passed_over(deployed: Scene) -> None:
+    deployed.commit({"lufta": ERROR})
+    deployed.history.save_evaluation("last good: lufta", "{}", now=0.0)
+    deployed.restart()
+    deployed.look()
+
+    assert deployed.run("lufta") == Failed(ERROR)
+
+
+def test_the_last_good_commit_is_the_last_one_and_not_the_newest_evaluation(
+    deployed: Scene,
+) -> None:
+    """After A, B and a revert to A, a host is not brought back to B by a bad commit."""
+    for content in (B, A, {"lufta": ERROR}):
+        deployed.commit(content)
+        deployed.run("lufta")
+
+    deployed.restart()
+    deployed.look()
+    deployed.run("lufta")
+
+    assert deployed.machine("lufta").running == SYSTEM_A
+
+
+def test_a_failed_evaluation_is_tried_again_after_an_hour(deployed: Scene) -> None:
+    deployed.commit({"lufta": ERROR})
+    deployed.evaluator.evaluated.clear()
+    for _ in range(10):
+        deployed.run("lufta")
+        deployed.clock.advance(300)
+    assert deployed.evaluator.evaluated == ["lufta"]
+    failures = 'reconciler_evaluation_failures_total{host="lufta"}'
+    assert deployed.metric(failures) == 1
+
+    deployed.clock.advance(601)
+    deployed.run("lufta")
+
+    assert deployed.evaluator.evaluated == ["lufta", "lufta"]
+    assert deployed.metric(failures) == 2
+
+
+def test_a_commit_that_mends_the_evaluation_clears_the_problem(
+    deployed: Scene,
+) -> None:
+    deployed.commit({"lufta": ERROR})
+    deployed.run("lufta")
+
+    deployed.commit(B)
+
+    assert deployed.run("lufta") == Done()
+    assert deployed.status("lufta").in_sync
+
+
+# --- hosts -----------------------------------------------------------------------
+
+
+def test_an_unreachable_host_is_told_of(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    lufta.disconnect()
+    began = deployed.clock()
+    for _ in range(3):
+        result = deployed.run("lufta")
+        assert isinstance(result, Failed)
+        assert isinstance(result.error, ConnectError)
+        status = deployed.status("lufta")
+        assert not status.reachable
+        assert [drift.kind for drift in status.drifts] == [DriftKind.UNREACHABLE]
+        assert status.drift_since == began
+        assert (status.running, status.units_desired) == (SYSTEM_A, 2)
+        deployed.clock.advance(60)
+    assert deployed.metric('reconciler_host_up{host="lufta"}') == 0
+    assert len(deployed.attempts("lufta")) == 1
+
+    lufta.failure = None
+
+    assert deployed.run("lufta") == Done()
+    status = deployed.status("lufta")
+    assert (status.reachable, status.drift_since, status.error) == (True, None, "")
+
+
+def test_a_host_that_comes_back_gets_what_it_missed(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    lufta.disconnect()
+    for content in (B, C):
+        deployed.commit(content)
+        deployed.run("lufta")
+
+    lufta.failure = None
+
+    assert deployed.run("lufta") == Done()
+    assert lufta.running == SYSTEM_C
+
+
+def test_another_machine_under_the_name_is_not_touched(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    commands, machine_id = lufta.commands, lufta.machine_id
+    lufta.machine_id = "f" * 32
+    deployed.commit(B)
+
+    assert deployed.run("lufta") == Done()
+
+    assert lufta.commands == commands
+    assert lufta.running == SYSTEM_A
+    status = deployed.status("lufta")
+    assert status.verdict is Verdict.BLOCKED
+    assert [drift.kind for drift in status.drifts] == [DriftKind.WRONG_MACHINE]
+    assert "reconciler trust lufta" in status.error
+    assert deployed.history.machine_id(LUFTA) == machine_id
+
+    deployed.history.forget_machine(LUFTA)
+
+    assert deployed.run("lufta") == Done()
+    assert lufta.running == SYSTEM_B
+    assert deployed.history.machine_id(LUFTA) == "f" * 32
+
+
+def test_what_is_no_nixos_is_not_touched_nor_remembered(scene: Scene) -> None:
+    scene.machine("lufta").running = None
+    scene.commit(A)
+
+    assert scene.run("lufta") == Done()
+
+    assert scene.machine("lufta").commands == 0
+    assert scene.status("lufta").verdict is Verdict.BLOCKED
+    assert scene.history.machine_id(LUFTA) is None
+
+
+def test_a_host_that_breaks_off_in_an_attempt_fails_it(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    deployed.commit(B)
+    deployed.evaluator.before_build = lufta.disconnect
+    lufta.activation_error = ConnectError("lufta: gone", host="lufta")
+
+    with pytest.MonkeyPatch.context() as patch:
+        # The wait for a host to come back is for real hosts.
+        patch.setattr("reconciler.loop.attempt.ACTIVATE_DEADLINE", -20.0)
+        result = deployed.run("lufta")
+
+    assert isinstance(result, Failed)
+    assert deployed.attempts("lufta")[-1].outcome is Outcome.FAILED
+    assert lufta.profile == SYSTEM_A
+
+
+def test_a_host_that_leaves_during_a_pass_leaves_no_trace(scene: Scene) -> None:
+    scene.commit({**A, "keanu": {FACTS: "1"}})
+    scene.run("lufta")
+    scene.run("keanu")
+
+    def leave() -> None:
+        scene.machine("lufta").before_read = lambda: None
+        scene.commit({"keanu": {FACTS: "1"}})
+        scene.history.forget_host(LUFTA)
+        scene.metrics.host_gone(LUFTA)
+
+    scene.machine("lufta").before_read = leave
+    scene.run("lufta")
+
+    assert [status.host for status in scene.history.statuses()] == ["keanu"]
+    assert 'host="lufta"' not in scene.metrics.render()[0].decode()
+    assert scene.run("lufta") == Done()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from reconciler.history import History
+from reconciler.model import HostName
+with History.open(Path(sys.argv[1])).lock(HostName("lufta")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_host_that_another_process_changes_is_left_alone(scene: Scene) -> None:
+    scene.commit(A)
+    database = scene.settings.state / "history.sqlite"
+    argv = [sys.executable, "-c", HOLDER, str(database)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root, env=os.environ
+    ) as holder:
+        assert holder.stdin
+        assert holder.stdout
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(HostBusyError, match=f"process {holder.pid}"):
+            scene.run("lufta")
+        assert scene.machine("lufta").commands == 0
+        assert scene.attempts("lufta") == []
+        holder.stdin.close()
+        wait_until(lambda: holder.poll() is not None, 30, "the holder to end")
+
+    assert scene.run("lufta") == Done()
+
+
+def test_an_attempt_of_a_dead_process_is_ended_by_the_next(scene: Scene) -> None:
+    scene.commit(A)
+    dead = scene.history.begin(
+        host=LUFTA,
+        commit=scene.mirror.commits[0].id,
+        verdict=Verdict.DEPLOY,
+        source=FIRST,
+        target=SYSTEM_A,
+        now=scene.clock(),
+    )
+    scene.restart()
+
+    ended = History.interrupt(scene.history, now=scene.clock())
+
+    assert [one.id for one in ended] == [dead.id]
+    assert scene.attempts("lufta")[0].outcome is Outcome.INTERRUPTED

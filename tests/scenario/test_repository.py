@@ -1,0 +1,150 @@
+"""The repository and its commits: which one counts, and what is said of the others."""
+
+import pytest
+
+from reconciler.errors import EvaluationError, SourceError
+from reconciler.history import last_problem
+from reconciler.loop import Done
+from reconciler.loop.repository import RETRY_UNREADABLE
+from tests.support.scene import Scene
+from tests.support.world import toplevel_of
+
+BOT = "withinbot.service"
+A = {"lufta": {BOT: "1"}}
+B = {"lufta": {BOT: "2"}}
+UNREADABLE = EvaluationError("network.nix:3:1: syntax error", file="network.nix")
+
+
+def test_a_look_returns_a_revision_once(scene: Scene) -> None:
+    commit = scene.push(A, "First")
+
+    revision = scene.repository.look()
+
+    assert revision is not None
+    assert (revision.commit, revision.hosts) == (commit, ("lufta",))
+    assert revision is scene.repository.current
+    assert scene.repository.look() is None
+    assert scene.history.last_commit() == commit
+    info = f'reconciler_commit_info{{branch="main",commit="{commit.id}"}}'
+    assert scene.metric(info) == 1
+    assert scene.metric("reconciler_last_fetch_timestamp_seconds") == scene.clock()
+
+
+def test_only_the_first_revision_of_a_process_is_marked(scene: Scene) -> None:
+    scene.push(A)
+    first = scene.repository.look()
+    scene.push(B)
+    second = scene.repository.look()
+
+    assert first is not None
+    assert second is not None
+    assert (first.first, second.first) == (True, False)
+
+
+def test_a_repository_that_is_away_leaves_the_hosts_served(scene: Scene) -> None:
+    scene.commit(A)
+    current = scene.repository.current
+    scene.mirror.away = "ssh: connect to host git.example: Connection refused"
+
+    for _ in range(3):
+        with pytest.raises(SourceError, match="Connection refused"):
+            scene.look()
+
+    assert scene.repository.current is current
+    assert scene.run("lufta") == Done()
+    assert "Connection refused" in last_problem(scene.history)
+    assert len(scene.history.events()) == 1, "news is recorded once"
+    assert scene.metric("reconciler_fetch_failures_total") == 3
+
+    scene.mirror.away = ""
+    scene.look()
+
+    assert last_problem(scene.history) == ""
+
+
+def test_a_restart_while_the_repository_is_away_serves_the_mirror(scene: Scene) -> None:
+    scene.commit(A)
+    scene.run("lufta")
+    scene.restart()
+    scene.mirror.away = "Connection refused"
+
+    scene.look()
+
+    assert scene.run("lufta") == Done()
+    assert scene.status("lufta").in_sync
+    assert scene.repository.problem == "Connection refused"
+
+
+def test_without_a_mirror_nothing_can_be_served(scene: Scene) -> None:
+    scene.push(A)
+    scene.mirror.away = "Connection refused"
+
+    with pytest.raises(SourceError, match="Connection refused"):
+        scene.look()
+
+    assert scene.repository.current is None
+    assert scene.run("lufta") == Done()
+    assert scene.history.statuses() == []
+
+
+def test_a_commit_that_cannot_be_read_is_passed_over(scene: Scene) -> None:
+    scene.commit(A)
+    scene.run("lufta")
+    bad = scene.push(UNREADABLE)
+
+    with pytest.raises(EvaluationError, match="syntax error"):
+        scene.look()
+
+    lufta = scene.machine("lufta")
+    lufta.change(BOT, active_state="inactive")
+    scene.run("lufta")
+    scene.clock.advance(60)
+    assert scene.run("lufta") == Done()
+    assert lufta.running == toplevel_of("lufta", A["lufta"])
+    assert scene.status("lufta").commit != bad.id
+    problem = last_problem(scene.history)
+    assert bad.short in problem
+    assert "syntax error" in problem
+    assert scene.metric('reconciler_evaluation_failures_total{host=""}') == 1
+
+    scene.commit(B)
+
+    assert scene.run("lufta") == Done()
+    assert lufta.running == toplevel_of("lufta", B["lufta"])
+    assert last_problem(scene.history) == ""
+
+
+def test_a_commit_that_cannot_be_read_is_not_evaluated_at_each_look(
+    scene: Scene,
+) -> None:
+    """It may take minutes to fail: an infinite recursion, a fetch that never ends."""
+    scene.commit(A)
+    scene.push(UNREADABLE)
+    listed = scene.evaluator.listed
+    for _ in range(5):
+        with pytest.raises(EvaluationError):
+            scene.look()
+        scene.clock.advance(60)
+    assert scene.evaluator.listed == listed + 1
+    assert "syntax error" in last_problem(scene.history)
+    assert scene.repository.problem
+
+    scene.clock.advance(RETRY_UNREADABLE)
+    with pytest.raises(EvaluationError):
+        scene.look()
+
+    assert scene.evaluator.listed == listed + 2
+
+
+def test_going_back_to_the_commit_before_an_unreadable_one(scene: Scene) -> None:
+    """A force-push away from the bad commit: nothing new, and all is well again."""
+    scene.commit(A)
+    scene.push(UNREADABLE)
+    with pytest.raises(EvaluationError):
+        scene.look()
+    del scene.mirror.commits[-1]
+
+    assert scene.repository.look() is None
+
+    assert scene.repository.problem == ""
+    assert last_problem(scene.history) == ""

@@ -1,0 +1,341 @@
+"""
+A host in memory: what the real one answers, and nothing else.
+
+It runs no shell. The probe's script is recognised by its text and answered from the
+state; of what ``apply`` runs, the lines of ``mend_script``, the scripts of
+``activate`` and those for keys change the state as a host would. Anything else raises.
+"""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+from reconciler.errors import ConnectError, RemoteError
+from reconciler.model import (
+    HostName,
+    ObservedUnit,
+    StorePath,
+    SystemParts,
+    UnitName,
+)
+from reconciler.observed.units import UNIT_DIRECTORIES
+from reconciler.remote import OnLine, RemoteResult
+from tests.support.host_keys import KEYS, REMOVE, FakeKeys
+
+PROBE = resources.files("reconciler.observed").joinpath("probe.sh").read_text()
+BOOTED_AT = 1_700_000_000.0
+LOADED_TYPES = (".service", ".socket", ".timer", ".path")
+IGNORED = re.compile(
+    r"PATH=.*|export PATH LC_ALL=C|exit 0|rmdir -- .*|systemctl daemon-reload"
+)
+
+
+class UnknownCommandError(AssertionError):
+    """The fake does not know what a real host would do."""
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeHost:
+    """A HostWriter over a state that tests set and look at."""
+
+    host: HostName
+    running: StorePath | None = None
+    booted: StorePath | None = None
+    profile: StorePath | None = None
+    units: dict[UnitName, ObservedUnit] = field(default_factory=dict)
+    systems: dict[StorePath, Mapping[UnitName, ObservedUnit]] = field(
+        default_factory=dict
+    )  # toplevels that can be activated, and the units as they are then
+    keys: FakeKeys = field(default_factory=FakeKeys)
+    parts: SystemParts = field(default_factory=SystemParts)
+    boot_id: str = "6f7c6a4e-3a35-4a54-bb5e-6c8c1f2f0d11"
+    machine_id: str = "0123456789abcdef0123456789abcdef"
+    store_free: int = 1 << 30
+    clock: float = BOOTED_AT + 3600.0
+    switch_status: int = 0  # what switch-to-configuration exits with
+    failure: Exception | None = None  # raised by everything, if set
+    log: list[str] = field(default_factory=list)  # what was done, by name
+
+    def disconnect(self) -> None:
+        """Let nobody reach it any more."""
+        message = f"{self.host}: cannot connect: Connection refused"
+        self.failure = ConnectError(message, host=self.host)
+
+    def read(self, script: str, *, what: str, deadline: float) -> str:
+        """Answer the probe; see HostReader."""
+        self._reach(what, deadline)
+        header, found, rest = script.partition(PROBE)
+        if not found or rest:
+            message = f"the fake knows no script but the probe's: {script[:200]}"
+            raise UnknownCommandError(message)
+        limit, paths, names = header.splitlines()
+        assert limit.startswith("limit="), limit
+        (keys,) = shlex.split(paths.removeprefix("keys="))
+        units = shlex.split(names.removeprefix("set --"))
+        return self._answer(units, shlex.split(keys))
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        what: str,
+        deadline: float,
+        stdin: bytes | None = None,
+        on_line: OnLine | None = None,
+        check: bool = True,
+    ) -> RemoteResult:
+        """Mend, activate or deliver; see HostWriter."""
+        self._reach(what, deadline)
+        status, stdout = 0, self._do(tuple(argv), stdin or b"")
+        if on_line is not None:
+            for line in stdout.splitlines():
+                on_line(line)
+        if check and status:
+            raise RemoteError(what, host=self.host, status=status, stderr="")
+        return RemoteResult(status=status, stdout=stdout, stderr="", seconds=0.0)
+
+    def _do(self, argv: tuple[str, ...], stdin: bytes) -> str:
+        match argv:
+            case ("sh", "-s"):
+                return self._mend(stdin.decode())
+            case ("sh", "-s", "--", *rest):
+                return self._detached(rest[rest.index("--") + 1 :])
+            case ("sh", "-c", script) if script == KEYS:
+                return self.keys.deliver(stdin)
+            case ("sh", "-c", script, "sh", *paths) if script == REMOVE:
+                return self.keys.remove(paths)
+        message = f"the fake knows no command {argv!r}"
+        raise UnknownCommandError(message)
+
+    def _reach(self, what: str, deadline: float) -> None:
+        assert deadline > 0, f"{what} has no time at all"
+        if self.failure is not None:
+            raise self.failure
+
+    # --- the probe ---------------------------------------------------------------
+
+    def _answer(self, asked: Sequence[str], keys: Sequence[str]) -> str:
+        names = [UnitName(name) for name in asked if "@." not in name]
+        loaded = [name for name in self.units if name.endswith(LOADED_TYPES)]
+        # As systemctl does: what is asked for and loaded comes twice.
+        blocks = [
+            render_unit(self._unit(name))
+            for name in (*names, *loaded)
+            if "@." not in name
+        ]
+        links = self._links() | self._files()
+        lines = [
+            "== host",
+            f"clock={self.clock:.9f}",
+            f"uptime={self.clock - BOOTED_AT:.2f} 0.00",
+            f"boot_id={self.boot_id}",
+            f"machine_id={self.machine_id}",
+            f"store_free={self.store_free} 1",
+            "systemctl=0",
+            "== units",
+            "\n".join(blocks),
+            "== paths",
+            *links,
+            "== resolved",
+            *links.values(),
+            *self.keys.answer(keys),
+            "== end",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _unit(self, name: UnitName) -> ObservedUnit:
+        unknown = ObservedUnit(
+            name=name, load_state="not-found", active_state="inactive", sub_state="dead"
+        )
+        return self.units.get(name, unknown)
+
+    def _links(self) -> dict[str, str]:
+        links: dict[str, str] = {}
+        for link, system in (("running", self.running), ("booted", self.booted)):
+            path = {"running": "/run/current-system", "booted": "/run/booted-system"}
+            if system is not None:
+                links[path[link]] = system
+                links |= _part_links(path[link], self.parts)
+        if self.profile is not None:
+            links["/nix/var/nix/profiles/system"] = self.profile
+        return links
+
+    def _files(self) -> dict[str, str]:
+        files: dict[str, str] = {}
+        for unit in self.units.values():
+            if unit.fragment_path:
+                files[unit.fragment_path] = unit.fragment
+            files |= dict(zip(unit.drop_ins, unit.drop_in_files, strict=True))
+            assert "@." not in unit.name or unit.fragment_path.startswith(
+                UNIT_DIRECTORIES
+            )
+        return files
+
+    # --- changes -----------------------------------------------------------------
+
+    def _mend(self, script: str) -> str:
+        for line in filter(None, script.splitlines()):
+            if not IGNORED.fullmatch(line):
+                self._line(shlex.split(line.removesuffix(" 2>/dev/null")))
+        return ""
+
+    def _line(self, words: list[str]) -> None:
+        match words:
+            case ["rm", "-f", "--", file]:
+                self._remove(file)
+            case ["timeout", _, "systemctl", verb, "--", *units]:
+                self._systemctl(verb, units)
+            case ["systemctl", verb, "--", *units]:
+                self._systemctl(verb, units)
+            case _:
+                message = f"the fake knows no line {words!r}"
+                raise UnknownCommandError(message)
+
+    def _systemctl(self, verb: str, names: Sequence[str]) -> None:
+        changes: dict[str, Callable[[ObservedUnit], ObservedUnit]] = {
+            "start": started,
+            "restart": started,
+            "stop": stopped,
+            "reset-failed": reset,
+        }
+        if verb not in changes:
+            message = f"the fake knows no systemctl {verb}"
+            raise UnknownCommandError(message)
+        for name in map(UnitName, names):
+            if verb != "reset-failed":
+                self.log.append(f"{verb} {name}")
+            if name in self.units:
+                self.units[name] = changes[verb](self.units[name])
+
+    def _remove(self, file: str) -> None:
+        """Remove a file that masks or overrides a unit; what the system has returns."""
+        self.log.append(f"rm {file}")
+        for name, unit in list(self.units.items()):
+            if file == unit.fragment_path:
+                self.units[name] = self._as_deployed(unit)
+            elif file in unit.drop_ins:
+                kept = [
+                    pair
+                    for pair in zip(unit.drop_ins, unit.drop_in_files, strict=True)
+                    if pair[0] != file
+                ]
+                self.units[name] = dataclasses.replace(
+                    unit,
+                    drop_ins=tuple(path for path, _ in kept),
+                    drop_in_files=tuple(end for _, end in kept),
+                )
+
+    def _as_deployed(self, unit: ObservedUnit) -> ObservedUnit:
+        system = self.systems.get(self.running, {}) if self.running else {}
+        deployed = system.get(unit.name)
+        if deployed is None:
+            return dataclasses.replace(
+                unit, load_state="not-found", fragment="", fragment_path=""
+            )
+        return dataclasses.replace(
+            unit,
+            load_state=deployed.load_state,
+            fragment=deployed.fragment,
+            fragment_path=deployed.fragment_path,
+        )
+
+    def _detached(self, argv: Sequence[str]) -> str:
+        shell, option, script, _, toplevel = argv
+        assert (shell, option) == ("/bin/sh", "-c"), argv
+        system = StorePath(toplevel)
+        if system not in self.systems:
+            return f"{system} is not whole on this host\nreconciler-status 1\n"
+        if 'bin/switch-to-configuration" test' in script:
+            return self._activate(system)
+        if 'bin/switch-to-configuration" boot' in script and "--set" in script:
+            self.log.append(f"boot {system}")
+            self.profile = system
+            return "reconciler-status 0\n"
+        message = f"the fake knows no detached script {script!r}"
+        raise UnknownCommandError(message)
+
+    def _activate(self, system: StorePath) -> str:
+        self.log.append(f"activate {system}")
+        if self.switch_status in (0, 4):
+            self.running = system
+            gone = {
+                name: unit
+                for name, unit in self.units.items()
+                if unit.fragment.startswith("/nix/store/")
+            }
+            kept = {n: u for n, u in self.units.items() if n not in gone}
+            self.units = kept | dict(self.systems[system])
+        return f"activating\nreconciler-status {self.switch_status}\n"
+
+
+def started(unit: ObservedUnit) -> ObservedUnit:
+    """Return *unit* as ``systemctl start`` leaves it."""
+    if unit.load_state != "loaded":
+        return unit
+    return dataclasses.replace(
+        unit, active_state="active", sub_state="running", result="success"
+    )
+
+
+def stopped(unit: ObservedUnit) -> ObservedUnit:
+    """Return *unit* as ``systemctl stop`` leaves it."""
+    return dataclasses.replace(
+        unit, active_state="inactive", sub_state="dead", result="success"
+    )
+
+
+def reset(unit: ObservedUnit) -> ObservedUnit:
+    """Return *unit* as ``systemctl reset-failed`` leaves it."""
+    return stopped(unit) if unit.active_state == "failed" else unit
+
+
+def render_unit(unit: ObservedUnit) -> str:
+    """Return *unit* as ``systemctl show`` prints it."""
+    checked = max(0, round((unit.condition_at - BOOTED_AT) * 1_000_000))
+    lines = {
+        "Id": unit.name,
+        "Names": _words([unit.name]),
+        "LoadState": unit.load_state,
+        "ActiveState": unit.active_state,
+        "SubState": unit.sub_state,
+        "Result": unit.result,
+        "FragmentPath": unit.fragment_path,
+        "DropInPaths": _words(unit.drop_ins),
+        "NeedDaemonReload": "yes" if unit.needs_reload else "no",
+        "NRestarts": str(unit.restarts),
+        "InvocationID": unit.invocation,
+        "Restart": "no",
+        "TriggeredBy": "",
+        "ExecMainCode": "1" if unit.finished else "0",
+        "ExecMainStatus": "0",
+        "ExecMainExitTimestampMonotonic": "1000" if unit.finished else "0",
+        "ActiveExitTimestampMonotonic": "1001" if unit.finished else "0",
+        "ConditionResult": "yes" if checked and unit.condition_met else "no",
+        "ConditionTimestampMonotonic": str(checked if unit.condition_at else 0),
+        "AssertResult": "yes" if checked else "no",
+        "AssertTimestampMonotonic": str(checked if unit.condition_at else 0),
+    }
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+def _words(words: Sequence[str]) -> str:
+    """Quote as systemd 252 does."""
+    return " ".join(
+        '"{}"'.format(word.replace("\\", "\\\\"))
+        if "\\" in word or " " in word
+        else word
+        for word in words
+    )
+
+
+def _part_links(system: str, parts: SystemParts) -> dict[str, str]:
+    ends = {
+        "kernel": parts.kernel,
+        "initrd": parts.initrd,
+        "kernel-modules": parts.modules,
+        "systemd": parts.systemd,
+    }
+    return {f"{system}/{name}": end for name, end in ends.items() if end}

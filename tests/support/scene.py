@@ -1,0 +1,197 @@
+"""
+Everything around a pass, made of stand-ins; history, metrics and the loop are real.
+
+    def test_...(scene: Scene) -> None:
+        scene.push({"lufta": {BOT: "1"}})
+        scene.look()
+        assert scene.run("lufta") == Done()
+"""
+
+import contextlib
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from reconciler.history import History
+from reconciler.loop import Evaluations, Gate, HostPass, Repository, Result, World
+from reconciler.loop.queue import Backoff
+from reconciler.metrics import Metrics
+from reconciler.model import Attempt, Commit, HostName, HostStatus, Policy
+from reconciler.secrets import Keyring, Overlays
+from reconciler.settings import (
+    PolicySettings,
+    RepositorySettings,
+    SecretsSettings,
+    Settings,
+)
+from tests.support.world import (
+    Clock,
+    Content,
+    FakeConnections,
+    FakeEvaluator,
+    FakeMirror,
+    Machine,
+)
+
+if TYPE_CHECKING:
+    from reconciler.desired import Evaluator
+    from reconciler.remote import Connections
+    from reconciler.source import Mirror
+
+# Which fleet it belongs to, it learns as the real one does: from NIX_SSHOPTS.
+COPY = """\
+#!/bin/sh
+# nix-copy-closure [--use-substitutes] --to root@ADDRESS TOPLEVEL
+stores=${NIX_SSHOPTS#-F }
+stores=${stores%/ssh_config}
+if test -e "$stores/full"; then
+  echo "error: writing to file: No space left on device" >&2
+  exit 1
+fi
+while test "$1" != --to; do shift; done
+: > "$stores/${2#root@}/${3##*/}"
+"""
+
+
+class Scene:
+    """A repository, Nix, machines, a clock, and one process that looks at them."""
+
+    def __init__(
+        self, folder: Path, *, policy: Policy | None = None, interval: float = 30.0
+    ) -> None:
+        self.folder = folder
+        self.stores = folder / "stores"
+        self.clock = Clock()
+        self.mirror = FakeMirror(folder / "checkouts")
+        self.evaluator = FakeEvaluator(self.mirror, _made(folder / "derivations"))
+        self.connections = FakeConnections(self.mirror, _made(self.stores))
+        self.settings = Settings(
+            repository=RepositorySettings(url=str(folder / "git"), poll=interval),
+            policy=PolicySettings(interval=interval, parallel=4),
+            state=_made(folder / "state"),
+        )
+        self._policy = policy or Policy()
+        self.begin()
+
+    # --- the process that is tested ----------------------------------------------
+
+    def begin(self) -> None:
+        """Begin as a process that has just been started."""
+        self.history = History.open(self.settings.state / "history.sqlite")
+        self.metrics = Metrics()
+        self.world = World(
+            settings=self.settings,
+            policy=self._policy,
+            mirror=cast("Mirror", self.mirror),
+            evaluator=cast("Evaluator", self.evaluator),
+            overlays=Overlays({}),
+            keyring=Keyring(self.evaluator, SecretsSettings()),
+            connections=cast("Connections", self.connections),
+            history=self.history,
+            metrics=self.metrics,
+            now=self.clock,
+        )
+        self.repository = Repository(self.world)
+        self.evaluations = Evaluations(self.world)
+        # No chance: each wait is as long as it can be.
+        backoff: Backoff[HostName] = Backoff(base=2.0, cap=1800.0, draw=lambda: 1.0)
+        self.gate = Gate(backoff)
+        self.host_pass = HostPass(
+            self.world, self.repository, self.evaluations, self.gate
+        )
+
+    def restart(self, policy: Policy | None = None) -> None:
+        """End the process and begin another one over the same state."""
+        self.close()
+        self._policy = policy or self._policy
+        self.begin()
+
+    def close(self) -> None:
+        """End the process."""
+        self.history.close()
+
+    # --- what happens ------------------------------------------------------------
+
+    def push(self, content: Content, subject: str = "A commit") -> Commit:
+        """Push a commit that nobody has looked at yet."""
+        return self.mirror.push(content, subject)
+
+    def commit(self, content: Content, subject: str = "A commit") -> Commit:
+        """Push a commit, look at the repository, and let its hosts be tried at once."""
+        commit = self.push(content, subject)
+        self.look()
+        return commit
+
+    def look(self) -> None:
+        """Look at the repository; do for a new commit what the daemon does."""
+        revision = self.repository.look()
+        for host in revision.hosts if revision else ():
+            self.metrics.host_known(host)
+            self.gate.forget(host)
+
+    def run(self, host: str) -> Result:
+        """Make one pass."""
+        return self.host_pass.run(HostName(host))
+
+    # --- what is seen ------------------------------------------------------------
+
+    def machine(self, host: str) -> Machine:
+        """Return the machine of a host."""
+        return self.connections.machine(host)
+
+    def status(self, host: str) -> HostStatus:
+        """Return what history has of a host."""
+        (status,) = (one for one in self.history.statuses() if one.host == host)
+        return status
+
+    def attempts(self, host: str) -> list[Attempt]:
+        """Return the attempts on a host, oldest first."""
+        return self.history.attempts(host=HostName(host), limit=1000)[::-1]
+
+    def metric(self, series: str) -> float | None:
+        """Return the value of a series, given as Prometheus writes it, or None."""
+        for line in self.metrics.render()[0].decode().splitlines():
+            name, _, value = line.rpartition(" ")
+            if name == series:
+                return float(value)
+        return None
+
+    def records(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every row of every table but that of statuses."""
+        with contextlib.closing(sqlite3.connect(self._database)) as connection:
+            names = connection.execute(
+                "select name from sqlite_master where type='table'"
+            )
+            return {
+                name: connection.execute(f'select * from "{name}"').fetchall()  # noqa: S608
+                for (name,) in names.fetchall()
+                if name != "statuses"
+            }
+
+    @property
+    def _database(self) -> Path:
+        return self.settings.state / "history.sqlite"
+
+    @contextlib.contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """Let every copy fail meanwhile."""
+        full = self.stores / "full"
+        full.touch()
+        try:
+            yield
+        finally:
+            full.unlink()
+
+
+def write_copy(folder: Path) -> None:
+    """Write a nix-copy-closure that brings systems to machines in memory."""
+    program = folder / "nix-copy-closure"
+    program.write_text(COPY)
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,24 @@
+"""Wait for something to become true, instead of sleeping."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+PAUSE = 0.02
+
+
+def wait_until(condition: Callable[[], T], deadline_s: float, what: str) -> T:
+    """
+    Return what *condition* returns as soon as that is true in the sense of ``if``.
+
+    Fails the test after *deadline_s* seconds, naming *what* was waited for and what
+    *condition* returned last. An exception of *condition* is not caught.
+    """
+    end = time.monotonic() + deadline_s
+    while not (result := condition()):
+        if time.monotonic() > end:
+            msg = f"waited {deadline_s:g} s in vain for {what}; last seen: {result!r}"
+            raise AssertionError(msg)
+        time.sleep(PAUSE)
+    return result

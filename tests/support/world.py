@@ -1,0 +1,366 @@
+"""
+Stand-ins for the adapters that a pass uses, and strict about how they are used.
+
+They have the public methods of the real classes (``tests/scenario/test_fakes.py`` sees
+to that) over a state that tests set and look at. A commit here is nothing but which
+services each host has, and in which version; store paths follow from that, so equal
+content has equal paths, as in Nix.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from typing_extensions import override
+
+from reconciler.errors import ReconcilerError, SourceError
+from reconciler.model import (
+    Commit,
+    CommitId,
+    Desired,
+    DesiredUnit,
+    HostName,
+    ObservedUnit,
+    StorePath,
+    Target,
+    UnitName,
+)
+from reconciler.remote import HostReader, HostWriter, OnLine, RemoteResult
+from tests.support.host import BOOTED_AT, FakeHost
+
+Services = Mapping[str, str]  # the version of each, by the name of its unit
+Hosts = Mapping[str, Services | ReconcilerError]  # an error: Nix cannot evaluate it
+Content = Hosts | ReconcilerError  # an error: Nix cannot even tell the hosts
+
+FIRST = StorePath("/nix/store/00000000000000000000000000000000-nixos-system-first")
+FAILED = {"active_state": "failed", "sub_state": "failed", "result": "exit-code"}
+
+
+def do_nothing() -> None:
+    """Do nothing: what a hook does unless a test sets it."""
+
+
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.time = BOOTED_AT + 3600.0
+
+    def __call__(self) -> float:
+        """Return the time, in seconds since the epoch."""
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* go by."""
+        self.time += seconds
+
+
+# --- what commits say ------------------------------------------------------------
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+
+
+def toplevel_of(host: str, services: Services) -> StorePath:
+    """Return the system with *services*."""
+    digest = _digest(host, json.dumps(services, sort_keys=True))
+    return StorePath(f"/nix/store/{digest}-nixos-system-{host}")
+
+
+def unit_path(name: str, version: str) -> StorePath:
+    """Return the unit file of a service in one version."""
+    return StorePath(f"/nix/store/{_digest(name, version)}-unit-{name}/{name}")
+
+
+def address_of(host: str) -> str:
+    """Return where the commits say that *host* is."""
+    return f"{host}.example"
+
+
+def desired_of(host: str, services: Services, derivation: Path) -> Desired:
+    """Return the desired state of a host with *services*."""
+    units = [
+        DesiredUnit(
+            name=UnitName(name),
+            path=unit_path(name, version),
+            wanted=True,
+            type="simple",
+        )
+        for name, version in services.items()
+    ]
+    return Desired(
+        host=HostName(host),
+        toplevel=toplevel_of(host, services),
+        derivation=StorePath(str(derivation)),
+        units={unit.name: unit for unit in units},
+        target=Target(address=address_of(host)),
+        tags=("home",),
+    )
+
+
+def observed_unit(name: str, version: str) -> ObservedUnit:
+    """Return a service as a switch leaves it: active, from its own file."""
+    return ObservedUnit(
+        name=UnitName(name),
+        load_state="loaded",
+        active_state="active",
+        sub_state="running",
+        result="success",
+        fragment=unit_path(name, version),
+        fragment_path=f"/etc/systemd/system/{name}",
+        condition_at=BOOTED_AT + 60.0,
+    )
+
+
+# --- the repository --------------------------------------------------------------
+
+
+class FakeMirror:
+    """A Mirror whose repository is a list of commits; see there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.commits: list[Commit] = []  # the last one is the head
+        self.content: dict[str, Content] = {}  # by tree
+        self.away = ""  # why the repository cannot be read, if it cannot
+        self.fetched: Commit | None = None  # what the mirror itself has
+        self.checkouts: set[CommitId] = set()
+        self.before_fetch: Callable[[], None] = do_nothing
+        self._folder = folder
+
+    def push(self, content: Content, subject: str) -> Commit:
+        """Add a commit; equal content has an equal tree."""
+        tree = _digest("tree", repr(content))
+        self.content[tree] = content
+        commit = Commit(
+            id=CommitId(_digest("commit", str(len(self.commits)), tree) + "00000000"),
+            tree=tree,
+            branch="main",
+            subject=subject,
+            author="A. Person",
+            committed_at=BOOTED_AT,
+        )
+        self.commits.append(commit)
+        return commit
+
+    def systems(self, host: HostName) -> dict[StorePath, dict[UnitName, ObservedUnit]]:
+        """Return the systems of *host* in all commits, with the units of each."""
+        contents = (one for one in self.content.values() if isinstance(one, Mapping))
+        found = (content.get(host) for content in contents)
+        return {
+            toplevel_of(host, services): {
+                UnitName(name): observed_unit(name, version)
+                for name, version in services.items()
+            }
+            for services in found
+            if isinstance(services, Mapping)
+        }
+
+    def content_of(self, checkout: Path) -> Content:
+        """Return what a checkout holds; it must not have been removed."""
+        commit = next(one for one in self.commits if one.id == checkout.name)
+        assert commit.id in self.checkouts, f"{checkout} was removed"
+        return self.content[commit.tree]
+
+    def fetch(self) -> Commit:
+        """See Mirror."""
+        self.before_fetch()
+        if self.away:
+            raise SourceError(self.away)
+        self.fetched = self.commits[-1]
+        return self.fetched
+
+    def resolve(self, ref: str) -> Commit:
+        """See Mirror."""
+        if ref == "main" and self.fetched is not None:
+            return self.fetched
+        message = f"no branch, tag or commit {ref!r} that we know"
+        raise SourceError(message)
+
+    def checkout(self, commit: Commit) -> Path:
+        """See Mirror."""
+        assert commit in self.commits
+        self.checkouts.add(commit.id)
+        return self._folder / commit.id
+
+    def prune(self, keep: Collection[CommitId]) -> None:
+        """See Mirror."""
+        self.checkouts &= set(keep)
+
+
+# --- Nix -------------------------------------------------------------------------
+
+
+class FakeEvaluator:
+    """An Evaluator over the content of the fake mirror's commits; see there."""
+
+    def __init__(self, mirror: FakeMirror, folder: Path) -> None:
+        self.build_error: ReconcilerError | None = None
+        self.before_evaluation: Callable[[], None] = do_nothing
+        self.before_build: Callable[[], None] = do_nothing
+        self.evaluated: list[HostName] = []  # one entry for each time
+        self.listed = 0  # how often the list of hosts was asked for
+        self.built: set[StorePath] = set()
+        self._mirror = mirror
+        self._folder = folder
+
+    def key_texts(
+        self, checkout: Path, host: HostName, names: Sequence[str]
+    ) -> dict[str, bytes]:
+        """See Evaluator; no host here declares a key."""
+        assert not names, (checkout, host)
+        return {}
+
+    def hosts(self, checkout: Path) -> tuple[HostName, ...]:
+        """See Evaluator."""
+        self.listed += 1
+        content = self._mirror.content_of(checkout)
+        if isinstance(content, ReconcilerError):
+            raise content
+        return tuple(sorted(map(HostName, content)))
+
+    def evaluate(self, checkout: Path, host: HostName) -> Desired:
+        """See Evaluator."""
+        self.evaluated.append(host)
+        self.before_evaluation()
+        content = self._mirror.content_of(checkout)
+        assert not isinstance(content, ReconcilerError)
+        services = content[host]
+        if isinstance(services, ReconcilerError):
+            raise services
+        derivation = self._folder / f"{toplevel_of(host, services)[11:]}.drv"
+        derivation.touch()
+        return desired_of(host, services, derivation)
+
+    def build(
+        self,
+        desired: Desired,
+        *,
+        root: Path,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        """See Evaluator."""
+        assert root.parent.is_dir()
+        self.before_build()
+        if self.build_error is not None:
+            raise self.build_error
+        if on_line is not None:
+            on_line(f"building '{desired.derivation}'...")
+        self.built.add(desired.toplevel)
+
+    def cache_key(self, tree: str, host: HostName) -> str:
+        """See Evaluator."""
+        return _digest(tree, host)
+
+
+# --- hosts -----------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class Machine(FakeHost):
+    """A FakeHost with services that die, and hooks for what happens meanwhile."""
+
+    dying: set[UnitName] = field(default_factory=set)  # however often one starts them
+    activation_error: ReconcilerError | None = None
+    before_read: Callable[[], None] = do_nothing
+    commands: int = 0  # that may have changed it
+
+    @override
+    def read(self, script: str, *, what: str, deadline: float) -> str:
+        """See HostReader."""
+        self.before_read()
+        return super().read(script, what=what, deadline=deadline)
+
+    @override
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        what: str,
+        deadline: float,
+        stdin: bytes | None = None,
+        on_line: OnLine | None = None,
+        check: bool = True,
+    ) -> RemoteResult:
+        """See HostWriter."""
+        self.commands += 1
+        if self.activation_error is not None:
+            raise self.activation_error
+        result = super().run(
+            argv,
+            what=what,
+            deadline=deadline,
+            stdin=stdin,
+            on_line=on_line,
+            check=check,
+        )
+        for name in self.dying & self.units.keys():
+            self.change(name, **FAILED)
+        return result
+
+    def change(self, name: str, **fields: object) -> None:
+        """Change a unit behind the reconciler's back."""
+        unit = UnitName(name)
+        self.units[unit] = dataclasses.replace(self.units[unit], **fields)  # type: ignore[arg-type]
+
+
+class FakeConnections:
+    """Connections to machines in memory; see there."""
+
+    def __init__(self, mirror: FakeMirror, stores: Path) -> None:
+        self.machines: dict[HostName, Machine] = {}
+        self.reconnected: list[HostName] = []  # one entry for each time
+        self.forgotten: list[HostName] = []
+        self._mirror = mirror
+        self._stores = stores
+
+    def machine(self, host: str) -> Machine:
+        """Return the machine of a host; at first it has its first system."""
+        name = HostName(host)
+        if name not in self.machines:
+            (self._stores / address_of(host)).mkdir(parents=True)
+            self.machines[name] = Machine(
+                host=name, running=FIRST, booted=FIRST, profile=FIRST
+            )
+        return self.machines[name]
+
+    def reader(self, host: HostName, target: Target) -> HostReader:
+        """See Connections."""
+        assert target.address == address_of(host)
+        return self.machine(host)
+
+    def writer(self, host: HostName, target: Target) -> HostWriter:
+        """See Connections."""
+        assert target.address == address_of(host)
+        machine = self.machine(host)
+        there = {path.name for path in (self._stores / target.address).iterdir()}
+        # What was not copied there cannot be switched to.
+        machine.systems = {
+            toplevel: units
+            for toplevel, units in self._mirror.systems(host).items()
+            if toplevel.rpartition("/")[2] in there
+        }
+        return machine
+
+    def lost(self) -> list[HostName]:
+        """See Connections; here they never end by themselves."""
+        return []
+
+    def reconnect(self, host: HostName) -> None:
+        """See Connections."""
+        self.reconnected.append(host)
+
+    def forget(self, host: HostName) -> None:
+        """See Connections."""
+        self.forgotten.append(host)
+
+    def close(self) -> None:
+        """See Connections."""
+
+    def openssh(self, target: Target) -> tuple[str, ...]:
+        """See Connections."""
+        assert (self._stores / target.address).is_dir()
+        return ("-F", str(self._stores / "ssh_config"))

@@ -1,0 +1,60 @@
+"""What is run to copy a system, and what is told when that fails."""
+
+import pytest
+
+from reconciler.apply.closure import copy_argv, reason
+from reconciler.errors import CommandError
+from reconciler.model import StorePath, Target
+
+TOPLEVEL = StorePath("/nix/store/0b9x-nixos-system-keanu")
+COPYING = "copying 1 paths...\ncopying path '/nix/store/a' to 'ssh://root@keanu'...\n"
+
+
+@pytest.mark.parametrize("substitute", [False, True])
+def test_root_copies_as_ever(*, substitute: bool) -> None:
+    argv = copy_argv(TOPLEVEL, Target(address="192.0.2.7"), substitute=substitute)
+
+    assert argv[0] == "nix-copy-closure"
+    assert argv[-3:] == ["--to", "root@192.0.2.7", TOPLEVEL]
+    assert ("--use-substitutes" in argv) is substitute
+
+
+@pytest.mark.parametrize("substitute", [False, True])
+def test_the_far_side_of_another_user_runs_as_root(*, substitute: bool) -> None:
+    target = Target(address="keanu", user="deploy", escalation=("doas", "-n"))
+
+    argv = copy_argv(TOPLEVEL, target, substitute=substitute)
+
+    assert "ssh://deploy@keanu?remote-program=doas%20-n%20nix-store" in argv
+    assert "--no-check-sigs" in argv
+    assert ("--substitute-on-destination" in argv) is substitute
+
+
+@pytest.mark.parametrize(
+    ("stderr", "told"),
+    [
+        (
+            (
+                f"{COPYING}error: writing to file: No space left on device\n"
+                "error: writing to file: Broken pipe\n"
+            ),
+            "writing to file: No space left on device; writing to file: Broken pipe",
+        ),
+        (
+            (
+                "ssh: connect to host keanu port 22: Connection refused\n"
+                "error: cannot connect to 'root@keanu'\n"
+            ),
+            (
+                "ssh: connect to host keanu port 22: Connection refused;"
+                " cannot connect to 'root@keanu'"
+            ),
+        ),
+        (COPYING, "exit status 1"),
+        ("error: again\nerror: again\n", "again"),
+    ],
+)
+def test_every_word_of_the_failure_is_told_and_no_other(stderr: str, told: str) -> None:
+    error = CommandError(["nix-copy-closure"], status=1, stderr=stderr)
+
+    assert reason(error) == told

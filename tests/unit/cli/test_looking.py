@@ -1,0 +1,306 @@
+"""The subcommands that look at hosts: plan, apply, hosts, check."""
+
+import pytest
+
+from reconciler.errors import BuildError, EvaluationError
+from reconciler.model import UnitName
+from tests.support.scene import Scene
+from tests.support.world import FIRST, toplevel_of
+from tests.unit.cli.conftest import Cli
+
+BOT, FACTS = "withinbot.service", "printerfacts.service"
+A = {"keanu": {FACTS: "1"}, "lufta": {BOT: "1"}}
+B = {"keanu": {FACTS: "1"}, "lufta": {BOT: "2", FACTS: "1"}}
+BROKEN = EvaluationError("network.nix:3:1: undefined variable 'foo'", host="keanu")
+
+
+@pytest.fixture
+def deployed(scene: Scene, cli: Cli) -> Scene:
+    scene.push(A, "Two hosts")
+    assert cli("apply").status == 0
+    return scene
+
+
+# --- plan ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("deployed")
+def test_plan_exits_with_0_when_nothing_differs(cli: Cli) -> None:
+    said = cli("plan")
+
+    assert said.status == 0
+    assert said.lines[0].endswith("Two hosts")
+    assert said.lines[-1] == "2 hosts: 2 in sync"
+
+
+def test_plan_exits_with_2_when_something_differs(cli: Cli, deployed: Scene) -> None:
+    deployed.push(B)
+    commands = deployed.machine("lufta").commands
+
+    said = cli("plan")
+
+    assert said.status == 2
+    assert said.lines[-1] == "2 hosts: 1 in sync, 1 to deploy"
+    (changed,) = (line for line in said.lines if BOT in line)
+    assert changed.split() == ["~", BOT, "changed,", "will", "restart"]
+    (new,) = (line for line in said.lines if FACTS in line)
+    assert new.split() == ["+", FACTS, "new,", "will", "start"]
+    assert deployed.machine("lufta").commands == commands
+    assert said.err == ""
+
+
+def test_plan_exits_with_1_when_a_host_cannot_be_planned(
+    cli: Cli, deployed: Scene
+) -> None:
+    deployed.push({**B, "keanu": BROKEN})
+
+    said = cli("plan")
+
+    assert said.status == 1
+    assert str(BROKEN) in said.out
+    assert said.lines[-1] == "2 hosts: 1 to deploy, 1 error"
+
+
+def test_plan_of_one_host_is_about_that_host(cli: Cli, deployed: Scene) -> None:
+    deployed.push(B)
+
+    said = cli("plan", "keanu")
+
+    assert said.status == 0
+    assert "lufta" not in said.out
+    assert said.lines[-1] == "1 host: 1 in sync"
+
+
+def test_plan_as_json_has_the_commit_and_every_documented_key(
+    cli: Cli, deployed: Scene
+) -> None:
+    commit = deployed.push({**B, "keanu": BROKEN})
+
+    said = cli("plan", "--json")
+
+    keanu, lufta = said.json
+    assert keanu == {"host": "keanu", "error": str(BROKEN), "commit": commit.id}
+    assert set(lufta) >= {
+        "host",
+        "address",
+        "tags",
+        "target",
+        "derivation",
+        "verdict",
+        "in_sync",
+        "reason",
+        "drifts",
+        "steps",
+        "commit",
+    }
+    assert (lufta["commit"], lufta["verdict"]) == (commit.id, "deploy")
+    assert [step["kind"] for step in lufta["steps"]][:3] == [
+        "build",
+        "copy",
+        "activate",
+    ]
+
+
+def test_plan_at_80_columns_breaks_between_words_only(
+    cli: Cli, deployed: Scene
+) -> None:
+    deployed.push(B)
+    cli.narrow(80)
+
+    said = cli("plan", "lufta")
+
+    assert max(map(len, said.lines)) <= 80
+    old = toplevel_of("lufta", A["lufta"]).removeprefix("/nix/store/")
+    new = toplevel_of("lufta", B["lufta"]).removeprefix("/nix/store/")
+    words = said.out.replace(",", " ").split()
+    for path in (old, new):
+        assert f"{path[:8]}-nixos-system-lufta" in words
+
+
+def test_plan_for_another_commit_says_what_git_does_not_know(
+    cli: Cli, deployed: Scene
+) -> None:
+    said = cli("plan", "--commit", "no-such-branch")
+
+    assert deployed.mirror.fetched
+    assert said.status == 1
+    assert said.out == ""
+    assert "no branch, tag or commit 'no-such-branch'" in said.err
+
+
+def test_a_mistyped_host_is_an_error_with_a_guess(cli: Cli, deployed: Scene) -> None:
+    for command in ("plan", "apply"):
+        said = cli(command, "lufto")
+        assert said.status == 1
+        assert "no host is named 'lufto'" in said.err
+        assert "did you mean lufta?" in said.err
+    assert deployed.machine("lufta").running == toplevel_of("lufta", A["lufta"])
+
+
+# --- apply -----------------------------------------------------------------------
+
+
+def test_apply_brings_hosts_to_the_newest_commit(cli: Cli, scene: Scene) -> None:
+    scene.push(A)
+
+    said = cli("apply", "lufta")
+
+    assert said.status == 0
+    assert scene.machine("lufta").running == toplevel_of("lufta", A["lufta"])
+    assert scene.machine("keanu").running == FIRST
+    assert said.lines[0].split() == ["HOST", "STATE", "SERVICES", "DONE"]
+    assert said.lines[1].split()[:4] == ["lufta", "in", "sync", "1/1"]
+    assert "deploy of " in said.lines[1]
+    assert said.lines[-1] == "1 host: 1 in sync"
+
+
+def test_apply_tells_its_steps_on_standard_error(cli: Cli, scene: Scene) -> None:
+    scene.push(A)
+
+    said = cli("apply", "lufta")
+
+    assert [line for line in said.err.splitlines() if line.startswith("lufta: ")] == [
+        "lufta: evaluating",
+        "lufta: probing",
+        "lufta: build",
+        "lufta: copy",
+        "lufta: activate",
+        "lufta: verify",
+        "lufta: set boot default",
+        "lufta: verify",
+        "lufta: done",
+    ]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_apply_with_nothing_to_do_says_so(cli: Cli) -> None:
+    said = cli("apply")
+
+    assert said.status == 0
+    assert said.out.count("nothing was to be done") == 2
+
+
+def test_apply_of_a_host_that_fails_exits_with_1(cli: Cli, deployed: Scene) -> None:
+    deployed.push(B)
+    deployed.evaluator.build_error = BuildError("gcc was not pleased", host="lufta")
+
+    said = cli("apply")
+
+    assert said.status == 1
+    assert "lufta: failed: gcc was not pleased" in said.err
+    assert "gcc was not pleased" in said.out
+    assert said.lines[-1].startswith("2 hosts: 1 in sync, 1 ")
+
+
+def test_apply_heals_where_the_policy_does_not(cli: Cli, deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    lufta.change(BOT, active_state="inactive", sub_state="dead")
+
+    assert cli("apply", "lufta").status == 0
+
+    assert lufta.units[UnitName(BOT)].active_state == "active"
+
+
+def test_apply_as_json_is_the_status(cli: Cli, scene: Scene) -> None:
+    scene.push(A)
+
+    applied = cli("apply", "--json").json
+
+    assert [one["host"] for one in applied] == ["keanu", "lufta"]
+    assert applied == cli("status", "--json").json
+
+
+def test_a_dry_run_changes_nothing_and_exits_as_plan_does(
+    cli: Cli, scene: Scene
+) -> None:
+    scene.push(A)
+
+    said = cli("apply", "--dry-run")
+
+    assert said.status == 2
+    assert said.lines[-1] == "2 hosts: 2 to deploy"
+    assert scene.machine("lufta").commands == 0
+    assert scene.attempts("lufta") == []
+
+
+# --- hosts, check ----------------------------------------------------------------
+
+
+def test_hosts_lists_what_the_commit_declares(cli: Cli, scene: Scene) -> None:
+    scene.push(A)
+
+    said = cli("hosts")
+
+    assert said.status == 0
+    system = toplevel_of("lufta", A["lufta"]).removeprefix("/nix/store/")
+    assert said.lines[2].split() == [
+        "lufta",
+        "root@lufta.example:22",
+        "home",
+        "1",
+        f"{system[:7]}…nixos-system-lufta",
+    ]
+
+
+def test_hosts_as_json_has_every_documented_key(cli: Cli, scene: Scene) -> None:
+    scene.push({**A, "keanu": BROKEN})
+
+    said = cli("hosts", "--json")
+
+    assert said.status == 1
+    keanu, lufta = said.json
+    assert keanu == {"host": "keanu", "error": str(BROKEN)}
+    assert lufta == {
+        "host": "lufta",
+        "address": "lufta.example",
+        "port": 22,
+        "user": "root",
+        "tags": ["home"],
+        "toplevel": toplevel_of("lufta", A["lufta"]),
+        "services": [BOT],
+    }
+
+
+def test_check_tells_of_every_host(cli: Cli, deployed: Scene) -> None:
+    deployed.machine("keanu").disconnect()
+
+    said = cli("check")
+
+    assert said.status == 1
+    (keanu,) = (line for line in said.lines if "host keanu" in line)
+    (lufta,) = (line for line in said.lines if "host lufta" in line)
+    assert keanu.startswith("✗ host keanu  keanu: cannot connect")
+    assert lufta.startswith("✓ host lufta  evaluates, answers at root@lufta.example:22")
+
+
+def test_check_says_what_is_wrong_with_the_settings(cli: Cli, scene: Scene) -> None:
+    scene.push(A)
+    cli.settings.write_text("repositry: {url: x}\n")
+
+    said = cli("check", "--json")
+
+    assert said.status == 1
+    (settings,) = said.json
+    assert (settings["check"], settings["ok"]) == ("settings", False)
+    assert "repositry" in settings["problem"]
+
+
+def test_a_repository_that_is_away_is_an_error(cli: Cli, scene: Scene) -> None:
+    scene.push(A)
+    scene.mirror.away = "git.example: Connection refused"
+
+    for command in ("plan", "apply", "hosts"):
+        said = cli(command)
+        assert (said.status, said.out) == (1, "")
+        assert said.err == "error: git.example: Connection refused\n"
+
+
+def test_a_repository_that_is_away_is_a_warning_where_there_is_a_mirror(
+    cli: Cli, deployed: Scene
+) -> None:
+    deployed.mirror.away = "git.example: Connection refused"
+
+    said = cli("plan")
+
+    assert said.status == 0
+    assert said.err == "warning: git.example: Connection refused\n"

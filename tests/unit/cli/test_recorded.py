@@ -1,0 +1,233 @@
+"""The subcommands that read what was recorded: status, show, history."""
+
+import pytest
+
+from reconciler.errors import EvaluationError
+from tests.support.scene import Scene
+from tests.support.world import toplevel_of
+from tests.unit.cli.conftest import Cli
+
+BOT, FACTS = "withinbot.service", "printerfacts.service"
+A = {"keanu": {FACTS: "1"}, "lufta": {BOT: "1"}}
+LONG = "a-host-with-quite-a-long-name-for-a-host"
+
+
+@pytest.fixture
+def seen(scene: Scene) -> Scene:
+    """Return a scene with one host in sync and one that does not answer."""
+    scene.commit(A)
+    scene.run("lufta")
+    scene.machine("keanu").disconnect()
+    scene.run("keanu")
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("status",), "No host was looked at yet: start `reconciler run`.\n"),
+        (("status", "--json"), "[]\n"),
+        (("history",), "No attempt was made yet.\n"),
+        (("history", "--json"), "[]\n"),
+        (("history", "lufta"), "No attempt was made yet.\n"),
+    ],
+)
+def test_before_anything_was_recorded(
+    cli: Cli, tmp_path_factory: pytest.TempPathFactory, words: tuple[str], told: str
+) -> None:
+    """Nothing is an answer, and asking leaves no trace."""
+    state = tmp_path_factory.mktemp("nothing") / "state"
+    cli.settings.write_text(f"{{repository: {{url: /x}}, state: {state}}}")
+
+    said = cli(*words)
+
+    assert (said.status, said.out, said.err) == (0, told, "")
+    assert not state.exists()
+
+
+def test_show_before_anything_was_recorded(cli: Cli) -> None:
+    said = cli("show", "lufta")
+
+    assert (said.status, said.out) == (1, "")
+    assert "no host was looked at yet" in said.err
+    assert "reconciler plan lufta" in said.err
+
+
+def test_status_is_a_line_for_each_host_and_a_sum(cli: Cli, seen: Scene) -> None:
+    said = cli("status")
+
+    assert said.status == 0
+    assert said.lines[0].split()[0] == "HOST"
+    keanu, problem, lufta, total = said.lines[1:]
+    assert keanu.split()[:3] == ["keanu", "unreachable", "0/0"]
+    assert problem == "    keanu: cannot connect: Connection refused"
+    assert lufta.split()[:4] == ["lufta", "in", "sync", "1/1"]
+    assert seen.status("lufta").commit[:8] in lufta
+    assert total == "2 hosts: 1 in sync, 1 unreachable"
+
+
+def test_status_as_json_has_every_documented_key(cli: Cli, seen: Scene) -> None:
+    keanu, lufta = cli("status", "--json").json
+
+    assert (
+        set(keanu)
+        == set(lufta)
+        >= {
+            "host",
+            "address",
+            "tags",
+            "commit",
+            "target",
+            "running",
+            "verdict",
+            "in_sync",
+            "reachable",
+            "updated_at",
+            "drift_since",
+            "units",
+            "drifts",
+            "error",
+        }
+    )
+    assert (lufta["in_sync"], keanu["in_sync"]) == (True, False)
+    assert lufta["updated_at"] == seen.clock()
+
+
+@pytest.mark.usefixtures("seen")
+@pytest.mark.parametrize("columns", [60, 80, 100])
+@pytest.mark.parametrize("words", [("status",), ("history",), ("show", "keanu")])
+def test_tables_fit_the_terminal_and_break_no_word(
+    cli: Cli, columns: int, words: tuple[str]
+) -> None:
+    whole = {word for line in cli(*words).lines for word in line.split()}
+    cli.narrow(columns)
+
+    said = cli(*words)
+
+    assert max(map(len, said.lines)) <= columns
+    long = [word for word in whole if len(word) > 40]  # store paths, on narrow ones
+    for word in said.out.split():
+        assert word in whole or "…" in word or any(word in one for one in long)
+
+
+def test_a_long_name_and_a_long_error_do_not_squeeze_the_table(
+    cli: Cli, scene: Scene
+) -> None:
+    error = EvaluationError(" ".join(["something is wrong with this"] * 10))
+    scene.commit({LONG: error, "lufta": {BOT: "1"}})
+    scene.run(LONG)
+    scene.run("lufta")
+    cli.narrow(80)
+
+    lines = cli("status").lines
+
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split()[:2] == [f"{LONG[:22]}…", "error"]
+    assert all(line.startswith("    ") for line in lines[2:6])
+    assert " ".join(" ".join(lines[2:-2]).split()) == str(error)
+
+
+def test_show_tells_all_of_one_host(cli: Cli, seen: Scene) -> None:
+    said = cli("show", "lufta")
+
+    assert said.status == 0
+    facts = {line[:14].strip(): line[16:] for line in said.lines[:10]}
+    assert facts["running system"] == toplevel_of("lufta", A["lufta"])
+    assert facts["commit"] == seen.status("lufta").commit
+    assert facts["services"] == "1 of 1 active"
+    assert "Attempts" in said.lines
+
+
+def test_show_tells_drift_in_the_words_of_the_plan(cli: Cli, seen: Scene) -> None:
+    seen.machine("lufta").switch_status = 2
+    seen.commit({**A, "lufta": {BOT: "2"}})
+    seen.run("lufta")
+
+    shown, planned = cli("show", "lufta"), cli("plan", "lufta")
+
+    changed = [line for line in planned.lines if line.startswith("  ~")]
+    assert len(changed) == 2
+    start = shown.lines.index("Drift") + 1
+    assert shown.lines[start : start + 2] == changed
+
+
+def test_show_as_json_is_the_status_with_attempts(cli: Cli, seen: Scene) -> None:
+    shown = cli("show", "lufta", "--json").json
+
+    attempts = shown.pop("attempts")
+    assert [shown] == [one for one in cli("status", "--json").json if one["in_sync"]]
+    assert attempts == cli("history", "lufta", "--json").json
+    (attempt,) = attempts
+    assert attempt["id"] == seen.attempts("lufta")[0].id
+    assert set(attempt) >= {
+        "id",
+        "host",
+        "commit",
+        "why",
+        "from",
+        "to",
+        "began_at",
+        "ended_at",
+        "outcome",
+        "message",
+        "steps",
+    }
+    assert set(attempt["steps"][0]) == {"name", "began_at", "seconds", "error"}
+
+
+@pytest.mark.usefixtures("seen")
+@pytest.mark.parametrize("command", ["show", "history"])
+def test_an_unknown_host_is_an_error(cli: Cli, command: str) -> None:
+    said = cli(command, "nowhere")
+
+    assert (said.status, said.out) == (1, "")
+    assert "no host is named 'nowhere'; the repository has: keanu, lufta" in said.err
+
+
+def test_history_has_a_line_for_each_attempt(cli: Cli, seen: Scene) -> None:
+    seen.machine("lufta").switch_status = 2
+    seen.commit({**A, "lufta": {BOT: "2"}})
+    seen.run("lufta")
+    last, first = reversed(seen.attempts("lufta"))
+
+    lines = cli("history").lines
+
+    assert lines[1].split()[:2] == [last.id, "lufta"]
+    assert lines[1].split()[-1] == "failed"
+    assert lines[2].strip() == last.message
+    assert lines[3].split()[:2] == [first.id, "lufta"]
+    assert lines[3].split()[-1] == "succeeded"
+    assert len(cli("history", "-n", "1").lines) == 3
+
+
+def test_history_of_a_host_that_left_is_kept(cli: Cli, seen: Scene) -> None:
+    lufta = seen.status("lufta").host
+    seen.history.forget_host(lufta)
+
+    assert lufta in cli("history", "lufta").out
+
+
+def test_the_log_of_an_attempt(cli: Cli, seen: Scene) -> None:
+    (attempt,) = seen.attempts("lufta")
+
+    assert "activating" in cli("history", "--log", attempt.id).lines
+
+
+@pytest.mark.usefixtures("seen")
+def test_the_log_of_an_unknown_attempt(cli: Cli) -> None:
+    said = cli("history", "--log", "nope")
+
+    assert (said.status, said.out) == (1, "")
+    assert said.err == "error: history has no attempt 'nope'\n"
+
+
+def test_what_ails_the_repository_is_told_on_standard_error(
+    cli: Cli, seen: Scene
+) -> None:
+    seen.mirror.away = "git.example: Connection refused"
+    said = cli("plan")  # it looks at the repository
+
+    said = cli("status", "--json")
+
+    assert "git.example: Connection refused" in said.err
+    assert len(said.json) == 2

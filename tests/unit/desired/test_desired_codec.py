@@ -1,0 +1,175 @@
+"""Desired states as Nix prints them and as the cache keeps them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.desired import from_json, to_json
+from reconciler.desired.codec import from_nix
+from reconciler.errors import EvaluationError, StateError
+from reconciler.model import (
+    Desired,
+    DesiredKey,
+    DesiredUnit,
+    HostName,
+    KeyOrigin,
+    Target,
+)
+from reconciler.settings import HostSettings
+
+KEANU = HostName("keanu")
+
+
+def facts(**deployment: object) -> dict[str, Any]:
+    return {
+        "toplevel": "/nix/store/t",
+        "derivation": "/nix/store/t.drv",
+        "defaultUnit": "multi-user.target",
+        "units": {
+            "withinbot.service": {
+                "path": "/nix/store/u/withinbot.service",
+                "lines": ["[Unit]", "[Service]", "Type=notify"],
+                "aliases": [],
+                "wantedBy": ["multi-user.target"],
+                "requiredBy": [],
+                "upheldBy": [],
+            }
+        },
+        "keys": {},
+        "deployment": {
+            "targetHost": "keanu.home.arpa",
+            "targetPort": 22,
+            "targetUser": "root",
+            "privilegeEscalationCommand": ["sudo", "-H", "--"],
+            "tags": ["web", "house", "web"],
+            "hasFastConnection": True,
+            **deployment,
+        },
+    }
+
+
+def read(*, overrides: HostSettings | None = None, **deployment: object) -> Desired:
+    return from_nix(
+        KEANU,
+        facts(**deployment),
+        overrides or HostSettings(),
+        checkout=Path("/srv/checkout"),
+    )
+
+
+def test_the_answer_of_nix_becomes_a_desired_state() -> None:
+    desired = read()
+
+    assert desired.host == KEANU
+    assert desired.toplevel == "/nix/store/t"
+    assert desired.derivation == "/nix/store/t.drv"
+    assert desired.tags == ("house", "web")
+    assert desired.fast_connection
+    (unit,) = desired.units.values()
+    assert (unit.name, unit.type, unit.wanted) == ("withinbot.service", "notify", True)
+
+
+def test_the_repository_says_where_a_host_is() -> None:
+    desired = read(
+        targetPort=2222, targetUser="ops", privilegeEscalationCommand=["doas"]
+    )
+
+    assert desired.target == Target(
+        address="keanu.home.arpa", port=2222, user="ops", escalation=("doas",)
+    )
+
+
+def test_the_settings_win_over_the_repository() -> None:
+    overrides = HostSettings(address="127.0.80.1", port=2200, user="admin")
+
+    assert read(overrides=overrides).target == Target(
+        address="127.0.80.1", port=2200, user="admin"
+    )
+
+
+def test_null_means_the_usual_port_and_user() -> None:
+    target = read(targetPort=None, targetUser=None).target
+
+    assert (target.port, target.user) == (22, "root")
+
+
+def test_a_host_that_is_not_reached_over_ssh_needs_an_address() -> None:
+    with pytest.raises(EvaluationError, match=r"hosts\.<name>\.address") as caught:
+        read(targetHost=None)
+    assert caught.value.host == KEANU
+
+    overrides = HostSettings(address="127.0.80.1")
+    assert read(overrides=overrides, targetHost=None).target.address == "127.0.80.1"
+
+
+text = st.text(max_size=20)
+units = st.builds(
+    DesiredUnit,
+    name=text,
+    path=st.none() | text,
+    wanted=st.booleans(),
+    type=text,
+    remain_after_exit=st.booleans(),
+    triggered=st.booleans(),
+    restart_if_changed=st.booleans(),
+    reload_if_changed=st.booleans(),
+    stop_if_changed=st.booleans(),
+    only_manual=st.booleans(),
+)
+targets = st.builds(
+    Target,
+    address=text,
+    port=st.integers(1, 65535),
+    user=text,
+    escalation=st.lists(text, max_size=3).map(tuple),
+)
+keys = st.builds(
+    DesiredKey,
+    name=text,
+    path=text,
+    origin=st.sampled_from(KeyOrigin),
+    file=text,
+    command=st.lists(text, max_size=3).map(tuple),
+    user=text,
+    group=text,
+    mode=st.integers(0, 0o7777),
+    before_activation=st.booleans(),
+    restart_units=st.lists(text, max_size=3).map(tuple),
+)
+states = st.builds(
+    Desired,
+    host=text,
+    toplevel=text,
+    derivation=text,
+    units=st.lists(units, max_size=4).map(lambda us: {u.name: u for u in us}),
+    target=targets,
+    keys=st.lists(keys, max_size=4).map(lambda ks: {k.name: k for k in ks}),
+    tags=st.lists(text, max_size=3).map(tuple),
+    fast_connection=st.booleans(),
+)
+
+
+@given(states)
+def test_the_cache_gives_back_what_it_was_given(desired: Desired) -> None:
+    assert from_json(to_json(desired)) == desired
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "{}", "{", '{"host": 1}', '"x"', "3"]
+)
+def test_other_text_is_no_desired_state(text: str) -> None:
+    with pytest.raises(StateError, match="cached evaluation"):
+        from_json(text)
+
+
+def test_a_state_with_a_missing_or_a_new_field_is_refused() -> None:
+    fields = json.loads(to_json(read()))
+    missing = {key: value for key, value in fields.items() if key != "derivation"}
+
+    for broken in (missing, {**fields, "colour": "red"}):
+        with pytest.raises(StateError):
+            from_json(json.dumps(broken))

@@ -1,0 +1,224 @@
+"""
+What Nix says when it fails.
+
+``stderr/<version>/`` holds what Nix 2.8 and 2.26 printed for the same expressions, with
+and without ``--show-trace``; ``/checkout`` is the repository, ``/nixpkgs`` is not.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired import messages
+from reconciler.desired.failures import Subject, explained
+from reconciler.errors import (
+    CommandError,
+    CommandTimeoutError,
+    EvaluationError,
+)
+from reconciler.model import HostName
+
+RECORDED = Path(__file__).parent / "stderr"
+CHECKOUT = Path("/checkout")
+VERSIONS = ("2.8", "2.26")
+
+
+def recorded(version: str, case: str) -> str:
+    return (RECORDED / version / f"{case}.txt").read_text()
+
+
+def explain(
+    stderr: str, *, again: str = "", status: int = 1, hint: str = ""
+) -> CommandError | EvaluationError:
+    error = CommandError(("nix-instantiate",), status=status, stderr=stderr)
+    subject = Subject(checkout=CHECKOUT, host=HostName("keanu"), hint=hint)
+    return explained(error, subject, again=lambda: again)
+
+
+def evaluation(version: str, case: str) -> EvaluationError:
+    found = explain(recorded(version, case), again=recorded(version, f"{case}-trace"))
+    assert isinstance(found, EvaluationError)
+    assert found.host == "keanu"
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("case", "said", "line"),
+    [
+        ("syntax", "syntax error, unexpected ';'", 2),
+        ("undefined", "undefined variable 'nosuch'", 2),
+        ("attribute", "attribute 'missing' missing", 2),
+        ("recursion", "infinite recursion encountered", 1),
+        ("throw", "this host\nis retired", 2),
+        ("abort", "evaluation aborted", 2),
+        (
+            "assertions",
+            "Failed assertions:\n- withinbot needs a domain\n- so does keanu",
+            2,
+        ),
+        ("missing-file", "hosts/a/gone.nix", 2),
+        ("traced", "this one", 2),
+        ("argument", "called without required argument 'domain'", 2),
+        ("search-path", "set nix.path in the settings", 2),
+        ("option", "The option `services.withinbt' does not exist", 2),
+    ],
+)
+def test_the_error_and_its_place_are_named(
+    version: str, case: str, said: str, line: int
+) -> None:
+    found = evaluation(version, case)
+
+    assert said in str(found)
+    assert f"at hosts/a/{case}.nix:{line}" in str(found)
+    assert (found.file, found.line) == (f"hosts/a/{case}.nix", line)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_adding_a_string_to_a_number_is_explained(version: str) -> None:
+    found = evaluation(version, "type")
+
+    assert "cannot add" in str(found)
+    assert (found.file, found.line) == ("hosts/a/type.nix", 2)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_stack_overflow_is_named(version: str) -> None:
+    assert "stack overflow" in str(evaluation(version, "stack"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("path", sorted((RECORDED / "2.8").glob("*.txt")))
+def test_no_source_and_no_trace_reaches_a_message(version: str, path: Path) -> None:
+    message = messages.diagnose(recorded(version, path.stem)).message
+
+    assert "|" not in message
+    assert "…" not in message
+    assert "show-trace" not in message
+    assert not message.startswith("error")
+
+
+def test_a_trace_that_says_error_is_not_the_error() -> None:
+    assert str(evaluation("2.8", "traced")).startswith("this one")
+
+
+def test_paths_outside_of_the_checkout_stay_whole() -> None:
+    found = explain("error: undefined variable 'x'\n\n       at /nixpkgs/a.nix:1:2:\n")
+
+    assert isinstance(found, EvaluationError)
+    assert found.file is None
+    assert str(found) == "undefined variable 'x'"
+
+
+def test_the_second_run_is_spared_where_the_first_names_the_place() -> None:
+    error = CommandError(
+        ("nix-instantiate",), status=1, stderr=recorded("2.8", "undefined")
+    )
+
+    def again() -> str:
+        pytest.fail("evaluated again")
+
+    explained(error, Subject(checkout=CHECKOUT), again=again)
+
+
+def test_colours_are_left_out() -> None:
+    found = explain("\x1b[31;1merror:\x1b[0m undefined variable '\x1b[35;1mx\x1b[0m'")
+
+    assert str(found) == "undefined variable 'x'"
+
+
+def test_a_very_long_message_is_cut_and_keeps_its_beginning() -> None:
+    found = explain("error: first " + "x" * 100_000)
+
+    assert str(found).startswith("first ")
+    assert len(str(found)) < 3000
+
+
+@pytest.mark.parametrize("stderr", ["", "\n", "Killed", "error:", "error:\n"])
+def test_saying_nothing_is_survived(stderr: str) -> None:
+    assert isinstance(explain(stderr), EvaluationError)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "writing to file: No space left on device",
+        "SQLite database '/nix/var/nix/db/db.sqlite' is busy: database is busy",
+        "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': refused",
+        "unable to download 'https://example.org/x.tar.gz': timed out",
+        "opening lock file '/nix/x': Read-only file system",
+    ],
+)
+def test_trouble_of_this_machine_is_temporary(said: str) -> None:
+    assert isinstance(explain(f"error: {said}"), CommandError)
+
+
+def test_being_killed_is_temporary() -> None:
+    assert isinstance(explain("", status=-9), CommandError)
+
+
+def test_the_deadline_is_named_with_the_setting_that_moves_it() -> None:
+    error = CommandTimeoutError(("nix-instantiate",), seconds=300, stderr="")
+    found = explained(
+        error, Subject(checkout=CHECKOUT, host=HostName("keanu")), again=lambda: ""
+    )
+
+    assert isinstance(found, EvaluationError)
+    assert found.host == "keanu"
+    assert "300 s" in str(found)
+    assert "nix.evaluate_timeout" in str(found)
+
+
+def test_a_second_declaration_of_our_options_is_explained() -> None:
+    said = (
+        "error: The option `deployment.tags' in `/checkout/a.nix' is already declared "
+        "in `/lib/reconciler/deployment.nix'."
+    )
+
+    assert "import no other tool's" in str(explain(said))
+
+
+def test_a_hint_comes_last() -> None:
+    assert str(explain("error: x", hint="look there")) == "x\n(look there)"
+
+
+# --- builds ----------------------------------------------------------------------
+
+FAILED = "/nix/store/cr1xg983dkgl94mbbsmpnlyh5migg6y3-unit-withinbot.service.drv"
+NEEDED_IT = "/nix/store/xnhsnylypslqc8l822kqpgwxvfw4cn3y-nixos-system-keanu.drv"
+
+BUILDS = {
+    "2.8, alone": (
+        f"building '{FAILED}'...\nerror: no such module\nline 1\n"
+        f"error: builder for '{FAILED}' failed with exit code 3\n"
+        f"error: 1 dependencies of derivation '{NEEDED_IT}' failed to build\n"
+    ),
+    "2.8, with log lines": (
+        f"error: builder for '{FAILED}' failed with exit code 3;\n"
+        "       last 2 log lines:\n       > compiling\n       > error: no\n"
+        f"       For full logs, run 'nix log {FAILED}'.\n"
+        f"error: 1 dependencies of derivation '{NEEDED_IT}' failed to build\n"
+    ),
+    "2.30": (
+        f"error: Cannot build '{FAILED}'.\n       Reason: builder failed with exit "
+        "code 1.\n       Output paths:\n         /nix/store/x\n"
+        f"error: Cannot build '{NEEDED_IT}'.\n       Reason: 1 dependency failed.\n"
+    ),
+    "2.30, the other way round": (
+        f"error: Cannot build '{NEEDED_IT}'.\n       Reason: 1 dependency failed.\n"
+        f"       error: Cannot build '{FAILED}'.\n       Reason: builder failed.\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BUILDS)
+def test_the_derivation_that_failed_is_found(case: str) -> None:
+    assert messages.failed_derivation(BUILDS[case]) == FAILED
+
+
+def test_other_trouble_of_a_build_blames_no_derivation() -> None:
+    assert messages.failed_derivation("error: No space left on device") is None
+
+
+def test_a_derivation_has_a_name() -> None:
+    assert messages.derivation_name(FAILED) == "unit-withinbot.service"
