@@ -2,8 +2,9 @@
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import typer
@@ -72,24 +73,24 @@ def for_each(
     waited for; a second Ctrl-C does not even wait.
     """
     workers = max(1, min(len(hosts), world.settings.policy.parallel))
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(act, host) for host in hosts]
-        try:
-            return [future.result() for future in futures]
-        except KeyboardInterrupt:
-            _end(pool, futures)
-            raise
-
-
-def _end(pool: ThreadPoolExecutor, futures: list[Future[T]]) -> None:
+    pool = ThreadPoolExecutor(workers)
     try:
-        err.print("interrupted: waiting for what runs on hosts; Ctrl-C to leave it")
-        pool.shutdown(wait=False, cancel_futures=True)
-        process.kill_all()
-        for future in futures:
-            if not future.cancelled():
-                future.exception()
+        # Inside: Ctrl-C may come while the first host is worked on and the last is not.
+        futures = [pool.submit(act, host) for host in hosts]
+        return [future.result() for future in futures]
     except KeyboardInterrupt:
-        # The threads would be waited for at any other exit. History will tell of the
-        # attempts as interrupted, and what was begun on a host goes on there.
-        os._exit(INTERRUPTED)
+        _end(pool)
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _end(pool: ThreadPoolExecutor) -> None:
+    # Not by KeyboardInterrupt, which is lost where it strikes a callback: the threads
+    # would then be waited for. History will tell of the attempts as interrupted, and
+    # what was begun on a host goes on there.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    err.print("interrupted: waiting for what runs on hosts; Ctrl-C to leave it")
+    pool.shutdown(wait=False, cancel_futures=True)
+    process.kill_all()
+    pool.shutdown()
