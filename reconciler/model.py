@@ -319,6 +319,25 @@ class Outcome(enum.Enum):
     INTERRUPTED = "interrupted"
 
 
+class Reason(enum.Enum):
+    """Why a host went back to the system that it ran before."""
+
+    UNHEALTHY = "unhealthy"  # the health gate said so
+    SWITCH_FAILED = "switch-failed"  # switch-to-configuration did
+    UNCONFIRMED = "unconfirmed"  # nobody confirmed in time: it was out of reach
+    REBOOTED = "rebooted"  # it was booted before anybody confirmed
+    GUARDIAN = "guardian"  # somebody or something ended the guardian
+    ASKED = "asked"  # a person, or a newer commit that arrived meanwhile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What must be known to follow an attempt to its end after a restart."""
+
+    boot_id: str  # of the host when the attempt began
+    baseline: str  # what was healthy before, as the health gate writes it
+
+
 class Phase(enum.Enum):
     """The parts of a pass whose durations are measured."""
 
@@ -330,6 +349,9 @@ class Phase(enum.Enum):
     ACTIVATE = "activate"
     START = "start"
     VERIFY = "verify"
+    SETTLE = "settle"
+    CONFIRM = "confirm"  # and set what the host boots
+    ROLL_BACK = "roll-back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,6 +378,7 @@ class Attempt:
     ended_at: float | None = None
     outcome: Outcome | None = None
     message: str = ""
+    reason: Reason | None = None  # of a rollback
     steps: tuple[StepRecord, ...] = ()
 
 

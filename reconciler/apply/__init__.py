@@ -5,7 +5,7 @@ Each function carries out one kind of step and raises when it did not work; the 
 belongs to the loop.
 """
 
-from reconciler.apply.activate import activate, set_boot
+from reconciler.apply.activate import activate, protect, set_boot
 from reconciler.apply.closure import copy_closure
 from reconciler.apply.keys import (
     Delivered,
@@ -24,6 +24,7 @@ __all__ = [
     "copy_closure",
     "deliver_keys",
     "mend",
+    "protect",
     "remove_keys",
     "set_boot",
     "set_owners",

@@ -15,6 +15,7 @@ SOME_UNIT_FAILED = 4
 REBOOT_FIRST = 100
 LOCKED = "Could not acquire lock"
 PROFILE = "/nix/var/nix/profiles/system"
+PROTECT_DEADLINE = 30.0  # seconds
 GC_ROOT = "/nix/var/nix/gcroots/reconciler"
 
 # `test -f` comes first because a copy that was cut short can leave a valid-looking path
@@ -30,6 +31,17 @@ ln -sfn "$1" {GC_ROOT} && exec "$1/bin/switch-to-configuration" test
 _SET_BOOT = f"""
 nix-env -p {PROFILE} --set "$1" && exec "$1/bin/switch-to-configuration" boot
 """
+
+
+def protect(writer: HostWriter, toplevel: StorePath) -> None:
+    """
+    Keep the host's garbage collector off *toplevel*, which is about to be copied.
+
+    Before the copy: a link that leads nowhere yet does no harm. Raises RemoteError,
+    RemoteTimeoutError, ConnectError.
+    """
+    argv = ("ln", "-sfn", toplevel, GC_ROOT)
+    writer.run(argv, what="protecting the system", deadline=PROTECT_DEADLINE)
 
 
 def activate(

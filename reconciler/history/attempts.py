@@ -8,12 +8,14 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from reconciler.errors import UnknownAttemptError
 from reconciler.history.records import clean
-from reconciler.history.schema import attempts, steps
+from reconciler.history.schema import attempts, guards, steps
 from reconciler.model import (
     Attempt,
     CommitId,
+    Guard,
     HostName,
     Outcome,
+    Reason,
     StepRecord,
     StorePath,
     Verdict,
@@ -48,6 +50,36 @@ def insert_attempt(connection: Connection, attempt: Attempt, *, owner: str) -> N
             log_head_size=0,
             log_tail_size=0,
         )
+    )
+
+
+def insert_guard(connection: Connection, attempt_id: str, guard: Guard) -> None:
+    """Record what it takes to follow an attempt. Raises UnknownAttemptError."""
+    connection.execute(
+        insert(guards).values(
+            attempt=sequence(connection, attempt_id),
+            boot_id=clean(guard.boot_id),
+            baseline=guard.baseline,
+        )
+    )
+
+
+def guard_of(connection: Connection, attempt_id: str) -> Guard | None:
+    """Return what it takes to follow an attempt; None if it has no guardian."""
+    query = (
+        select(guards.c.boot_id, guards.c.baseline)
+        .join(attempts, attempts.c.seq == guards.c.attempt)
+        .where(attempts.c.id == attempt_id)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else Guard(boot_id=row.boot_id, baseline=row.baseline)
+
+
+def set_reason(connection: Connection, attempt_id: str, reason: Reason) -> None:
+    """Record why a host went back. Raises UnknownAttemptError."""
+    seq = sequence(connection, attempt_id)
+    connection.execute(
+        update(guards).where(guards.c.attempt == seq).values(reason=reason.value)
     )
 
 
@@ -99,16 +131,27 @@ def newest(host: HostName | None, limit: int) -> Select[tuple[object, ...]]:
     return query if host is None else query.where(attempts.c.host == host)
 
 
-def unfinished() -> Select[tuple[object, ...]]:
+def unfinished(host: HostName | None) -> Select[tuple[object, ...]]:
     """Return the query for attempts without an outcome, oldest first."""
-    return select(attempts).where(attempts.c.outcome.is_(None)).order_by(attempts.c.seq)
+    query = (
+        select(attempts).where(attempts.c.outcome.is_(None)).order_by(attempts.c.seq)
+    )
+    return query if host is None else query.where(attempts.c.host == host)
 
 
 def load(connection: Connection, query: Select[tuple[object, ...]]) -> list[Attempt]:
     """Return the attempts of *query*, each with its steps."""
     rows = connection.execute(query).all()
-    done = _steps(connection, [row.seq for row in rows])
-    return [_attempt(row, done.get(row.seq, ())) for row in rows]
+    numbers = [row.seq for row in rows]
+    done, reasons = _steps(connection, numbers), _reasons(connection, numbers)
+    return [_attempt(row, done.get(row.seq, ()), reasons.get(row.seq)) for row in rows]
+
+
+def _reasons(connection: Connection, numbers: Sequence[int]) -> dict[int, Reason]:
+    query = select(guards.c.attempt, guards.c.reason).where(
+        guards.c.attempt.in_(numbers), guards.c.reason != ""
+    )
+    return {row.attempt: Reason(row.reason) for row in connection.execute(query)}
 
 
 def _steps(
@@ -124,7 +167,11 @@ def _steps(
     return found
 
 
-def _attempt(row: Row[tuple[object, ...]], done: tuple[StepRecord, ...]) -> Attempt:
+def _attempt(
+    row: Row[tuple[object, ...]],
+    done: tuple[StepRecord, ...],
+    reason: Reason | None,
+) -> Attempt:
     return Attempt(
         id=row.id,
         host=HostName(row.host),
@@ -136,5 +183,6 @@ def _attempt(row: Row[tuple[object, ...]], done: tuple[StepRecord, ...]) -> Atte
         ended_at=row.ended_at,
         outcome=None if row.outcome is None else Outcome(row.outcome),
         message=row.message,
+        reason=reason,
         steps=done,
     )

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 metadata = MetaData()
@@ -61,6 +61,20 @@ steps = Table(
     Column("began_at", Float, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("error", Text, nullable=False),
+)
+
+guards = Table(
+    "guards",  # attempts with a guardian on their host
+    metadata,
+    Column(
+        "attempt",
+        Integer,
+        ForeignKey("attempts.seq", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("boot_id", Text, nullable=False),  # of the host when it began
+    Column("baseline", Text, nullable=False),  # JSON
+    Column("reason", Text, nullable=False, server_default=""),  # of a rollback
 )
 
 log_lines = Table(

@@ -18,9 +18,11 @@ from reconciler.model import (
     Attempt,
     Commit,
     CommitId,
+    Guard,
     HostName,
     HostStatus,
     Outcome,
+    Reason,
     StepRecord,
     StorePath,
     Verdict,
@@ -87,7 +89,7 @@ class History:
         """
         return self._locks.lock(host)
 
-    def begin(
+    def begin(  # noqa: PLR0913 -- a column each
         self,
         *,
         host: HostName,
@@ -96,8 +98,13 @@ class History:
         source: StorePath | None,
         target: StorePath,
         now: float,
+        guard: Guard | None = None,
     ) -> Attempt:
-        """Record an attempt, on the disk itself, before anything is touched."""
+        """
+        Record an attempt, on the disk itself, before anything is touched.
+
+        With a *guard* it can be followed to its end by another process.
+        """
         with self._database.writing(durable=True) as connection:
             attempt = Attempt(
                 id=attempt_rows.new_id(connection, now),
@@ -109,6 +116,8 @@ class History:
                 began_at=now,
             )
             attempt_rows.insert_attempt(connection, attempt, owner=this_process())
+            if guard is not None:
+                attempt_rows.insert_guard(connection, attempt.id, guard)
         return attempt
 
     def log(self, attempt_id: str, lines: Sequence[str], *, now: float) -> None:
@@ -122,7 +131,13 @@ class History:
             attempt_rows.insert_step(connection, attempt_id, record)
 
     def end(
-        self, attempt_id: str, outcome: Outcome, *, message: str, now: float
+        self,
+        attempt_id: str,
+        outcome: Outcome,
+        *,
+        message: str,
+        now: float,
+        reason: Reason | None = None,
     ) -> Attempt:
         """
         Record how an attempt ended and return it as it is kept.
@@ -130,8 +145,17 @@ class History:
         The first outcome stays: whoever comes second learns it from the answer.
         """
         with self._database.writing(durable=True) as connection:
-            attempt_rows.end(connection, attempt_id, outcome, message=message, now=now)
+            first = attempt_rows.end(
+                connection, attempt_id, outcome, message=message, now=now
+            )
+            if first and reason is not None:
+                attempt_rows.set_reason(connection, attempt_id, reason)
             return _one(connection, attempt_id)
+
+    def guard(self, attempt_id: str) -> Guard | None:
+        """Return what it takes to follow an attempt; None if it has no guardian."""
+        with self._database.reading() as connection:
+            return attempt_rows.guard_of(connection, attempt_id)
 
     def attempt(self, attempt_id: str) -> Attempt:
         """Return one attempt with its steps. Raises UnknownAttemptError."""
@@ -150,22 +174,24 @@ class History:
         with self._database.reading() as connection:
             return attempt_rows.load(connection, attempt_rows.newest(host, limit))
 
-    def unfinished(self) -> list[Attempt]:
+    def unfinished(self, host: HostName | None = None) -> list[Attempt]:
         """Return the attempts that have no outcome, oldest first."""
         with self._database.reading() as connection:
-            return attempt_rows.load(connection, attempt_rows.unfinished())
+            return attempt_rows.load(connection, attempt_rows.unfinished(host))
 
     def interrupt(self, *, now: float, message: str = CUT_SHORT) -> list[Attempt]:
         """
         End the attempts whose processes are gone as INTERRUPTED; return them.
 
         Whoever carries out an attempt holds its host's lock, so an attempt is left
-        alone while anybody holds that.
+        alone while anybody holds that; and so is one with a guardian on its host,
+        which goes on there and has yet to be followed to its end.
         """
         return [
             self.end(attempt.id, Outcome.INTERRUPTED, message=message, now=now)
             for host in sorted({attempt.host for attempt in self.unfinished()})
             for attempt in self._abandoned(host)
+            if self.guard(attempt.id) is None
         ]
 
     def _abandoned(self, host: HostName) -> Iterator[Attempt]:

@@ -1,44 +1,67 @@
 """
 Carry out a plan on one host, from the record of the attempt to its outcome.
 
-This is the only place that knows the order of the steps:
+This is the only place that knows the order of the steps. Where another system is to
+run, a guardian on the host watches over it (`reconciler.loop.guarded`):
 
-1. history: attempt begun
-2. build, copy
-3. keys that come before activation
-4. activate: switch the running system; what the host boots stays as it was
+1. history: attempt begun, with what it takes to follow it
+2. build, protect from garbage collection, copy
+3. keys that come before activation; the guardian keeps the old ones aside
+4. the guardian switches the running system; what the host boots stays as it was
 5. a new connection and a new probe (the old connection proves nothing)
 6. late keys, owners that are new; keys no longer declared go; mend units; probe
-7. only when nothing is left to do: make the system the boot default
-8. history: outcome
+7. the health gate: everything is up, stays so, and declared checks pass
+8. over that new connection: confirm, whereupon the guardian sets the boot default;
+   or roll back, which it does by itself if nobody confirms
+9. history: outcome
+
+A plan that only heals has no steps 4, 7 and 8; the boot default comes last there too.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from reconciler import apply
-from reconciler.errors import ReconcilerError, StoppingError, TemporaryError
+from reconciler.apply.guardian import Decision, Guarded, Order, Result
+from reconciler.errors import (
+    ConnectError,
+    FactError,
+    HostKeyError,
+    ReconcilerError,
+    RemoteError,
+    StateError,
+    StoppingError,
+    TemporaryError,
+)
+from reconciler.loop.guarded import (
+    GuardedSwitch,
+    OutOfSightError,
+    RolledBackError,
+    limits,
+)
+from reconciler.loop.health import HealthGate, UnhealthyError
 from reconciler.loop.key_steps import KeySteps
 from reconciler.loop.look import Look, look
-from reconciler.loop.timing import timed
+from reconciler.loop.recorded import Recorded
 from reconciler.loop.world import World
 from reconciler.model import (
     Attempt,
     Desired,
     DriftKind,
-    HostName,
+    Guard,
     Observed,
     Outcome,
     Phase,
     Plan,
     Policy,
+    Reason,
     Step,
     StepKind,
-    StepRecord,
+    StorePath,
     Verdict,
 )
 from reconciler.plan import is_open
@@ -47,9 +70,9 @@ from reconciler.remote import HostWriter
 log = structlog.get_logger(__name__)
 
 _OF_KEYS = (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED, DriftKind.KEY_PERMISSIONS)
+_OF_REACH = (ConnectError, RemoteError, HostKeyError, FactError, StateError)
 
 COPY_DEADLINE = 3600.0  # seconds
-ACTIVATE_DEADLINE = 900.0
 BOOT_DEADLINE = 300.0
 MEND_DEADLINE = 90.0
 
@@ -61,19 +84,18 @@ class SupersededError(TemporaryError):
         super().__init__("a newer commit arrived before the host was touched")
 
 
-class UnhealthyError(TemporaryError):
-    """Everything was carried out, and yet the host is not as it should be."""
+class AbandonedError(TemporaryError):
+    """The process that made the attempt ended before it touched the host."""
 
-    def __init__(self, host: HostName, wrong: Sequence[str]) -> None:
-        self.wrong = tuple(wrong)
-        super().__init__(f"{host}: after the change there is still: {', '.join(wrong)}")
+    def __init__(self) -> None:
+        super().__init__("the reconciler ended before it touched the host")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
     """What an attempt left behind: its record and the last look at the host."""
 
-    attempt: Attempt
+    attempt: Attempt  # without an outcome: its guardian goes on, to be followed later
     seen: Look
     error: ReconcilerError | None = None
 
@@ -89,22 +111,51 @@ class AttemptRun:
     attempt: Attempt
     superseded: Callable[[], bool]
     seen: Look  # the last look at the host
-    _steps: list[StepRecord] = field(default_factory=list)
+    _recorded: Recorded = field(init=False)
     _keys: KeySteps = field(init=False)
     _before: Observed = field(init=False)  # the host as it was
+    _guarded: GuardedSwitch = field(init=False)
 
     def __post_init__(self) -> None:
         self._before = self.seen.observed
+        self._recorded = Recorded(world=self.world, attempt=self.attempt)
         self._keys = KeySteps(self.world, self.desired, self.checkout, self._log)
+        paths = {key.path for key in self.desired.keys.values()}
+        order = Order(
+            attempt=self.attempt.id,
+            new=self.attempt.target,
+            old=self.attempt.source or self.attempt.target,
+            limits=limits(self.world, self.desired),
+            keys=tuple(sorted(paths | self.seen.known.delivered)),
+        )
+        self._guarded = GuardedSwitch(
+            world=self.world, desired=self.desired, order=order, log=self._log
+        )
 
     def run(self) -> Carried:
         """Carry out the plan; every error of the host ends in the outcome."""
+        return self._to_its_end(self._carry_out)
+
+    def follow(self, guard: Guard) -> Carried:
+        """
+        Take up an attempt whose process is gone, and see it to its end.
+
+        The last look was made just now. Raises OutOfSightError and what looking
+        raises: then it has yet to be followed.
+        """
+        found = self._guarded.state()
+        return self._to_its_end(functools.partial(self._take_up, guard, found))
+
+    def _to_its_end(self, act: Callable[[], None]) -> Carried:
         try:
-            self._carry_out()
+            act()
         except ReconcilerError as error:
+            if self._guarded.goes_on:
+                return Carried(attempt=self.attempt, seen=self.seen, error=error)
             return self._end(_outcome(error), error)
         except BaseException:
-            self._end(Outcome.INTERRUPTED, None)
+            if not self._guarded.goes_on:
+                self._end(Outcome.INTERRUPTED, None)
             raise
         return self._end(Outcome.SUCCEEDED, None)
 
@@ -116,22 +167,125 @@ class AttemptRun:
             self._step("copy", Phase.COPY, self._copy)
         if self.superseded():
             raise SupersededError
-        left = self._mend(self._switch(kinds))
+        if StepKind.ACTIVATE in kinds:
+            self._under_guard(functools.partial(self._replace, kinds))
+        else:
+            self._heal(kinds)
+
+    # --- another system ----------------------------------------------------------
+
+    def _under_guard(self, act: Callable[[], None]) -> None:
+        """Do *act* and confirm; on any failure have the guardian go back."""
+        try:
+            act()
+        except (StoppingError, OutOfSightError):
+            raise
+        except ReconcilerError as error:
+            if not self._guarded.goes_on:
+                raise
+            self._go_back(error)
+        self._step("confirm", Phase.CONFIRM, self._guarded.confirm)
+        self._verify()
+
+    def _replace(self, kinds: set[StepKind]) -> None:
+        if StepKind.DELIVER_KEYS in kinds:
+            self._step("guard", Phase.ACTIVATE, self._guarded.start)
+            self._deliver_early()
+        self._keys.check_present(self.seen)
+        self._step("activate", Phase.ACTIVATE, self._guarded.switch)
+        self._become_healthy()
+
+    def _become_healthy(self) -> None:
+        """Mend what the switch left, and pass the health gate."""
+        gate = HealthGate(
+            world=self.world,
+            desired=self.desired,
+            recorded=self._recorded,
+            look=self._look_again,
+        )
+        give_up = gate.give_up()
+        first = functools.partial(gate.first_look, give_up)
+        self._step("verify", Phase.VERIFY, lambda: self._note(first()))
+        self._mend(self.seen.plan)
+        self._note(gate.settle())
+        self._judge(self.seen.plan)
+
+    def _go_back(self, error: ReconcilerError) -> None:
+        """Have the guardian roll back, and raise what that makes of *error*."""
+        found: list[Guarded] = []
+
+        def decide() -> None:
+            found.append(self._guarded.decide(Decision.ROLL_BACK))
+
+        self._step("roll back", Phase.ROLL_BACK, decide)
+        if found[0].result is Result.NOT_STARTED:
+            raise error  # the host runs what it ran
+        if found[0].result is not Result.ROLLED_BACK:
+            raise self._guarded.error(found[0]) from error
+        self._look_after()
+        reach = isinstance(error, _OF_REACH)
+        reason = Reason.UNCONFIRMED if reach else Reason.UNHEALTHY
+        message = f"{error}; rolled back"
+        raise RolledBackError(message, reason=reason) from error
+
+    def _look_after(self) -> None:
+        """Look at the host once more, for its status; the next pass will do it else."""
+        try:
+            self._look()
+        except StoppingError:
+            raise
+        except ReconcilerError as error:
+            self._log(f"cannot look after going back: {error}")
+
+    # --- an attempt that was left ------------------------------------------------
+
+    def _take_up(self, guard: Guard, found: Guarded) -> None:
+        if not found.known:
+            self._conclude(guard)
+            return
+        self._guarded.started = True
+        if found.decision is Decision.CONFIRM:
+            found = self._guarded.decide(Decision.CONFIRM)
+        if found.result is Result.CONFIRMED:
+            return
+        if found.result is not None:
+            raise self._guarded.error(found)
+        if found.phase in ("", "armed"):
+            self._guarded.decide(Decision.ROLL_BACK)
+            raise AbandonedError
+        if self.desired.toplevel != self.attempt.target:
+            self._guarded.decide(Decision.ROLL_BACK)
+            message = "the commit is not wanted any more; rolled back"
+            raise RolledBackError(message, reason=Reason.ASKED)
+        self._under_guard(self._resume)
+
+    def _resume(self) -> None:
+        self._step("follow", Phase.ACTIVATE, self._guarded.await_switch)
+        self._become_healthy()
+
+    def _conclude(self, guard: Guard) -> None:
+        """Tell how it ended on a host that has nothing of it any more."""
+        observed = self.seen.observed
+        if observed.boot_id == guard.boot_id:
+            raise AbandonedError
+        if self.attempt.target not in (observed.profile, observed.running):
+            message = f"{self.desired.host} was booted before anybody confirmed"
+            raise RolledBackError(message, reason=Reason.REBOOTED)
+
+    # --- the same system ---------------------------------------------------------
+
+    def _heal(self, kinds: set[StepKind]) -> None:
+        if StepKind.DELIVER_KEYS in kinds:
+            self._deliver_early()
+        left = self._mend(self.plan)
         self._judge(left)
         if any(drift.kind is DriftKind.BOOT for drift in left.drifts):
-            self._step("set boot default", Phase.ACTIVATE, self._set_boot)
+            self._step("set boot default", Phase.CONFIRM, self._set_boot)
             self._verify()
 
-    def _switch(self, kinds: set[StepKind]) -> Plan:
-        """Deliver the keys that come first, activate; return what is left to do."""
-        if StepKind.DELIVER_KEYS in kinds:
-            early = functools.partial(self._keys.early, self.plan)
-            self._step("deliver keys", Phase.KEYS, early)
-        if StepKind.ACTIVATE not in kinds:
-            return self.plan
-        self._keys.check_present(self.seen)
-        self._step("activate", Phase.ACTIVATE, self._activate)
-        return self._verify()
+    def _deliver_early(self) -> None:
+        early = functools.partial(self._keys.early, self.plan)
+        self._step("deliver keys", Phase.KEYS, early)
 
     def _mend(self, left: Plan) -> Plan:
         """Close what activation leaves open; return what is left to do then."""
@@ -159,23 +313,13 @@ class AttemptRun:
         self.world.evaluator.build(self.desired, root=root, on_line=self._log)
 
     def _copy(self) -> None:
+        apply.protect(self._writer(), self.desired.toplevel)
         apply.copy_closure(
             self.desired,
             ssh=self.world.openssh(self.desired.target),
             deadline=COPY_DEADLINE,
             on_line=self._log,
         )
-
-    def _activate(self) -> None:
-        whole = apply.activate(
-            self._writer(),
-            self.desired.toplevel,
-            self.attempt.id,
-            deadline=ACTIVATE_DEADLINE,
-            on_line=self._log,
-        )
-        if not whole:
-            self._log("switch-to-configuration: some unit failed; looking which")
 
     def _set_boot(self) -> None:
         apply.set_boot(
@@ -198,8 +342,14 @@ class AttemptRun:
         return self.seen.plan
 
     def _look(self) -> None:
+        self._note(self._look_again())
+
+    def _note(self, seen: Look) -> None:
+        self.seen = seen
+
+    def _look_again(self) -> Look:
         self.world.connections.reconnect(self.desired.host)
-        self.seen = look(
+        return look(
             self.world,
             self.desired,
             self.checkout,
@@ -246,44 +396,38 @@ class AttemptRun:
         return self.world.connections.writer(self.desired.host, self.desired.target)
 
     def _log(self, line: str) -> None:
-        self.world.history.log(self.attempt.id, [line], now=self.world.now())
+        self._recorded.line(line)
 
     def _step(self, name: str, phase: Phase, act: Callable[[], None]) -> None:
-        world, began = self.world, self.world.now()
-        world.tell(self.desired.host, name)
-        problem = ""
-        try:
-            with timed(world, phase):
-                act()
-        except ReconcilerError as error:
-            problem = str(error)
-            raise
-        finally:
-            seconds = max(0.0, world.now() - began)
-            record = StepRecord(
-                name=name, began_at=began, seconds=seconds, error=problem
-            )
-            self._steps.append(record)
-            world.history.step(self.attempt.id, record)
-            log.info(
-                "step",
-                host=self.desired.host,
-                attempt=self.attempt.id,
-                step=name,
-                seconds=round(seconds, 3),
-                error=problem or None,
-            )
+        self._recorded.step(name, phase, act)
 
     def _end(self, outcome: Outcome, error: ReconcilerError | None) -> Carried:
         message = str(error) if error else ""
+        reason = error.reason if isinstance(error, RolledBackError) else None
         world = self.world
-        world.history.end(self.attempt.id, outcome, message=message, now=world.now())
+        world.history.end(
+            self.attempt.id, outcome, message=message, reason=reason, now=world.now()
+        )
         ended = world.history.attempt(self.attempt.id)
         world.metrics.attempt_ended(ended)
         return Carried(attempt=ended, seen=self.seen, error=error)
 
 
+def source_of(desired: Desired, observed: Observed) -> StorePath | None:
+    """
+    Return the system to go back to.
+
+    What runs; unless that is the new system already, left there by an attempt that
+    nobody confirmed: then what the host would boot.
+    """
+    if observed.running != desired.toplevel:
+        return observed.running
+    return observed.profile or observed.running
+
+
 def _outcome(error: ReconcilerError) -> Outcome:
-    if isinstance(error, SupersededError | StoppingError):
+    if isinstance(error, SupersededError | StoppingError | AbandonedError):
         return Outcome.INTERRUPTED
+    if isinstance(error, RolledBackError):
+        return Outcome.ROLLED_BACK
     return Outcome.FAILED

@@ -83,8 +83,9 @@ class Daemon:
         self._look.set()
 
     def shut(self) -> None:
-        """Start nothing new; what is under way goes on."""
+        """Start nothing new; what goes on on hosts is left to their guardians."""
         self._stopping.set()
+        self._world.stopping.set()
         self._look.set()
         self._queue.shut_down()
 

@@ -5,22 +5,31 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from reconciler.errors import PermanentError, ReconcilerError, StoppingError
+from reconciler.errors import (
+    HostBusyError,
+    PermanentError,
+    ReconcilerError,
+    StoppingError,
+)
 from reconciler.loop import status as statuses
-from reconciler.loop.attempt import AttemptRun, Carried
+from reconciler.loop.attempt import AttemptRun, Carried, source_of
 from reconciler.loop.evaluations import Evaluations
 from reconciler.loop.gate import Gate
+from reconciler.loop.guarded import OutOfSightError
 from reconciler.loop.look import Look, look
 from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.results import Again, Done, Failed, Result
 from reconciler.loop.world import World
 from reconciler.model import (
+    Attempt,
     Desired,
+    Guard,
     HostName,
     HostStatus,
     Observed,
     Outcome,
     Plan,
+    StepKind,
     Verdict,
 )
 from reconciler.plan import plan as make_plan
@@ -66,18 +75,25 @@ class HostPass:
             raise
         except ReconcilerError as error:
             return self._blind(revision, host, error)
-        self._world.tell(host, "probing")
         try:
-            seen = self._look(revision, wanted.desired)
-        except StoppingError:
+            seen = self._meet(revision, wanted.desired)
+        except (StoppingError, HostBusyError):
             raise
         except ReconcilerError as error:
             return self._unreachable(revision, wanted.desired, error)
-        self._note_boot(host, seen.observed)
-        blocked = seen.plan.verdict is Verdict.BLOCKED
-        if seen.known.machine_id is None and not blocked:
-            self._world.history.remember_machine(host, seen.observed.machine_id)
         return self._act(revision, wanted, seen)
+
+    def _meet(self, revision: Revision, desired: Desired) -> Look:
+        """Look at a host, and see to its end what goes on there without us."""
+        host, history = desired.host, self._world.history
+        self._world.tell(host, "probing")
+        seen = self._look(revision, desired)
+        self._note_boot(host, seen.observed)
+        if seen.plan.verdict is Verdict.BLOCKED:
+            return seen
+        if seen.known.machine_id is None:
+            history.remember_machine(host, seen.observed.machine_id)
+        return self._follow(revision, desired, seen)
 
     def forget(self, host: HostName) -> None:
         """Forget a host that left the repository."""
@@ -110,6 +126,43 @@ class HostPass:
 
     # --- acting ------------------------------------------------------------------
 
+    def _follow(self, revision: Revision, desired: Desired, seen: Look) -> Look:
+        """
+        See attempts to their end whose processes are gone; return the last look.
+
+        Raises HostBusyError where their process is not gone, OutOfSightError.
+        """
+        world, host = self._world, desired.host
+        if not world.history.unfinished(host):
+            return seen
+        with world.history.lock(host):
+            for attempt in world.history.unfinished(host):
+                guard = world.history.guard(attempt.id)
+                if guard is None:
+                    world.history.interrupt(now=world.now())
+                    continue
+                log.info("following", host=host, attempt=attempt.id)
+                run = self._run_of(revision, desired, seen, attempt)
+                carried = run.follow(guard)
+                self._ended(carried, revision)
+                if carried.attempt.outcome is None:
+                    raise OutOfSightError(str(carried.error))
+                seen = carried.seen
+        return replace(seen, plan=self._plan(desired, seen), known=world.known(host))
+
+    def _run_of(
+        self, revision: Revision, desired: Desired, seen: Look, attempt: Attempt
+    ) -> AttemptRun:
+        return AttemptRun(
+            world=self._world,
+            desired=desired,
+            plan=seen.plan,
+            checkout=revision.checkout,
+            attempt=attempt,
+            seen=seen,
+            superseded=self._superseded(revision),
+        )
+
     def _act(self, revision: Revision, wanted: Wanted, seen: Look) -> Result:
         desired, error, after = wanted.desired, wanted.problem, None
         plan, observed = seen.plan, seen.observed
@@ -118,6 +171,8 @@ class HostPass:
             carried = self._attempt(revision, desired, seen)
             if carried.attempt.outcome is Outcome.INTERRUPTED:
                 return Again(0.0)  # nothing was touched; the next pass will tell
+            if carried.attempt.outcome is None and carried.error is not None:
+                return self._unreachable(revision, desired, carried.error)
             plan, observed = self._plan(desired, carried.seen), carried.seen.observed
             error = carried.error or error
             wait = after = self._gate.wait(plan.host, self._world.now())
@@ -140,42 +195,41 @@ class HostPass:
 
     def _attempt(self, revision: Revision, desired: Desired, seen: Look) -> Carried:
         world, plan, host = self._world, seen.plan, desired.host
-        superseded = self._superseded(revision)
+        switches = any(step.kind is StepKind.ACTIVATE for step in plan.steps)
+        guard = Guard(boot_id=seen.observed.boot_id, baseline="") if switches else None
         with world.history.lock(host):
             attempt = world.history.begin(
                 host=host,
                 commit=revision.commit.id,
                 verdict=plan.verdict,
-                source=seen.observed.running,
+                source=source_of(desired, seen.observed),
                 target=desired.toplevel,
+                guard=guard,
                 now=world.now(),
             )
             log.info("attempt", host=host, attempt=attempt.id, why=plan.verdict.value)
-            carried = AttemptRun(
-                world=world,
-                desired=desired,
-                plan=plan,
-                checkout=revision.checkout,
-                attempt=attempt,
-                seen=seen,
-                superseded=superseded,
-            ).run()
+            carried = self._run_of(revision, desired, seen, attempt).run()
+        self._ended(carried, revision)
+        return carried
+
+    def _ended(self, carried: Carried, revision: Revision) -> None:
+        """Space out attempts, and say how this one ended."""
         ended = carried.attempt
-        outcome = ended.outcome
+        outcome, now = ended.outcome, self._world.now()
         # A commit that arrived meanwhile is not to wait for what the last one did.
-        if outcome is not Outcome.INTERRUPTED and not superseded():
-            self._gate.tried(host, world.now())
+        if outcome is not Outcome.INTERRUPTED and not self._superseded(revision)():
+            self._gate.tried(ended.host, now)
         # A newer commit or a shutdown that cuts an attempt short is nobody's fault.
-        tell = log.error if outcome is Outcome.FAILED else log.info
+        bad = outcome in (Outcome.FAILED, Outcome.ROLLED_BACK)
+        tell = log.error if bad else log.info
         tell(
-            "attempt ended",
-            host=host,
+            "attempt ended" if outcome else "attempt goes on without us",
+            host=ended.host,
             attempt=ended.id,
             outcome=outcome.value if outcome else None,
-            seconds=round((ended.ended_at or ended.began_at) - ended.began_at, 3),
+            seconds=round((ended.ended_at or now) - ended.began_at, 3),
             error=ended.message or None,
         )
-        return carried
 
     def _superseded(self, revision: Revision) -> Callable[[], bool]:
         return lambda: self._repository.current is not revision

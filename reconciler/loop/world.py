@@ -1,10 +1,12 @@
 """Everything that a pass uses to touch the world, in one value."""
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.desired import Evaluator
+from reconciler.errors import StoppingError
 from reconciler.history import History
 from reconciler.metrics import Metrics
 from reconciler.model import HostName, Known, Policy, Target
@@ -35,6 +37,9 @@ class World:
     history: History
     metrics: Metrics
     now: Callable[[], float] = time.time  # noqa: TID251 # the loop owns the clock
+    monotonic: Callable[[], float] = time.monotonic
+    stopping: threading.Event = field(default_factory=threading.Event)
+    sleep: Callable[[threading.Event, float], bool] = threading.Event.wait
     tell: Tell = tell_nobody
 
     def known(self, host: HostName) -> Known:
@@ -44,6 +49,12 @@ class World:
             machine_id=self.history.machine_id(host),
             delivered=self.history.delivered(host),
         )
+
+    def pause(self, seconds: float) -> None:
+        """Let *seconds* go by. Raises StoppingError once the program is ending."""
+        if self.sleep(self.stopping, seconds):
+            what = "waiting for a host"
+            raise StoppingError(what)
 
     def openssh(self, target: Target) -> tuple[str, ...]:
         """Return the OpenSSH arguments that reach *target* as Fabric does."""

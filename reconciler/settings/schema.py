@@ -132,6 +132,9 @@ class PolicySettings(_Section):
     heal: Flag = True
     parallel: Annotated[Number, Field(ge=1, le=1000)] = 10
     interval: SomeSeconds = 30.0  # each host is looked at this often
+    settle: SomeSeconds = 10.0  # a new system must stay healthy so long
+    confirm_timeout: SomeSeconds = 60.0  # and become so within this, or is rolled back
+    switch_timeout: SomeSeconds = 900.0  # for switch-to-configuration itself
 
 
 class HttpSettings(_Section):

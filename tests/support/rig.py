@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "repo"
 NIXPKGS = ROOT / "examples" / "nixpkgs"
 NIX_OPTIONS = {"build-users-group": "", "sandbox": "false", "substitute": "false"}
+QUICK = {"interval": "1s", "settle": "0.2s", "confirm_timeout": "20s"}
 DEADLINE = 60.0  # seconds for anything that the daemon should do by itself
 
 Json = Any  # what json.loads returns
@@ -90,7 +91,7 @@ class Rig:
         self.log = folder / "daemon.log"
         self.repository = Repository(folder, content)
         self.port = free_port()
-        self.policy: dict[str, object] = {"interval": "1s", **(policy or {})}
+        self.policy: dict[str, object] = {**QUICK, **(policy or {})}
         self.daemon: subprocess.Popen[bytes] | None = None
         self.write_settings()
 

@@ -1,0 +1,194 @@
+"""
+Talk to the guardian of an attempt, which lives on the host; see ``guardian.sh``.
+
+Each function is one round trip. None of them retries: whoever calls knows how long it
+pays to try, and that the same attempt may be asked again and again.
+"""
+
+import enum
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from reconciler.errors import ActivationError, FactError, RemoteError, quote
+from reconciler.model import StorePath
+from reconciler.remote import HostWriter
+
+ANSWER_SECONDS = 20.0
+"""Beyond the time that the host was asked to wait, for the answer to come."""
+
+BUSY = 3  # what guard.sh exits with where somebody else is switching the host
+ENDED_EARLY = "the guardian was ended before anybody confirmed"  # as guardian.sh says
+_MARK = "guardian "
+_GONE = "gone"
+_UP = ("active", "activating", "deactivating", "reloading")
+_WORDS = 5
+_NOTHING = "-"
+
+
+class Result(enum.Enum):
+    """How a guardian ended, as it writes it."""
+
+    CONFIRMED = "confirmed"
+    BOOT_FAILED = "boot-failed"  # confirmed, and the boot default could not be set
+    ROLLED_BACK = "rolled-back"
+    ROLLBACK_FAILED = "rollback-failed"
+    LOCKED = "locked"  # somebody else is switching; nothing was touched
+    REBOOT_FIRST = "reboot-first"  # cannot be switched to; nothing was touched
+    NOT_STARTED = "not-started"  # the keys did not come; nothing was touched
+
+
+class Decision(enum.Enum):
+    """What becomes of a system that was switched to; the first one made holds."""
+
+    CONFIRM = "confirmed"
+    ROLL_BACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long each part may take on the host, in seconds."""
+
+    arm: float  # until the keys are in place
+    switch: float
+    confirm: float  # from the end of the switch
+    roll_back: float
+
+    @property
+    def total(self) -> float:
+        """The seconds after which a guardian has ended, whatever happened."""
+        return self.arm + self.switch + self.confirm + 2 * self.roll_back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a guardian is to do."""
+
+    attempt: str
+    new: StorePath
+    old: StorePath
+    limits: Limits
+    keys: tuple[str, ...] = ()  # paths of those to keep aside, present or not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """What a guardian says of itself."""
+
+    known: bool  # False: the host has nothing of the attempt
+    phase: str = ""
+    status: int | None = None  # of switch-to-configuration
+    decision: Decision | None = None
+    result: Result | None = None
+    alive: bool = False  # its unit is there
+    log: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the new system runs and nobody has decided."""
+        return self.alive and self.phase == "waiting" and self.decision is None
+
+    @property
+    def switching(self) -> bool:
+        """Whether the switch is not over."""
+        return self.alive and self.phase in ("", "armed", "switching")
+
+
+def start(writer: HostWriter, order: Order, *, wait: float | None) -> Guarded:
+    """
+    Start the guardian, unless it is there.
+
+    Without *wait* it first waits for `go`, because keys are to come; else see it once
+    the switch is over, after *wait* seconds at most.
+
+    Raises ActivationError where somebody else switches the host or it cannot be
+    started, ConnectError, RemoteTimeoutError.
+    """
+    limits = order.limits
+    seconds = (limits.arm, limits.switch, limits.confirm, limits.roll_back)
+    words = (order.new, order.old, *(f"{one:.0f}" for one in seconds), *order.keys)
+    guardian = _script("guardian")
+    try:
+        return _ask(writer, "start", order.attempt, wait, *words, stdin=guardian)
+    except RemoteError as error:
+        said = quote(error.stderr)
+        message = f"{writer.host}: {order.attempt} could not be started: {said}"
+        if error.status == BUSY:
+            message = f"{writer.host}: {said}; waiting"
+        raise ActivationError(message, host=writer.host, status=error.status) from error
+
+
+def go(writer: HostWriter, attempt: str, *, wait: float) -> Guarded:
+    """Let it switch, keys being in place; see it after *wait* seconds at most."""
+    return _ask(writer, "go", attempt, wait)
+
+
+def state(writer: HostWriter, attempt: str, *, wait: float = 0.0) -> Guarded:
+    """Wait until the switch is over, at most *wait* seconds, and see how it stands."""
+    return _ask(writer, "state", attempt, wait)
+
+
+def decide(
+    writer: HostWriter, attempt: str, decision: Decision, *, wait: float
+) -> Guarded:
+    """Decide, unless somebody has, and wait at most *wait* seconds for the end."""
+    return _ask(writer, decision.value, attempt, wait)
+
+
+def _ask(
+    writer: HostWriter,
+    verb: str,
+    attempt: str,
+    wait: float | None,
+    *words: str,
+    stdin: str = "",
+) -> Guarded:
+    patience = "later" if wait is None else f"{max(0.0, wait):.0f}"
+    argv = ("sh", "-c", _script("guard"), "guard", verb, attempt, patience, *words)
+    result = writer.run(
+        argv,
+        what=f"{verb} of {attempt}",
+        deadline=(wait or 0.0) + ANSWER_SECONDS,
+        stdin=stdin.encode(),
+    )
+    return read(result.stdout, writer=writer)
+
+
+@functools.cache
+def _script(name: str) -> str:
+    return resources.files(__package__).joinpath(f"{name}.sh").read_text("utf-8")
+
+
+def read(text: str, *, writer: HostWriter) -> Guarded:
+    """Read what guard.sh printed. Raises FactError."""
+    log, _, last = text.rstrip("\n").rpartition("\n")
+    words = last.removeprefix(_MARK).split()
+    if not last.startswith(_MARK) or len(words) != _WORDS:
+        message = f"{writer.host}: the guardian's answer is not understood: {last!r}"
+        raise FactError(message)
+    phase, status, decision, result, unit = words
+    if phase == _GONE:
+        return Guarded(known=False)
+    try:
+        return Guarded(
+            known=True,
+            phase=_text(phase),
+            status=int(status) if status != _NOTHING else None,
+            decision=Decision(decision) if decision != _NOTHING else None,
+            result=Result(result) if result != _NOTHING else None,
+            alive=unit in _UP,
+            log=log,
+        )
+    except ValueError as error:
+        message = f"{writer.host}: the guardian's answer is not understood: {last!r}"
+        raise FactError(message) from error
+
+
+def _text(word: str) -> str:
+    return "" if word == _NOTHING else word
+
+
+def tail(log: str, lines: Sequence[str] = ()) -> str:
+    """Return the end of what the commands printed, for a message."""
+    return quote("\n".join((*log.splitlines(), *lines)))

@@ -1,0 +1,240 @@
+"""
+A switch under a guardian, seen from here: asked patiently, decided once.
+
+Whatever becomes of us or of the connection, the guardian on the host ends the attempt:
+see `reconciler.apply.guardian`. So nothing here ever gives an attempt up by itself. It
+is confirmed, rolled back, or out of sight and followed later.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reconciler.apply import guardian
+from reconciler.apply.guardian import Decision, Guarded, Limits, Order, Result
+from reconciler.errors import (
+    ActivationError,
+    ReconcilerError,
+    StoppingError,
+    TemporaryError,
+)
+from reconciler.loop.world import World
+from reconciler.model import Desired, Reason
+from reconciler.remote import HostWriter
+
+ARM_SECONDS = 180.0  # for the keys to come; a batch has 120 s
+ROLL_BACK_SECONDS = 300.0
+SLICE = 15.0  # seconds of waiting in one round trip, so that a frozen host shows
+PAUSE = 0.5  # seconds between two tries to reach the host again
+_SWITCHED = (0, 4)  # 4: some unit failed; see reconciler.apply.activate
+_OUT_OF_TIME = (124, 137)  # of timeout(1), after SIGTERM and SIGKILL
+GRACE = 30.0  # seconds beyond what the host needs, until we stop looking for it
+
+
+_TOLD = {
+    Result.LOCKED: "somebody else is switching this host just now; waiting",
+    Result.REBOOT_FIRST: "the new system cannot be switched to without a reboot",
+    Result.NOT_STARTED: "the switch was not begun, and nothing was touched",
+    Result.BOOT_FAILED: "the new system runs, but what to boot could not be set",
+    Result.ROLLBACK_FAILED: "IT COULD NOT BE ROLLED BACK and needs a person",
+}
+_QUOTED = (Result.BOOT_FAILED, Result.ROLLBACK_FAILED)
+
+
+class OutOfSightError(TemporaryError):
+    """The host does not answer; its guardian goes on and is followed when it does."""
+
+
+class RolledBackError(TemporaryError):
+    """The host is back on the system that it ran before; the message says why."""
+
+    def __init__(self, message: str, *, reason: Reason) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+def limits(world: World, desired: Desired) -> Limits:
+    """
+    Return how long each part may take on the host.
+
+    To be confirmed there is time to become healthy, to stay so, and for one declared
+    check after the other.
+    """
+    policy = world.settings.policy
+    return Limits(
+        arm=ARM_SECONDS,
+        switch=policy.switch_timeout,
+        confirm=policy.confirm_timeout + policy.settle + checks_seconds(desired),
+        roll_back=ROLL_BACK_SECONDS,
+    )
+
+
+def checks_seconds(_desired: Desired) -> float:
+    """Return how long the declared checks may take."""
+    return 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class GuardedSwitch:
+    """The guardian of one attempt."""
+
+    world: World
+    desired: Desired
+    order: Order
+    log: Callable[[str], None]
+    started: bool = False  # from then on something may go on without us
+    over: bool = False  # and to here
+    _logged: int = 0  # lines of the guardian's log that we have
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the host may yet do something by itself."""
+        return self.started and not self.over
+
+    def start(self) -> None:
+        """Have it wait for keys that are about to be delivered."""
+        self.started = True
+        self._patiently(
+            lambda writer, _: guardian.start(writer, self.order, wait=None),
+            until=lambda _: True,
+            seconds=GRACE,
+        )
+
+    def switch(self) -> None:
+        """
+        Switch, and wait until that is over.
+
+        Raises RolledBackError, ActivationError if the host was not touched,
+        OutOfSightError, StoppingError.
+        """
+        verb = self._go if self.started else self._begin
+        self.started = True
+        self._await_switch(verb)
+
+    def await_switch(self) -> None:
+        """Wait until a switch is over that is under way; raises the same."""
+        attempt = self.order.attempt
+        self._await_switch(
+            lambda writer, wait: guardian.state(writer, attempt, wait=wait)
+        )
+
+    def _await_switch(self, verb: Callable[[HostWriter, float], Guarded]) -> None:
+        limit = self.order.limits
+        found = self._patiently(
+            verb,
+            until=lambda found: not found.switching,
+            seconds=limit.arm + limit.switch + 2 * limit.roll_back + GRACE,
+        )
+        if found.waits:
+            return
+        # It may be rolling back already, or have been ended.
+        ended = found if found.result or not found.known else None
+        raise self.error(ended or self.decide(Decision.ROLL_BACK))
+
+    def confirm(self) -> None:
+        """
+        Make the system that runs the one that the host boots.
+
+        Raises RolledBackError if the guardian decided otherwise before,
+        ActivationError if the boot default could not be set, OutOfSightError.
+        """
+        found = self.decide(Decision.CONFIRM)
+        if found.result is not Result.CONFIRMED:
+            raise self.error(found)
+
+    def decide(self, decision: Decision) -> Guarded:
+        """Decide, unless somebody has, and wait for the end. Raises OutOfSightError."""
+        limit = self.order.limits
+        attempt = self.order.attempt
+        return self._patiently(
+            lambda writer, wait: guardian.decide(writer, attempt, decision, wait=wait),
+            until=lambda found: found.result is not None or not found.known,
+            seconds=limit.confirm + 2 * limit.roll_back + GRACE,
+        )
+
+    def state(self) -> Guarded:
+        """Look at it once."""
+        return self._heard(guardian.state(self._writer(), self.order.attempt))
+
+    def error(self, found: Guarded) -> ReconcilerError:
+        """Return the error that says how it ended."""
+        host = self.desired.host
+        if not found.known:
+            told = f"{host} was booted before its new system was confirmed"
+            return RolledBackError(told, reason=Reason.REBOOTED)
+        said = guardian.tail(found.log) or "it printed nothing"
+        if found.result in _TOLD:
+            told = f"{host}: {_TOLD[found.result]}"
+            if found.result in _QUOTED:
+                told = f"{told}: {said}"
+            return ActivationError(told, host=host, status=found.status)
+        return self._rolled_back(found, said)
+
+    def _rolled_back(self, found: Guarded, said: str) -> RolledBackError:
+        host = self.desired.host
+        if found.status not in (None, *_SWITCHED):
+            ended = f"exited with status {found.status}"
+            if found.status in _OUT_OF_TIME:
+                ended = "did not end in time"
+            told = f"{host}: switch-to-configuration {ended}; rolled back: {said}"
+            return RolledBackError(told, reason=Reason.SWITCH_FAILED)
+        if guardian.ENDED_EARLY in found.log:
+            told = f"{host}: the guardian was ended; rolled back"
+            return RolledBackError(told, reason=Reason.GUARDIAN)
+        told = f"{host}: nobody could confirm the new system in time; rolled back"
+        return RolledBackError(told, reason=Reason.UNCONFIRMED)
+
+    # --- asking ------------------------------------------------------------------
+
+    def _begin(self, writer: HostWriter, wait: float) -> Guarded:
+        return guardian.start(writer, self.order, wait=wait)
+
+    def _go(self, writer: HostWriter, wait: float) -> Guarded:
+        return guardian.go(writer, self.order.attempt, wait=wait)
+
+    def _writer(self) -> HostWriter:
+        return self.world.connections.writer(self.desired.host, self.desired.target)
+
+    def _patiently(
+        self,
+        ask: Callable[[HostWriter, float], Guarded],
+        *,
+        until: Callable[[Guarded], bool],
+        seconds: float,
+    ) -> Guarded:
+        """
+        Ask until the answer is good, for as long as the host may need to come back.
+
+        The new system may restart the network, sshd and sudo, or break them: every
+        failure to ask counts as the host being away.
+        """
+        world, host = self.world, self.desired.host
+        give_up = world.monotonic() + seconds
+        while True:
+            try:
+                found = self._heard(ask(self._writer(), SLICE))
+            except StoppingError:
+                raise
+            except ActivationError:
+                self.over = True
+                raise
+            except ReconcilerError as error:
+                world.connections.reconnect(host)
+                if world.monotonic() > give_up:
+                    message = f"{host} went out of sight during the switch: {error}"
+                    raise OutOfSightError(message) from error
+                world.pause(PAUSE)
+                continue
+            if until(found):
+                return found
+            if world.monotonic() > give_up:
+                message = f"{host}: the guardian has not ended in time"
+                raise OutOfSightError(message)
+
+    def _heard(self, found: Guarded) -> Guarded:
+        lines = found.log.splitlines()
+        for line in lines[self._logged :]:
+            self.log(line)
+        self._logged = max(self._logged, len(lines))
+        if found.result is not None or not found.known:
+            self.over = True
+        return found
