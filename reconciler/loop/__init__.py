@@ -3,6 +3,7 @@
 from reconciler.loop.daemon import Daemon
 from reconciler.loop.evaluations import Evaluations
 from reconciler.loop.gate import Gate
+from reconciler.loop.guarded import OutOfSightError, RolledBackError
 from reconciler.loop.host_pass import HostPass
 from reconciler.loop.key_steps import KeySteps
 from reconciler.loop.look import Look, look
@@ -20,9 +21,11 @@ __all__ = [
     "HostPass",
     "KeySteps",
     "Look",
+    "OutOfSightError",
     "Repository",
     "Result",
     "Revision",
+    "RolledBackError",
     "World",
     "look",
 ]

@@ -185,7 +185,7 @@ class AttemptRun:
                 raise
             self._go_back(error)
         self._step("confirm", Phase.CONFIRM, self._guarded.confirm)
-        self._verify()
+        self._step("verify", Phase.VERIFY, lambda: self._note(self._look_again()))
 
     def _replace(self, kinds: set[StepKind]) -> None:
         if StepKind.DELIVER_KEYS in kinds:
@@ -204,6 +204,8 @@ class AttemptRun:
             look=self._look_again,
         )
         give_up = gate.give_up()
+        # The old connection proves nothing.
+        self.world.connections.reconnect(self.desired.host)
         first = functools.partial(gate.first_look, give_up)
         self._step("verify", Phase.VERIFY, lambda: self._note(first()))
         self._mend(self.seen.plan)
@@ -342,13 +344,13 @@ class AttemptRun:
         return self.seen.plan
 
     def _look(self) -> None:
+        self.world.connections.reconnect(self.desired.host)
         self._note(self._look_again())
 
     def _note(self, seen: Look) -> None:
         self.seen = seen
 
     def _look_again(self) -> Look:
-        self.world.connections.reconnect(self.desired.host)
         return look(
             self.world,
             self.desired,

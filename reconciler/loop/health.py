@@ -8,7 +8,7 @@ What should be up comes up within ``policy.confirm_timeout``, stays so for
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reconciler.errors import ReconcilerError, TemporaryError
+from reconciler.errors import ReconcilerError, StoppingError, TemporaryError
 from reconciler.loop.look import Look
 from reconciler.loop.recorded import Recorded
 from reconciler.loop.world import World
@@ -48,9 +48,12 @@ class HealthGate:
         while True:
             try:
                 return self.look()
+            except StoppingError:
+                raise
             except ReconcilerError:
                 if self.world.monotonic() > give_up:
                     raise
+            self.world.connections.reconnect(self.desired.host)
             self.world.pause(PAUSE)
 
     def settle(self) -> Look:

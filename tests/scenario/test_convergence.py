@@ -63,6 +63,8 @@ def boot_another(machine: Machine, _name: UnitName) -> None:
     machine.profile = FIRST
 
 
+CHOOSING = ("confirm", "set boot default")  # the steps that choose what a host boots
+
 HANDS = (stop, fail, mask, override_unit, switch_back, boot_another)
 
 
@@ -209,7 +211,9 @@ class Convergence(RuleBasedStateMachine):
             targets = {
                 one.target
                 for one in self.scene.attempts(host)
-                if any(step.name == "set boot default" for step in one.steps)
+                if any(
+                    step.name in ("confirm", "set boot default") for step in one.steps
+                )
                 and one.outcome is Outcome.SUCCEEDED
             }
             assert self.scene.machine(host).profile in {FIRST, *targets}

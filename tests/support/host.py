@@ -25,6 +25,7 @@ from reconciler.observed.units import UNIT_DIRECTORIES
 from reconciler.remote import OnLine, RemoteResult
 from tests.support.host_keys import KEYS, REMOVE, FakeKeys
 
+GUARD = resources.files("reconciler.apply").joinpath("guard.sh").read_text()
 PROBE = resources.files("reconciler.observed").joinpath("probe.sh").read_text()
 BOOTED_AT = 1_700_000_000.0
 LOADED_TYPES = (".service", ".socket", ".timer", ".path")
@@ -35,6 +36,27 @@ IGNORED = re.compile(
 
 class UnknownCommandError(AssertionError):
     """The fake does not know what a real host would do."""
+
+
+@dataclass(slots=True, kw_only=True)
+class FakeGuard:
+    """The guardian of an attempt; see guardian.sh."""
+
+    attempt: str
+    new: StorePath
+    old: StorePath
+    units: dict[UnitName, ObservedUnit]  # as they were
+    phase: str = "armed"
+    status: str = "-"
+    decision: str = "-"
+    result: str = "-"
+    log: list[str] = field(default_factory=list)
+
+    def told(self) -> str:
+        """Return what guard.sh prints."""
+        unit = "inactive" if self.result != "-" else "active"
+        words = (self.phase, self.status, self.decision, self.result, unit)
+        return "\n".join([*self.log, f"guardian {' '.join(words)}"]) + "\n"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +78,9 @@ class FakeHost:
     store_free: int = 1 << 30
     clock: float = BOOTED_AT + 3600.0
     switch_status: int = 0  # what switch-to-configuration exits with
+    switch_output: str = "activating"
+    guard: FakeGuard | None = None
+    protected: StorePath | None = None  # from garbage collection
     failure: Exception | None = None  # raised by everything, if set
     log: list[str] = field(default_factory=list)  # what was done, by name
 
@@ -103,6 +128,11 @@ class FakeHost:
                 return self._mend(stdin.decode())
             case ("sh", "-s", "--", *rest):
                 return self._detached(rest[rest.index("--") + 1 :])
+            case ("sh", "-c", script, "guard", *words) if script == GUARD:
+                return self._guarded(*words)
+            case ("ln", "-sfn", system, root) if root.startswith("/nix/var/nix/gcr"):
+                self.protected = StorePath(system)
+                return ""
             case ("sh", "-c", script) if script == KEYS:
                 return self.keys.deliver(stdin)
             case ("sh", "-c", script, "sh", *paths) if script == REMOVE:
@@ -242,14 +272,59 @@ class FakeHost:
             fragment_path=deployed.fragment_path,
         )
 
+    # --- the guardian ------------------------------------------------------------
+
+    def _guarded(self, verb: str, attempt: str, wait: str, *words: str) -> str:
+        if verb == "start" and (self.guard is None or self.guard.attempt != attempt):
+            new, old = map(StorePath, words[:2])
+            self.guard = FakeGuard(
+                attempt=attempt, new=new, old=old, units=dict(self.units)
+            )
+        guard = self.guard
+        if guard is None or guard.attempt != attempt:
+            return "guardian gone - - - -\n"
+        match verb:
+            case "start" | "go" if guard.phase == "armed" and wait != "later":
+                self._guarded_switch(guard)
+            case "confirmed" | "rollback" if guard.result == "-":
+                self._decided(guard, verb)
+        return guard.told()
+
+    def _guarded_switch(self, guard: FakeGuard) -> None:
+        status = self._activate(guard.new) if guard.new in self.systems else 127
+        guard.phase, guard.status = "waiting", str(status)
+        guard.log.append(self.switch_output)
+        if status in {0, 4}:
+            return
+        if status == 100:
+            guard.result = "reboot-first"
+        elif "Could not acquire lock" in self.switch_output:
+            guard.result = "locked"
+        else:
+            self._decided(guard, "rollback")
+
+    def _decided(self, guard: FakeGuard, decision: str) -> None:
+        guard.decision = decision
+        if decision == "confirmed":
+            self.log.append(f"boot {guard.new}")
+            self.profile, guard.result = guard.new, "confirmed"
+            return
+        self.log.append(f"roll back to {guard.old}")
+        self.running, self.units = guard.old, guard.units
+        guard.result = "rolled-back"
+
+    def reboot(self) -> None:
+        """Boot what is the boot default; nothing in memory lives through it."""
+        self.guard, self.boot_id = None, f"{self.boot_id}+"
+        self.running = self.booted = self.profile
+        self.units = dict(self.systems.get(self.profile, {})) if self.profile else {}
+
     def _detached(self, argv: Sequence[str]) -> str:
         shell, option, script, _, toplevel = argv
         assert (shell, option) == ("/bin/sh", "-c"), argv
         system = StorePath(toplevel)
         if system not in self.systems:
             return f"{system} is not whole on this host\nreconciler-status 1\n"
-        if 'bin/switch-to-configuration" test' in script:
-            return self._activate(system)
         if 'bin/switch-to-configuration" boot' in script and "--set" in script:
             self.log.append(f"boot {system}")
             self.profile = system
@@ -257,7 +332,7 @@ class FakeHost:
         message = f"the fake knows no detached script {script!r}"
         raise UnknownCommandError(message)
 
-    def _activate(self, system: StorePath) -> str:
+    def _activate(self, system: StorePath) -> int:
         self.log.append(f"activate {system}")
         if self.switch_status in (0, 4):
             self.running = system
@@ -268,7 +343,7 @@ class FakeHost:
             }
             kept = {n: u for n, u in self.units.items() if n not in gone}
             self.units = kept | dict(self.systems[system])
-        return f"activating\nreconciler-status {self.switch_status}\n"
+        return self.switch_status
 
 
 def started(unit: ObservedUnit) -> ObservedUnit:

@@ -10,6 +10,7 @@ Everything around a pass, made of stand-ins; history, metrics and the loop are r
 import contextlib
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -92,6 +93,8 @@ class Scene:
             history=self.history,
             metrics=self.metrics,
             now=self.clock,
+            monotonic=self.clock,
+            sleep=self._sleep,
         )
         self.repository = Repository(self.world)
         self.evaluations = Evaluations(self.world)
@@ -101,6 +104,11 @@ class Scene:
         self.host_pass = HostPass(
             self.world, self.repository, self.evaluations, self.gate
         )
+
+    def _sleep(self, stopping: threading.Event, seconds: float) -> bool:
+        """Let time go by, on the clock of the scene."""
+        self.clock.advance(seconds)
+        return stopping.is_set()
 
     def restart(self, policy: Policy | None = None) -> None:
         """End the process and begin another one over the same state."""

@@ -166,7 +166,8 @@ def test_apply_tells_its_steps_on_standard_error(cli: Cli, scene: Scene) -> None
         "lufta: copy",
         "lufta: activate",
         "lufta: verify",
-        "lufta: set boot default",
+        "lufta: settle",
+        "lufta: confirm",
         "lufta: verify",
         "lufta: done",
     ]

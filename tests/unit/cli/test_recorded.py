@@ -193,7 +193,7 @@ def test_history_has_a_line_for_each_attempt(cli: Cli, seen: Scene) -> None:
     lines = cli("history").lines
 
     assert lines[1].split()[:2] == [last.id, "lufta"]
-    assert lines[1].split()[-1] == "failed"
+    assert lines[1].split()[-1] == "rolled_back"
     assert lines[2].strip() == last.message
     assert lines[3].split()[:2] == [first.id, "lufta"]
     assert lines[3].split()[-1] == "succeeded"
