@@ -117,7 +117,7 @@ def attempt_as_dict(attempt: Attempt) -> dict[str, object]:
 
     ``id``, ``host``, ``commit``, ``why`` (the verdict), ``from`` and ``to`` (systems),
     ``began_at`` and ``ended_at`` (seconds since the epoch, or null), ``outcome`` (null
-    while it runs), ``message``, and ``steps``, each with ``name``, ``began_at``,
+    while it runs), ``reason`` (why it was rolled back, or null), ``message``, and ``steps``, each with ``name``, ``began_at``,
     ``seconds``, ``error``.
     """
     return {
@@ -130,6 +130,7 @@ def attempt_as_dict(attempt: Attempt) -> dict[str, object]:
         "began_at": attempt.began_at,
         "ended_at": attempt.ended_at,
         "outcome": attempt.outcome.value if attempt.outcome else None,
+        "reason": attempt.reason.value if attempt.reason else None,
         "message": attempt.message,
         "steps": [
             {

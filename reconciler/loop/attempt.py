@@ -115,6 +115,7 @@ class AttemptRun:
     _keys: KeySteps = field(init=False)
     _before: Observed = field(init=False)  # the host as it was
     _guarded: GuardedSwitch = field(init=False)
+    _give_up: float = float("inf")  # when it must be healthy; on World.monotonic
 
     def __post_init__(self) -> None:
         self._before = self.seen.observed
@@ -203,7 +204,7 @@ class AttemptRun:
             recorded=self._recorded,
             look=self._look_again,
         )
-        give_up = gate.give_up()
+        give_up = self._give_up = gate.give_up()
         # The old connection proves nothing.
         self.world.connections.reconnect(self.desired.host)
         first = functools.partial(gate.first_look, give_up)
@@ -333,8 +334,10 @@ class AttemptRun:
         )
 
     def _mend_units(self, steps: list[Step]) -> None:
-        writer = self._writer()
-        apply.mend(writer, steps, deadline=MEND_DEADLINE, on_line=self._log)
+        # Under a guardian, time is short: it goes back unless we confirm.
+        left = max(1.0, self._give_up - self.world.monotonic())
+        deadline = min(MEND_DEADLINE, left)
+        apply.mend(self._writer(), steps, deadline=deadline, on_line=self._log)
 
     # --- judging -----------------------------------------------------------------
 

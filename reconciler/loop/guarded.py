@@ -27,6 +27,7 @@ SLICE = 15.0  # seconds of waiting in one round trip, so that a frozen host show
 PAUSE = 0.5  # seconds between two tries to reach the host again
 _SWITCHED = (0, 4)  # 4: some unit failed; see reconciler.apply.activate
 _OUT_OF_TIME = (124, 137)  # of timeout(1), after SIGTERM and SIGKILL
+AWAY = 60.0  # seconds without an answer after which a worker has better to do
 GRACE = 30.0  # seconds beyond what the host needs, until we stop looking for it
 
 
@@ -202,16 +203,18 @@ class GuardedSwitch:
         seconds: float,
     ) -> Guarded:
         """
-        Ask until the answer is good, for as long as the host may need to come back.
+        Ask until the answer is good, for as long as the host may need to give it.
 
         The new system may restart the network, sshd and sudo, or break them: every
         failure to ask counts as the host being away.
         """
         world, host = self.world, self.desired.host
         give_up = world.monotonic() + seconds
+        heard = world.monotonic()
         while True:
             try:
                 found = self._heard(ask(self._writer(), SLICE))
+                heard = world.monotonic()
             except StoppingError:
                 raise
             except ActivationError:
@@ -219,7 +222,7 @@ class GuardedSwitch:
                 raise
             except ReconcilerError as error:
                 world.connections.reconnect(host)
-                if world.monotonic() > give_up:
+                if world.monotonic() > heard + AWAY:
                     message = f"{host} went out of sight during the switch: {error}"
                     raise OutOfSightError(message) from error
                 world.pause(PAUSE)

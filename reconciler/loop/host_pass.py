@@ -15,7 +15,6 @@ from reconciler.loop import status as statuses
 from reconciler.loop.attempt import AttemptRun, Carried, source_of
 from reconciler.loop.evaluations import Evaluations
 from reconciler.loop.gate import Gate
-from reconciler.loop.guarded import OutOfSightError
 from reconciler.loop.look import Look, look
 from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.results import Again, Done, Failed, Result
@@ -145,8 +144,8 @@ class HostPass:
                 run = self._run_of(revision, desired, seen, attempt)
                 carried = run.follow(guard)
                 self._ended(carried, revision)
-                if carried.attempt.outcome is None:
-                    raise OutOfSightError(str(carried.error))
+                if carried.attempt.outcome is None and carried.error is not None:
+                    raise carried.error
                 seen = carried.seen
         return replace(seen, plan=self._plan(desired, seen), known=world.known(host))
 
@@ -172,7 +171,7 @@ class HostPass:
             if carried.attempt.outcome is Outcome.INTERRUPTED:
                 return Again(0.0)  # nothing was touched; the next pass will tell
             if carried.attempt.outcome is None and carried.error is not None:
-                return self._unreachable(revision, desired, carried.error)
+                return self._left(revision, desired, carried.error)
             plan, observed = self._plan(desired, carried.seen), carried.seen.observed
             error = carried.error or error
             wait = after = self._gate.wait(plan.host, self._world.now())
@@ -192,6 +191,14 @@ class HostPass:
         if error is not None and not isinstance(error, PermanentError):
             return Failed(error, after=after)
         return Again(wait) if plan.steps else Done()
+
+    def _left(
+        self, revision: Revision, desired: Desired, error: ReconcilerError
+    ) -> Result:
+        """Leave an attempt to its guardian: we are ending, or it is out of sight."""
+        if isinstance(error, StoppingError):
+            raise error
+        return self._unreachable(revision, desired, error)
 
     def _attempt(self, revision: Revision, desired: Desired, seen: Look) -> Carried:
         world, plan, host = self._world, seen.plan, desired.host
