@@ -117,8 +117,8 @@ def attempt_as_dict(attempt: Attempt) -> dict[str, object]:
 
     ``id``, ``host``, ``commit``, ``why`` (the verdict), ``from`` and ``to`` (systems),
     ``began_at`` and ``ended_at`` (seconds since the epoch, or null), ``outcome`` (null
-    while it runs), ``reason`` (why it was rolled back, or null), ``message``, and ``steps``, each with ``name``, ``began_at``,
-    ``seconds``, ``error``.
+    while it runs), ``reason`` (why it was rolled back, or null), ``message``, and
+    ``steps``, each with ``name``, ``began_at``, ``seconds``, ``error``.
     """
     return {
         "id": attempt.id,

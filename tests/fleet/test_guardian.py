@@ -7,12 +7,11 @@ attempt ends, once.
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.support.fleet import FleetFactory
-from tests.support.rig import DEADLINE, Rig
+from tests.support.rig import DEADLINE, Json, Rig
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.timeout(240)
@@ -58,10 +57,10 @@ def add(rig: Rig, text: str, subject: str) -> None:
     rig.push(subject)
 
 
-def last_attempt(rig: Rig) -> Any:
+def last_attempt(rig: Rig) -> Json:
     """Return the newest attempt that has ended, once it is about the newest commit."""
 
-    def ended() -> Any:
+    def ended() -> Json:
         (attempt,) = rig.json("history", "lufta", "-n", "1")
         mine = attempt["commit"] == rig.repository.head and attempt["outcome"]
         return attempt if mine else None
