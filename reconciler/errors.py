@@ -82,13 +82,15 @@ class KeyContentError(PermanentError):
 
 
 class UnknownHostError(PermanentError):
-    """No host of that name is in the repository."""
+    """No host of that name, or with that ``@tag``, is in the repository."""
 
     def __init__(self, host: str, *, known: Sequence[str]) -> None:
         self.host = host
         self.known = tuple(known)
         names = ", ".join(known) or "none"
-        super().__init__(f"no host is named {host!r}; the repository has: {names}")
+        tag = host.startswith("@")
+        missing = f"has the tag {host[1:]!r}" if tag else f"is named {host!r}"
+        super().__init__(f"no host {missing}; the repository has: {names}")
 
 
 class UnknownAttemptError(PermanentError):

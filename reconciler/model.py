@@ -173,6 +173,36 @@ class Observed:
     keys: Mapping[str, ObservedKey] = field(default_factory=dict)  # by path
 
 
+# --- orders ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A person's or the program's order to leave a host alone."""
+
+    host: HostName
+    reason: str
+    actor: str  # who gave it; empty: the reconciler itself
+    since: float
+    until: float | None = None  # None: until it is released
+
+    def holds(self, now: float) -> bool:
+        """Return whether it has not run out."""
+        return self.until is None or now < self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """The memory that a toplevel failed on a host."""
+
+    host: HostName
+    toplevel: StorePath
+    reason: str
+    since: float  # when it failed first
+    attempt: str  # the last one that failed
+    failures: int = 1
+
+
 # --- plan ------------------------------------------------------------------------
 
 
@@ -259,6 +289,7 @@ class Verdict(enum.Enum):
     HEAL = "heal"  # the host changed by itself or by hand
     REPORTED = "reported"  # differs, and the policy says to look only
     HELD = "held"  # differs, and somebody said to leave it alone
+    QUARANTINED = "quarantined"  # differs, and this system failed here before
     BLOCKED = "blocked"  # differs, and a guard forbids to touch it
 
 
@@ -271,7 +302,7 @@ class Plan:
     verdict: Verdict
     drifts: tuple[Drift, ...] = ()
     steps: tuple[Step, ...] = ()
-    reason: str = ""  # for REPORTED, HELD and BLOCKED: why, for people
+    reason: str = ""  # for REPORTED, HELD, QUARANTINED and BLOCKED: why, for people
 
 
 class Mode(enum.Enum):
@@ -296,6 +327,7 @@ class Known:
     applied: StorePath | None = None  # toplevel of the last attempt, if it succeeded
     machine_id: str | None = None  # of the machine that we first met under the name
     hold: str | None = None  # reason of a hold, if there is one
+    quarantine: str | None = None  # why the desired toplevel failed here, if it did
     delivered: frozenset[str] = frozenset()  # paths of keys that we put on the host
 
 
@@ -402,6 +434,8 @@ class HostStatus:
     address: str = ""
     tags: tuple[str, ...] = field(default=())
     error: str = ""  # why there is no plan, or why the last attempt failed
+    hold: Hold | None = None
+    quarantine: Quarantine | None = None  # of the target
 
     @property
     def in_sync(self) -> bool:

@@ -11,13 +11,14 @@ from reconciler.cli.common import (
     AsJson,
     Hosts,
     choose_hosts,
+    now,
     out,
     print_json,
 )
 from reconciler.cli.listing import Listing, Row
 from reconciler.cli.plan import exit_status, plan_each, show_plans
 from reconciler.cli.progress import Progress
-from reconciler.cli.words import ago, counted, state
+from reconciler.cli.words import ago, counted, note, state
 from reconciler.cli.worlds import for_each, look, opened
 from reconciler.errors import ReconcilerError
 from reconciler.loop import (
@@ -124,5 +125,5 @@ def _row(status: HostStatus, attempt: Attempt | None) -> Row:
             f"{status.units_active}/{status.units_desired}",
             done,
         ),
-        note=Text(status.error, "red") if status.error else None,
+        note=note(status, now()),
     )

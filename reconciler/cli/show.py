@@ -7,7 +7,7 @@ from reconciler.cli.common import AsJson, Host, now, out, print_json, recorded
 from reconciler.cli.history import attempt_as_dict, attempt_table
 from reconciler.cli.listing import Paragraphs
 from reconciler.cli.plans import drift_lines
-from reconciler.cli.words import ago, state, when
+from reconciler.cli.words import ago, state, told_hold, told_quarantine, when
 from reconciler.errors import StateError, UnknownHostError
 from reconciler.history import History
 from reconciler.model import Attempt, HostName, HostStatus
@@ -47,7 +47,7 @@ def show(context: typer.Context, host: Host, *, as_json: AsJson = False) -> None
 
 
 def _read(history: History | None, host: str) -> tuple[HostStatus, list[Attempt]]:
-    found = {one.host: one for one in history.statuses()} if history else {}
+    found = {one.host: one for one in history.statuses(now=now())} if history else {}
     if history is None or not found:
         message = (
             f"nothing is known of {host}: no host was looked at yet; start"
@@ -74,6 +74,11 @@ def _facts(status: HostStatus) -> Paragraphs:
         ("drift since", f"{when(since)} ({ago(now() - since)})" if since else "-"),
         ("last looked at", f"{when(status.updated_at)}"),
     ]
+    if status.hold is not None:
+        rows.append(("hold", Text(told_hold(status.hold, now()), "magenta")))
+    if status.quarantine is not None:
+        told = told_quarantine(status.quarantine, now())
+        rows.append(("quarantine", Text(told, "red")))
     if status.error:
         rows.append(("problem", Text(status.error, "red")))
     return Paragraphs(rows=[(Text(name, "bold"), value) for name, value in rows])

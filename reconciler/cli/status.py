@@ -5,7 +5,7 @@ from rich.text import Text
 
 from reconciler.cli.common import AsJson, now, out, print_json, recorded, warn
 from reconciler.cli.listing import Listing, Row
-from reconciler.cli.words import ago, counted, short_path, state
+from reconciler.cli.words import ago, counted, note, short_path, state
 from reconciler.history import History, last_problem
 from reconciler.model import HostStatus
 from reconciler.plan import status_as_dict
@@ -42,7 +42,7 @@ def status(context: typer.Context, *, as_json: AsJson = False) -> None:
 def _read(history: History) -> list[HostStatus]:
     if problem := last_problem(history):
         warn(f"the repository, when last looked at: {problem}")
-    return sorted(history.statuses(), key=lambda status: status.host)
+    return sorted(history.statuses(now=now()), key=lambda status: status.host)
 
 
 def _table(found: list[HostStatus]) -> Listing:
@@ -64,7 +64,7 @@ def _row(status: HostStatus) -> Row:
             f"{ago(now() - status.updated_at)} ago",
             short_path(status.running),
         ),
-        note=Text(status.error, "red") if status.error else None,
+        note=note(status, now()),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from reconciler.model import HostStatus, Outcome, Verdict
+from reconciler.model import Hold, HostStatus, Outcome, Quarantine, Verdict
 
 HASH_SHOWN = 7  # characters of a store path's hash
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -17,6 +17,7 @@ STYLES = {
     Verdict.HEAL: "yellow",
     Verdict.REPORTED: "yellow",
     Verdict.HELD: "magenta",
+    Verdict.QUARANTINED: "red",
     Verdict.BLOCKED: "red",
 }
 VERDICT_WORDS = {
@@ -25,6 +26,7 @@ VERDICT_WORDS = {
     Verdict.HEAL: "to heal",
     Verdict.REPORTED: "reported",
     Verdict.HELD: "held",
+    Verdict.QUARANTINED: "quarantined",
     Verdict.BLOCKED: "blocked",
 }
 """What a plan means for a host, in the order in which a summary counts."""
@@ -46,6 +48,32 @@ def state(status: HostStatus) -> Text:
     if status.verdict is None or status.verdict is Verdict.CONVERGED:
         return Text("error", "red")
     return Text(VERDICT_WORDS[status.verdict], STYLES[status.verdict])
+
+
+def note(status: HostStatus, now: float) -> Text | None:
+    """Say what ails a host, and who holds it; None where nothing is to be said."""
+    lines = []
+    if status.hold is not None:
+        lines.append(Text(told_hold(status.hold, now), "magenta"))
+    # A verdict that says only that it is held says nothing more.
+    if status.error and (status.hold is None or status.verdict is not Verdict.HELD):
+        lines.append(Text(status.error, "red"))
+    return Text("\n").join(lines) if lines else None
+
+
+def told_hold(hold: Hold, now: float) -> str:
+    """Say who holds a host, for how long, and why."""
+    by = f" by {hold.actor}" if hold.actor else ""
+    until = f", until {when(hold.until)}" if hold.until is not None else ""
+    return f"held{by} for {ago(now - hold.since)}{until}: {hold.reason}"
+
+
+def told_quarantine(quarantine: Quarantine, now: float) -> str:
+    """Say how often a system failed on a host, and how."""
+    times = f"{quarantine.failures} time{'' if quarantine.failures == 1 else 's'}"
+    first = f"{ago(now - quarantine.since)} ago"
+    last = f"attempt {quarantine.attempt}"
+    return f"failed {times} since {first}, last in {last}: {quarantine.reason}"
 
 
 def counted(words: Sequence[str]) -> str:

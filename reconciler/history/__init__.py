@@ -1,7 +1,8 @@
 """What happened: attempts, statuses, commits, evaluations, events. One database."""
 
-from reconciler.history.records import Event, Retention
+from reconciler.history.orders import RETRY
+from reconciler.history.records import Event, Ordered, Retention
 from reconciler.history.repository import last_problem
 from reconciler.history.store import History
 
-__all__ = ["Event", "History", "Retention", "last_problem"]
+__all__ = ["RETRY", "Event", "History", "Ordered", "Retention", "last_problem"]

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
+from reconciler.history import orders
 from reconciler.history.records import clean
 from reconciler.history.schema import delivered_keys, statuses
 from reconciler.model import (
@@ -46,10 +48,21 @@ def save(connection: Connection, status: HostStatus) -> None:
     )
 
 
-def load(connection: Connection) -> list[HostStatus]:
-    """Return all statuses, by host."""
+def load(connection: Connection, now: float | None) -> list[HostStatus]:
+    """Return all statuses, by host, with the orders that hold at *now*, if given."""
+    holds = orders.holds_by_host(connection)
+    if now is not None:
+        holds = {host: hold for host, hold in holds.items() if hold.holds(now)}
+    failed = orders.quarantines_by_system(connection)
     rows = connection.execute(select(statuses).order_by(statuses.c.host))
-    return [_status(row) for row in rows]
+    return [
+        replace(
+            _status(row),
+            hold=holds.get(row.host),
+            quarantine=failed.get((row.host, row.target)),
+        )
+        for row in rows
+    ]
 
 
 def forget(connection: Connection, host: HostName) -> None:

@@ -19,6 +19,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """That something was ordered; history itself says what holds now."""
+
+    serial: int  # grows from order to order
+    kind: str  # of its event
+    host: HostName | None  # None: it is about the repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """
     How much `History.prune` keeps.
@@ -31,6 +40,7 @@ class Retention:
     attempt_seconds: float = 400 * DAY
     log_seconds: float = 90 * DAY
     evaluations: int = 500
+    quarantines: int = 100  # per host
 
 
 def clean(text: str) -> str:

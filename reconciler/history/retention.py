@@ -1,19 +1,34 @@
 """Deletes what is too old or too much to keep."""
 
-from sqlalchemy import ColumnElement, Connection, Subquery, delete, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Subquery,
+    Table,
+    delete,
+    func,
+    or_,
+    select,
+)
 
 from reconciler.history.records import Retention
-from reconciler.history.schema import attempts, evaluations, log_lines
+from reconciler.history.schema import (
+    approvals,
+    attempts,
+    evaluations,
+    log_lines,
+    quarantines,
+)
 from reconciler.model import Outcome
 
 
 def prune(connection: Connection, retention: Retention, *, now: float) -> None:
-    """Delete old attempts with their steps and logs, logs, and evaluations."""
+    """Delete old attempts with their steps and logs, logs, evaluations, orders."""
     old = attempts.c.began_at < now - retention.attempt_seconds
     expendable = attempts.c.outcome.is_not(None) & attempts.c.seq.not_in(
         select(_needed().c.seq)
     )
-    too_many = attempts.c.seq.in_(_beyond(retention.attempts))
+    too_many = attempts.c.seq.in_(_beyond(attempts, retention.attempts))
     connection.execute(delete(attempts).where(expendable, or_(old, too_many)))
     _prune_logs(connection, now - retention.log_seconds)
     last = select(evaluations.c.seq).order_by(evaluations.c.seq.desc())
@@ -21,6 +36,7 @@ def prune(connection: Connection, retention: Retention, *, now: float) -> None:
     connection.execute(
         delete(evaluations).where(evaluations.c.seq.not_in(select(keep.c.seq)))
     )
+    _prune_orders(connection, retention, now)
 
 
 def _needed() -> Subquery:
@@ -30,12 +46,12 @@ def _needed() -> Subquery:
     return last.union(succeeded).subquery()
 
 
-def _beyond(count: int) -> ColumnElement[int]:
+def _beyond(table: Table, count: int) -> ColumnElement[int]:
     """Return the rows that are not among the last *count* of their host."""
     place = func.row_number().over(
-        partition_by=attempts.c.host, order_by=attempts.c.seq.desc()
+        partition_by=table.c.host, order_by=table.c.seq.desc()
     )
-    ranked = select(attempts.c.seq, place.label("place")).subquery()
+    ranked = select(table.c.seq, place.label("place")).subquery()
     return select(ranked.c.seq).where(ranked.c.place > count)  # type: ignore[return-value]
 
 
@@ -43,3 +59,11 @@ def _prune_logs(connection: Connection, before: float) -> None:
     """Delete the logs of attempts that ended *before*; the attempts stay."""
     ended = select(attempts.c.seq).where(attempts.c.ended_at < before)
     connection.execute(delete(log_lines).where(log_lines.c.attempt.in_(ended)))
+
+
+def _prune_orders(connection: Connection, retention: Retention, now: float) -> None:
+    """Delete quarantines of systems long gone, and approvals as old as attempts."""
+    too_many = quarantines.c.seq.in_(_beyond(quarantines, retention.quarantines))
+    connection.execute(delete(quarantines).where(too_many))
+    old = approvals.c.at < now - retention.attempt_seconds
+    connection.execute(delete(approvals).where(old))

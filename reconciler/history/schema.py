@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 metadata = MetaData()
@@ -126,6 +126,38 @@ delivered_keys = Table(
     metadata,
     Column("host", Text, primary_key=True),
     Column("path", Text, primary_key=True),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("until", Float),
+)
+
+quarantines = Table(
+    "quarantines",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("host", Text, nullable=False),
+    Column("toplevel", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("attempt", Text, nullable=False),  # its id; attempts are pruned, this is not
+    Column("failures", Integer, nullable=False),
+    Index("quarantines_of_host", "host", "toplevel", unique=True),
+    sqlite_autoincrement=True,
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("what", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("at", Float, nullable=False),
 )
 
 commits = Table(

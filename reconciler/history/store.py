@@ -9,11 +9,13 @@ from sqlalchemy import Connection, delete, insert, select
 
 from reconciler.errors import HostBusyError, UnknownAttemptError
 from reconciler.history import attempts as attempt_rows
+from reconciler.history import events as event_rows
 from reconciler.history import hosts, logs, migrate, retention
 from reconciler.history.database import Database, file_of, open_file, open_url
 from reconciler.history.locks import HostLocks, this_process
+from reconciler.history.orders import OrderBook, drop_quarantines
 from reconciler.history.records import Event, Retention, clean
-from reconciler.history.schema import attempts, commits, evaluations, events, machines
+from reconciler.history.schema import attempts, commits, evaluations, machines
 from reconciler.model import (
     Attempt,
     Commit,
@@ -31,7 +33,7 @@ from reconciler.model import (
 CUT_SHORT = "the reconciler ended before the attempt did"
 
 
-class History:
+class History(OrderBook):
     """
     One database, for any number of threads and processes.
 
@@ -242,10 +244,14 @@ class History:
         with self._database.writing() as connection:
             hosts.save(connection, status)
 
-    def statuses(self) -> list[HostStatus]:
-        """Return what the last passes found, by host."""
+    def statuses(self, *, now: float | None = None) -> list[HostStatus]:
+        """
+        Return what the last passes found, by host, with the orders of this moment.
+
+        Without *now* also holds that have just run out.
+        """
         with self._database.reading() as connection:
-            return hosts.load(connection)
+            return hosts.load(connection, now)
 
     def delivered(self, host: HostName) -> frozenset[str]:
         """Return the paths of the keys that were delivered and not removed."""
@@ -273,10 +279,11 @@ class History:
 
         Its attempts stay, and so does its machine: if the host comes back, another
         machine must not pass for it. What keys it was given stays known too, since
-        they are still there.
+        they are still there; and so does a hold, which only a person may take back.
         """
         with self._database.writing() as connection:
             hosts.forget(connection, host)
+            drop_quarantines(connection, host)
 
     # --- commits and evaluations -------------------------------------------------
 
@@ -337,26 +344,14 @@ class History:
         actor: str = "",
     ) -> None:
         """Add to the audit log. Nothing here changes or deletes an event."""
-        values = {"kind": clean(kind), "actor": clean(actor), "text": clean(text)}
+        event = Event(at=now, kind=kind, host=host, actor=actor, text=text)
         with self._database.writing(durable=True) as connection:
-            connection.execute(insert(events).values(at=now, host=host, **values))
+            event_rows.add(connection, event)
 
     def events(self, *, host: HostName | None = None, limit: int = 100) -> list[Event]:
         """Return the last events, newest first."""
-        query = select(events).order_by(events.c.seq.desc()).limit(limit)
-        if host is not None:
-            query = query.where(events.c.host == host)
         with self._database.reading() as connection:
-            return [
-                Event(
-                    at=row.at,
-                    kind=row.kind,
-                    host=None if row.host is None else HostName(row.host),
-                    actor=row.actor,
-                    text=row.text,
-                )
-                for row in connection.execute(query)
-            ]
+            return event_rows.load(connection, host, limit)
 
     def prune(self, *, now: float, keep: Retention | None = None) -> None:
         """Delete what is older or more than *keep* says."""

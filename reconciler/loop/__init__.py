@@ -7,6 +7,7 @@ from reconciler.loop.guarded import OutOfSightError, RolledBackError
 from reconciler.loop.host_pass import HostPass
 from reconciler.loop.key_steps import KeySteps
 from reconciler.loop.look import Look, look
+from reconciler.loop.orders import Orders, select
 from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.results import Again, Done, Failed, Result
 from reconciler.loop.world import World
@@ -21,6 +22,7 @@ __all__ = [
     "HostPass",
     "KeySteps",
     "Look",
+    "Orders",
     "OutOfSightError",
     "Repository",
     "Result",
@@ -28,4 +30,5 @@ __all__ = [
     "RolledBackError",
     "World",
     "look",
+    "select",
 ]

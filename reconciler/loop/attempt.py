@@ -360,6 +360,7 @@ class AttemptRun:
             self.checkout,
             policy=Policy(),
             phase=Phase.PROBE,
+            under_way=True,
         )
 
     def _judge(self, left: Plan) -> None:

@@ -5,6 +5,7 @@ A push, a timer and a person all do one thing: set "look again", or put a host's
 on the queue. Nothing else about the event is passed on.
 """
 
+import itertools
 import random
 import threading
 import time
@@ -19,9 +20,11 @@ from reconciler.errors import (
     StateError,
     StoppingError,
 )
+from reconciler.history import RETRY
 from reconciler.loop.evaluations import Evaluations
 from reconciler.loop.gate import Gate
 from reconciler.loop.host_pass import HostPass
+from reconciler.loop.orders import OrderWatch
 from reconciler.loop.queue import Backoff, Queue
 from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.results import Again, Failed, Result
@@ -38,6 +41,7 @@ PASS_BACKOFF_CAP = 300.0  # seconds at most between two tries to reach a host
 ATTEMPT_BACKOFF_CAP = 1800.0  # seconds at most between two attempts on a host
 FETCH_BACKOFF_CAP = 900.0  # seconds at most between two tries to fetch
 LOST_LOOK = 0.25  # seconds between two looks for connections that ended
+ORDER_TICKS = 4  # of those looks until one at what people ordered
 LOST_RETRY = 0.3  # seconds between two tries to reach a host that may be rebooting
 LOST_LIMIT = 180.0  # seconds after which it is treated as any host that is away
 REPOSITORY = "repository"  # the one key of the fetch backoff
@@ -58,6 +62,7 @@ class Daemon:
         self._gate = Gate(Backoff(base=2.0, cap=ATTEMPT_BACKOFF_CAP))
         self._pass = HostPass(world, self._repository, self._evaluations, self._gate)
         self._retry: Backoff[HostName] = Backoff(base=2.0, cap=PASS_BACKOFF_CAP)
+        self._orders = OrderWatch(world)
         self._fetch_retry: Backoff[str] = Backoff(
             base=world.settings.repository.poll, cap=FETCH_BACKOFF_CAP
         )
@@ -72,6 +77,7 @@ class Daemon:
     def start(self) -> None:
         """Start the threads; the repository is looked at first."""
         self._recall()
+        self._orders.news()  # what was ordered before is seen by the first passes
         self._look.set()
         self._thread("repository", self._watch_repository)
         self._thread("connections", self._watch_connections)
@@ -239,11 +245,27 @@ class Daemon:
             return None
 
     def _watch_connections(self) -> None:
-        """Look at a host as soon as the connection that we keep to it ends."""
-        while not self._stopping.wait(LOST_LOOK):
+        """Look at a host as soon as the connection to it ends, or it has an order."""
+        for tick in itertools.count():
+            if self._stopping.wait(LOST_LOOK):
+                return
             for host in self._world.connections.lost():
                 self._lost[host] = self._world.now()
                 self._queue.add(host)
+            if tick % ORDER_TICKS == 0:
+                self._obey()
+
+    def _obey(self) -> None:
+        """Look at what people ordered, without waiting for anything."""
+        for order in self._orders.news():
+            if order.host is None:
+                self._look.set()
+            elif self._is_here(order.host):
+                if order.kind == RETRY:
+                    self._evaluations.forget(order.host)  # also that it failed
+                self._gate.forget(order.host)
+                self._retry.forget(order.host)
+                self._queue.add(order.host)
 
     def _after(self, host: HostName, result: Result | None) -> float | None:
         """Return the seconds until *host* is looked at again."""

@@ -147,7 +147,7 @@ class HostPass:
                 if carried.attempt.outcome is None and carried.error is not None:
                     raise carried.error
                 seen = carried.seen
-        return replace(seen, plan=self._plan(desired, seen), known=world.known(host))
+        return replace(seen, plan=self._plan(desired, seen), known=world.known(desired))
 
     def _run_of(
         self, revision: Revision, desired: Desired, seen: Look, attempt: Attempt
@@ -243,7 +243,7 @@ class HostPass:
 
     def _plan(self, desired: Desired, seen: Look) -> Plan:
         """Plan anew, by our policy: an attempt looks without one, and is over now."""
-        known, policy = self._world.known(desired.host), self._world.policy
+        known, policy = self._world.known(desired), self._world.policy
         return make_plan(
             desired, seen.observed, known=known, policy=policy, digests=seen.digests
         )
@@ -293,7 +293,8 @@ class HostPass:
         revision = self._repository.current
         if revision is None or status.host not in revision.hosts:
             return  # it left the repository while we looked; leave no trace of it
-        status = replace(status, error=error)
+        hold, failed = self._world.orders(status.host, status.target)
+        status = replace(status, error=error, hold=hold, quarantine=failed)
         before = self._last.get(status.host)
         self._last[status.host] = status
         self._world.history.save_status(status)

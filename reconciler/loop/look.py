@@ -1,6 +1,6 @@
 """One look at a host: what it is, and what differs from what it should be."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.loop.timing import timed
@@ -29,13 +29,17 @@ def look(
     *,
     policy: Policy,
     phase: Phase = Phase.PROBE,
+    under_way: bool = False,
 ) -> Look:
     """
     Probe a host and compare it with *desired*, keys included.
 
-    *checkout* is where the contents of keys come from. Raises what the probe raises.
+    *checkout* is where the contents of keys come from. An attempt that is *under_way*
+    goes on whatever was ordered meanwhile. Raises what the probe raises.
     """
-    known = world.known(desired.host)
+    known = world.known(desired)
+    if under_way:
+        known = replace(known, hold=None, quarantine=None)
     digests = world.keyring.digests(desired, checkout) if desired.keys else Digests()
     reader = world.connections.reader(desired.host, desired.target)
     paths = {key.path for key in desired.keys.values()} | known.delivered

@@ -67,8 +67,8 @@ def unseen(
         units_desired=before.units_desired if before else 0,
         units_active=0,
         keys_desired=len(desired.keys) if desired else 0,
-        address=desired.target.address if desired else "",
-        tags=desired.tags if desired else (),
+        address=desired.target.address if desired else before.address if before else "",
+        tags=desired.tags if desired else before.tags if before else (),
     )
 
 

@@ -9,7 +9,16 @@ from reconciler.desired import Evaluator
 from reconciler.errors import StoppingError
 from reconciler.history import History
 from reconciler.metrics import Metrics
-from reconciler.model import HostName, Known, Policy, Target
+from reconciler.model import (
+    Desired,
+    Hold,
+    HostName,
+    Known,
+    Policy,
+    Quarantine,
+    StorePath,
+    Target,
+)
 from reconciler.remote import Connections
 from reconciler.secrets import Keyring, Overlays
 from reconciler.settings import Settings
@@ -42,13 +51,25 @@ class World:
     sleep: Callable[[threading.Event, float], bool] = threading.Event.wait
     tell: Tell = tell_nobody
 
-    def known(self, host: HostName) -> Known:
-        """Return what history remembers of *host* and a plan may use."""
+    def known(self, desired: Desired) -> Known:
+        """Return what history remembers of a host and a plan may use."""
+        host, history = desired.host, self.history
+        hold, failed = self.orders(host, desired.toplevel)
         return Known(
-            applied=self.history.applied(host),
-            machine_id=self.history.machine_id(host),
-            delivered=self.history.delivered(host),
+            applied=history.applied(host),
+            machine_id=history.machine_id(host),
+            delivered=history.delivered(host),
+            hold=hold.reason if hold else None,
+            quarantine=failed.reason if failed else None,
         )
+
+    def orders(
+        self, host: HostName, target: StorePath | None
+    ) -> tuple[Hold | None, Quarantine | None]:
+        """Return the hold of *host*, and the quarantine of what it should run."""
+        hold = self.history.hold_of(host, self.now())
+        failed = self.history.quarantine_of(host, target) if target else None
+        return hold, failed
 
     def pause(self, seconds: float) -> None:
         """Let *seconds* go by. Raises StoppingError once the program is ending."""

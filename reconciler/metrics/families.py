@@ -56,6 +56,7 @@ class Families:
         self.registry = CollectorRegistry(auto_describe=True)
         self.labels: dict[str, tuple[str, ...]] = {}  # by name without suffix
         self._about_hosts()
+        self._about_orders()
         self._about_keys()
         self._about_work()
         self._about_the_repository()
@@ -75,6 +76,9 @@ class Families:
             self.keys_wrong,
             self.last_success,
             self.evaluation_failures,
+            self.held,
+            self.held_since,
+            self.quarantined,
         )
 
     def _about_hosts(self) -> None:
@@ -116,6 +120,21 @@ class Families:
         self.last_success = self._gauge(
             "last_success_timestamp_seconds",
             "When a pass last found the host in sync; 0 if not since the start.",
+            "host",
+        )
+
+    def _about_orders(self) -> None:
+        self.held = self._gauge(
+            "held", "Whether somebody said to leave the host alone.", "host"
+        )
+        self.held_since = self._gauge(
+            "held_since_timestamp_seconds",
+            "When the host was held; 0 while it is not.",
+            "host",
+        )
+        self.quarantined = self._gauge(
+            "quarantined",
+            "Whether the system that the host should run failed there before.",
             "host",
         )
 

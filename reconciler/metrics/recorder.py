@@ -198,6 +198,10 @@ class Metrics:
         families.host_in_sync.labels(host).set(status.in_sync)
         families.units_desired.labels(host).set(status.units_desired)
         families.units_active.labels(host).set(status.units_active)
+        hold = status.hold
+        families.held.labels(host).set(hold is not None)
+        families.held_since.labels(host).set(hold.since if hold else 0)
+        families.quarantined.labels(host).set(status.quarantine is not None)
         for verdict in Verdict:
             families.host_verdict.labels(host, verdict.value).set(
                 verdict is status.verdict

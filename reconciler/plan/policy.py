@@ -77,16 +77,15 @@ def _judge(
 
     1. Nothing open: CONVERGED, also for a host that is held.
     2. Held by a person: HELD.
-    3. The policy says to look only: REPORTED.
-    4. A commit changes the host: DEPLOY, which closes all other drift with it.
-    5. The host changed by itself or by hand: HEAL, or REPORTED if the policy says so.
+    3. This system failed here before: QUARANTINED.
+    4. The policy says to look only: REPORTED.
+    5. A commit changes the host: DEPLOY, which closes all other drift with it.
+    6. The host changed by itself or by hand: HEAL, or REPORTED if the policy says so.
     """
     if not any(is_open(drift) for drift in drifts):
         return Verdict.CONVERGED, ""
-    if known.hold is not None:
-        return Verdict.HELD, f"held: {known.hold}"
-    if policy.mode is Mode.REPORT:
-        return Verdict.REPORTED, "the policy says to report only"
+    if forbidden := _forbidden(desired.host, known, policy):
+        return forbidden
     if _caused_by_commit(desired, drifts, known):
         return Verdict.DEPLOY, ""
     if policy.heal:
@@ -109,6 +108,26 @@ def _guard(observed: Observed, known: Known) -> str:
             " install NixOS on it first"
         )
     return ""
+
+
+def _forbidden(
+    host: HostName, known: Known, policy: Policy
+) -> tuple[Verdict, str] | None:
+    """Return which order forbids to touch the host, if any does."""
+    if known.hold is not None:
+        return Verdict.HELD, f"held: {known.hold}"
+    if known.quarantine is not None:
+        return Verdict.QUARANTINED, _failed_before(host, known.quarantine)
+    if policy.mode is Mode.REPORT:
+        return Verdict.REPORTED, "the policy says to report only"
+    return None
+
+
+def _failed_before(host: HostName, how: str) -> str:
+    return (
+        "this system failed here before and is not tried again by itself (to do so,"
+        f" run: reconciler retry {host}): {how}"
+    )
 
 
 def _caused_by_commit(

@@ -14,8 +14,10 @@ from reconciler.model import (
     Drift,
     DriftKind,
     Effect,
+    Hold,
     HostStatus,
     Plan,
+    Quarantine,
     Step,
     Verdict,
 )
@@ -177,7 +179,7 @@ def as_dict(plan: Plan, desired: Desired) -> dict[str, object]:
     - ``host``, ``address``, ``tags``: the host, and where it is reached
     - ``target``, ``derivation``: the desired toplevel and what builds it
     - ``verdict``: ``converged``, ``deploy``, ``heal``, ``reported``, ``held``,
-      ``blocked``
+      ``quarantined``, ``blocked``
     - ``in_sync``: whether nothing differs that should not
     - ``reason``: why there are no steps though something differs, else empty
     - ``drifts``: list of ``kind``, ``subject`` (empty: the host), ``desired``,
@@ -207,7 +209,9 @@ def status_as_dict(status: HostStatus) -> dict[str, object]:
     plan could be made), ``in_sync``, ``drifts``. Besides: ``commit``, ``running`` (a
     toplevel), ``reachable``, ``updated_at`` and ``drift_since`` (seconds since the
     epoch, or null), ``units`` with ``desired`` and ``active``, ``keys`` with
-    ``desired`` and ``present``, ``error``.
+    ``desired`` and ``present``, ``error``; ``hold`` with ``reason``, ``actor``,
+    ``since``, ``until`` (or null) and ``quarantine`` of the target with ``toplevel``,
+    ``reason``, ``since``, ``attempt``, ``failures``, each null while there is none.
     """
     return {
         "host": status.host,
@@ -225,6 +229,31 @@ def status_as_dict(status: HostStatus) -> dict[str, object]:
         "keys": {"desired": status.keys_desired, "present": status.keys_present},
         "drifts": [_drift_as_dict(drift) for drift in status.drifts],
         "error": status.error,
+        "hold": _hold_as_dict(status.hold),
+        "quarantine": _quarantine_as_dict(status.quarantine),
+    }
+
+
+def _hold_as_dict(hold: Hold | None) -> dict[str, object] | None:
+    if hold is None:
+        return None
+    return {
+        "reason": hold.reason,
+        "actor": hold.actor,
+        "since": hold.since,
+        "until": hold.until,
+    }
+
+
+def _quarantine_as_dict(quarantine: Quarantine | None) -> dict[str, object] | None:
+    if quarantine is None:
+        return None
+    return {
+        "toplevel": quarantine.toplevel,
+        "reason": quarantine.reason,
+        "since": quarantine.since,
+        "attempt": quarantine.attempt,
+        "failures": quarantine.failures,
     }
 
 

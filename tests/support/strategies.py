@@ -199,6 +199,7 @@ knowns = st.builds(
     applied=st.one_of(st.none(), systems),
     machine_id=st.sampled_from((None, "m1", "m1", "m1", "m2")),
     hold=st.sampled_from((None, None, None, "disk is being changed")),
+    quarantine=st.sampled_from((None, None, None, "it did not stay up")),
 )
 
 

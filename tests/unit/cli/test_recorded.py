@@ -1,12 +1,16 @@
 """The subcommands that read what was recorded: status, show, history."""
 
+import time
+
 import pytest
 
 from reconciler.errors import EvaluationError
+from reconciler.model import Hold, HostName, Quarantine
 from tests.support.scene import Scene
 from tests.support.world import toplevel_of
 from tests.unit.cli.conftest import Cli
 
+KEANU, LUFTA = HostName("keanu"), HostName("lufta")
 BOT, FACTS = "withinbot.service", "printerfacts.service"
 A = {"keanu": {FACTS: "1"}, "lufta": {BOT: "1"}}
 LONG = "a-host-with-quite-a-long-name-for-a-host"
@@ -87,6 +91,8 @@ def test_status_as_json_has_every_documented_key(cli: Cli, seen: Scene) -> None:
             "units",
             "drifts",
             "error",
+            "hold",
+            "quarantine",
         }
     )
     assert (lufta["in_sync"], keanu["in_sync"]) == (True, False)
@@ -231,3 +237,40 @@ def test_what_ails_the_repository_is_told_on_standard_error(
 
     assert "git.example: Connection refused" in said.err
     assert len(said.json) == 2
+
+
+def test_who_holds_a_host_and_why_is_told(cli: Cli, seen: Scene) -> None:
+    reason = "the disk [sda] is being changed"
+    now = time.time()  # noqa: TID251 -- the command line asks the same clock
+    held = Hold(host=LUFTA, reason=reason, actor="cadey", since=now - 7200)
+    seen.history.hold(held)
+    over = Hold(host=KEANU, reason="-", actor="", since=now - 2, until=now - 1)
+    seen.history.hold(over)
+
+    told = cli("status").out
+    assert f"    held by cadey for 2h: {reason}\n" in told
+    assert told.count("held") == 1
+    assert (
+        f"hold             held by cadey for 2h: {reason}" in cli("show", "lufta").out
+    )
+    keanu, lufta = cli("status", "--json").json
+    assert (keanu["hold"], lufta["hold"]["reason"]) == (None, reason)
+
+
+def test_which_system_failed_and_how_is_told(cli: Cli, seen: Scene) -> None:
+    target = seen.status("lufta").target
+    assert target is not None
+    failed = Quarantine(
+        host=LUFTA,
+        toplevel=target,
+        reason="it died",
+        since=0,
+        attempt="a-1",
+        failures=2,
+    )
+    seen.history.quarantine(failed)
+
+    told = cli("show", "lufta").out
+    assert "failed 2 times since" in told
+    assert "last in attempt a-1: it died" in told
+    assert cli("show", "lufta", "--json").json["quarantine"]["failures"] == 2

@@ -23,10 +23,12 @@ from reconciler.model import (
     CommitId,
     Drift,
     DriftKind,
+    Hold,
     HostName,
     HostStatus,
     Outcome,
     Phase,
+    Quarantine,
     StorePath,
     Verdict,
 )
@@ -242,6 +244,30 @@ def test_a_host_has_one_verdict_at_most(verdicts: list[Verdict | None]) -> None:
     assert sum(n for (name, _), n in shown if name == "reconciler_host_verdict") == (
         verdicts[-1] is not None
     )
+
+
+def test_orders_are_shown_while_they_hold(metrics: Metrics) -> None:
+    hold = Hold(host=KEANU, reason="wait", actor="cadey", since=900.0)
+    failed = Quarantine(
+        host=KEANU,
+        toplevel=StorePath("/nix/store/new-system"),
+        reason="no",
+        since=0,
+        attempt="a",
+    )
+    names = ("held", "held_since_timestamp_seconds", "quarantined")
+
+    def shown() -> list[float]:
+        found = scrape(metrics)
+        return [
+            found[f"reconciler_{name}", frozenset({("host", KEANU)})] for name in names
+        ]
+
+    assert shown() == [0, 0, 0]
+    metrics.host_status(status(hold=hold, quarantine=failed))
+    assert shown() == [1, 900, 1]
+    metrics.host_status(status())
+    assert shown() == [0, 0, 0]
 
 
 def test_the_texts_of_a_host_stand_on_one_series(metrics: Metrics) -> None:

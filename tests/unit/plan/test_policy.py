@@ -1,5 +1,7 @@
 """What is done about the differences of a host."""
 
+import dataclasses
+
 import pytest
 
 from reconciler.model import (
@@ -38,6 +40,7 @@ BOTH_AT_ONCE = observed(have(**STOPPED), running=OLD, profile=OLD)
 HALFWAY = observed(have(), profile=OLD)
 WAS_OLD = Known(applied=OLD, machine_id="m1")
 FIRST = Known()
+BAD = Known(applied=OLD, machine_id="m1", quarantine="withinbot.service died")
 HELD = Known(applied=OLD, machine_id="m1", hold="disk is being changed")
 
 
@@ -101,6 +104,21 @@ HELD = Known(applied=OLD, machine_id="m1", hold="disk is being changed")
         pytest.param(
             observed(have()), HELD, REPORT, Verdict.CONVERGED, [], id="held, in sync"
         ),
+        pytest.param(BEHIND, BAD, BOTH, Verdict.QUARANTINED, [], id="failed before"),
+        pytest.param(
+            BEHIND, BAD, REPORT, Verdict.QUARANTINED, [], id="failed before, report"
+        ),
+        pytest.param(
+            BEHIND,
+            dataclasses.replace(BAD, hold="wait"),
+            BOTH,
+            Verdict.HELD,
+            [],
+            id="failed before, held",
+        ),
+        pytest.param(
+            observed(have()), BAD, BOTH, Verdict.CONVERGED, [], id="failed, and works"
+        ),
         pytest.param(
             BEHIND, WAS_OLD, REPORT, Verdict.REPORTED, [], id="a commit, report only"
         ),
@@ -121,6 +139,13 @@ def test_the_reason_of_a_hold_is_told() -> None:
     made = plan(desired(), BEHIND, known=HELD, policy=BOTH)
 
     assert made.reason == "held: disk is being changed"
+
+
+def test_how_a_system_failed_is_told_with_what_to_do() -> None:
+    made = plan(desired(), BEHIND, known=BAD, policy=BOTH)
+
+    assert "reconciler retry" in made.reason
+    assert made.reason.endswith(": withinbot.service died")
 
 
 def test_a_revert_brings_back_the_system_before_the_last() -> None:

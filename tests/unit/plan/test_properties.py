@@ -113,7 +113,7 @@ def test_only_deploy_and_heal_have_steps_and_they_always_do(world: World) -> Non
 
     assert bool(made.steps) == (made.verdict in (Verdict.DEPLOY, Verdict.HEAL))
     assert bool(made.reason) == (
-        made.verdict in (Verdict.HELD, Verdict.REPORTED, Verdict.BLOCKED)
+        made.verdict not in (Verdict.DEPLOY, Verdict.HEAL, Verdict.CONVERGED)
     )
 
 
@@ -129,6 +129,16 @@ def test_a_held_host_is_never_touched(world: World) -> None:
     held = dataclasses.replace(world.known, hold="")
 
     assert make_plan(dataclasses.replace(world, known=held)).steps == ()
+
+
+@given(worlds())
+def test_what_failed_before_is_never_tried_again(world: World) -> None:
+    failed = dataclasses.replace(world.known, quarantine="")
+
+    made = make_plan(dataclasses.replace(world, known=failed))
+
+    assert made.steps == ()
+    assert made.drifts == make_plan(world).drifts
 
 
 @given(worlds(policy=st.builds(Policy, mode=st.just(Mode.REPORT), heal=st.booleans())))

@@ -5,11 +5,13 @@ import json
 
 from reconciler.model import (
     CommitId,
+    Hold,
     HostStatus,
     Known,
     ObservedUnit,
     Plan,
     Policy,
+    Quarantine,
     SystemParts,
     Verdict,
 )
@@ -230,7 +232,25 @@ def test_a_status_for_machines() -> None:
         "keys": {"desired": 2, "present": 1},
         "drifts": [],
         "error": "",
+        "hold": None,
+        "quarantine": None,
     }
     unknown = dataclasses.replace(status, verdict=None, error="no route to host")
     assert status_as_dict(unknown)["verdict"] is None
     assert status_as_dict(unknown)["in_sync"] is False
+    hold = Hold(host=LUFTA, reason="wait", actor="cadey", since=1.0, until=2.0)
+    failed = Quarantine(host=LUFTA, toplevel=NEW, reason="no", since=1.0, attempt="a")
+    ordered = dataclasses.replace(status, hold=hold, quarantine=failed)
+    assert json.loads(json.dumps(status_as_dict(ordered)))["hold"] == {
+        "reason": "wait",
+        "actor": "cadey",
+        "since": 1.0,
+        "until": 2.0,
+    }
+    assert json.loads(json.dumps(status_as_dict(ordered)))["quarantine"] == {
+        "toplevel": NEW,
+        "reason": "no",
+        "since": 1.0,
+        "attempt": "a",
+        "failures": 1,
+    }

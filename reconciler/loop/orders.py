@@ -1,0 +1,134 @@
+"""
+Orders that people give: hold, release, retry, approve.
+
+The command line and the API give them in the same way: they are written down in
+history, where a daemon that runs, in whatever process, sees them within a second
+(`OrderWatch`), and one that starts later finds them.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from reconciler.errors import StateError, UnknownHostError
+from reconciler.history import History, Ordered
+from reconciler.loop.world import World
+from reconciler.model import Hold, HostName
+
+log = structlog.get_logger(__name__)
+
+TAG = "@"
+"""What a name begins with that means every host with a tag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """Gives orders in the name of *actor*, at the time *now*."""
+
+    history: History
+    now: float
+    actor: str
+
+    def hosts(self) -> dict[HostName, tuple[str, ...]]:
+        """Return the hosts that orders can be about, with their tags."""
+        known = {one.host: one.tags for one in self.history.statuses()}
+        # One that left the repository can still be released.
+        held = {hold.host: () for hold in self.history.holds(self.now)}
+        return {**held, **known}
+
+    def hold(
+        self, hosts: Iterable[HostName], *, reason: str, seconds: float | None = None
+    ) -> list[Hold]:
+        """
+        Have *hosts* left alone, for so many *seconds* or until they are released.
+
+        What is under way goes on to its end. A hold that there is gives way.
+        """
+        until = None if seconds is None else self.now + seconds
+        given = [
+            Hold(
+                host=host,
+                reason=reason,
+                actor=self.actor,
+                since=self.now,
+                until=until,
+            )
+            for host in hosts
+        ]
+        for hold in given:
+            self.history.hold(hold)
+        return given
+
+    def release(self, hosts: Iterable[HostName]) -> list[HostName]:
+        """Let go of *hosts*; return those that were held."""
+        history = self.history
+        return [h for h in hosts if history.release(h, now=self.now, actor=self.actor)]
+
+    def retry(self, hosts: Iterable[HostName]) -> list[HostName]:
+        """
+        Have *hosts* tried again at once; return those that were in quarantine.
+
+        Lifts quarantines and ends every wait between attempts. Holds stay.
+        """
+        history = self.history
+        return [h for h in hosts if history.lift(h, now=self.now, actor=self.actor)]
+
+
+def select(
+    names: Sequence[str], known: Mapping[HostName, Collection[str]]
+) -> list[HostName]:
+    """
+    Return the hosts that *names* mean, sorted: ``lufta``, or ``@home`` for a tag.
+
+    *known* are all hosts with their tags. Raises UnknownHostError for a name or tag
+    that none of them has.
+    """
+    chosen: set[HostName] = set()
+    for name in names:
+        tag = name.removeprefix(TAG)
+        if tag != name:
+            found = {host for host, tags in known.items() if tag in tags}
+        else:
+            found = {HostName(name)} & known.keys()
+        if not found:
+            raise UnknownHostError(name, known=_names(known))
+        chosen |= found
+    return sorted(chosen)
+
+
+def _names(known: Mapping[HostName, Collection[str]]) -> list[str]:
+    tags = {f"{TAG}{tag}" for of_host in known.values() for tag in of_host}
+    return [*sorted(known), *sorted(tags)]
+
+
+class OrderWatch:
+    """
+    Notices what any process ordered since the watch began.
+
+    It does not say what holds: whoever is told looks at history. So what was ordered
+    before the beginning need not be told, as long as every host is looked at then.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._serial: int | None = None
+        self._away = False
+
+    def news(self) -> list[Ordered]:
+        """Return what is new; nothing at the first call, or without a database."""
+        history = self._world.history
+        try:
+            if self._serial is None:
+                self._serial = history.orders_serial()
+            history.end_holds(self._world.now())
+            news = history.orders_since(self._serial)
+        except StateError as error:
+            # Those who need the database say so, again and again; here once is enough.
+            if not self._away:
+                log.warning("cannot see what was ordered", error=str(error))
+            self._away = True
+            return []
+        self._away = False
+        self._serial = max((one.serial for one in news), default=self._serial)
+        return news
