@@ -1,8 +1,24 @@
 """What happened: attempts, statuses, commits, evaluations, events. One database."""
 
 from reconciler.history.orders import RETRY
-from reconciler.history.records import Event, Ordered, Retention
+from reconciler.history.records import (
+    Event,
+    Ordered,
+    Retention,
+    confirmed_key,
+    last_good_key,
+)
 from reconciler.history.repository import last_problem
-from reconciler.history.store import History
+from reconciler.history.store import CUT_SHORT, History
 
-__all__ = ["RETRY", "Event", "History", "Ordered", "Retention", "last_problem"]
+__all__ = [
+    "CUT_SHORT",
+    "RETRY",
+    "Event",
+    "History",
+    "Ordered",
+    "Retention",
+    "confirmed_key",
+    "last_good_key",
+    "last_problem",
+]

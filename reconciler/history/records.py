@@ -43,6 +43,20 @@ class Retention:
     quarantines: int = 100  # per host
 
 
+_KEPT = "of a host: "
+KEPT_PATTERN = f"{_KEPT}%"  # as SQL's LIKE has it
+
+
+def last_good_key(host: HostName) -> str:
+    """Return under what the last evaluation of a host that worked is saved."""
+    return f"{_KEPT}last good, {host}"
+
+
+def confirmed_key(host: HostName) -> str:
+    """Return under what is saved what a host was last in sync with."""
+    return f"{_KEPT}confirmed, {host}"
+
+
 def clean(text: str) -> str:
     """
     Return *text* as every database can keep it.

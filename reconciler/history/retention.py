@@ -11,7 +11,7 @@ from sqlalchemy import (
     select,
 )
 
-from reconciler.history.records import Retention
+from reconciler.history.records import KEPT_PATTERN, Retention
 from reconciler.history.schema import (
     approvals,
     attempts,
@@ -31,11 +31,7 @@ def prune(connection: Connection, retention: Retention, *, now: float) -> None:
     too_many = attempts.c.seq.in_(_beyond(attempts, retention.attempts))
     connection.execute(delete(attempts).where(expendable, or_(old, too_many)))
     _prune_logs(connection, now - retention.log_seconds)
-    last = select(evaluations.c.seq).order_by(evaluations.c.seq.desc())
-    keep = last.limit(retention.evaluations).subquery()
-    connection.execute(
-        delete(evaluations).where(evaluations.c.seq.not_in(select(keep.c.seq)))
-    )
+    _prune_evaluations(connection, retention.evaluations)
     _prune_orders(connection, retention, now)
 
 
@@ -59,6 +55,15 @@ def _prune_logs(connection: Connection, before: float) -> None:
     """Delete the logs of attempts that ended *before*; the attempts stay."""
     ended = select(attempts.c.seq).where(attempts.c.ended_at < before)
     connection.execute(delete(log_lines).where(log_lines.c.attempt.in_(ended)))
+
+
+def _prune_evaluations(connection: Connection, count: int) -> None:
+    """Delete what is only a cache; what is kept for a host stays as long as that."""
+    cached = evaluations.c.key.not_like(KEPT_PATTERN)
+    last = select(evaluations.c.seq).where(cached)
+    keep = last.order_by(evaluations.c.seq.desc()).limit(count).subquery()
+    gone = evaluations.c.seq.not_in(select(keep.c.seq))
+    connection.execute(delete(evaluations).where(cached, gone))
 
 
 def _prune_orders(connection: Connection, retention: Retention, now: float) -> None:

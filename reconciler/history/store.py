@@ -14,7 +14,13 @@ from reconciler.history import hosts, logs, migrate, retention
 from reconciler.history.database import Database, file_of, open_file, open_url
 from reconciler.history.locks import HostLocks, this_process
 from reconciler.history.orders import OrderBook, drop_quarantines
-from reconciler.history.records import Event, Retention, clean
+from reconciler.history.records import (
+    Event,
+    Retention,
+    clean,
+    confirmed_key,
+    last_good_key,
+)
 from reconciler.history.schema import attempts, commits, evaluations, machines
 from reconciler.model import (
     Attempt,
@@ -284,6 +290,8 @@ class History(OrderBook):
         with self._database.writing() as connection:
             hosts.forget(connection, host)
             drop_quarantines(connection, host)
+            kept = (last_good_key(host), confirmed_key(host))
+            connection.execute(delete(evaluations).where(evaluations.c.key.in_(kept)))
 
     # --- commits and evaluations -------------------------------------------------
 

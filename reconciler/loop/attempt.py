@@ -204,6 +204,13 @@ class AttemptRun:
             recorded=self._recorded,
             look=self._look_again,
         )
+        began = self.world.monotonic()
+        try:
+            self._pass_gate(gate)
+        finally:
+            self.world.metrics.health_gate(self.world.monotonic() - began)
+
+    def _pass_gate(self, gate: HealthGate) -> None:
         give_up = self._give_up = gate.give_up()
         # The old connection proves nothing.
         self.world.connections.reconnect(self.desired.host)

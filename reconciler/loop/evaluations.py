@@ -7,6 +7,7 @@ import structlog
 
 from reconciler.desired import from_json, still_valid, to_json
 from reconciler.errors import PermanentError, StateError
+from reconciler.history import last_good_key
 from reconciler.loop.repository import Revision
 from reconciler.loop.timing import timed
 from reconciler.loop.world import World
@@ -55,7 +56,7 @@ class Evaluations:
             raise failed.error
         desired = self._remembered(key) or self._evaluate(key, revision, host)
         world.history.save_evaluation(
-            _last_key(host), to_json(desired), now=world.now()
+            last_good_key(host), to_json(desired), now=world.now()
         )
         with self._lock:
             self._good[host] = (key, desired)
@@ -67,7 +68,7 @@ class Evaluations:
         good = self._good.get(host)
         if good is not None:
             return good[1]
-        text = self._world.history.evaluation(_last_key(host))
+        text = self._world.history.evaluation(last_good_key(host))
         try:
             return from_json(text) if text else None
         except StateError:

@@ -45,6 +45,10 @@ class OutOfSightError(TemporaryError):
     """The host does not answer; its guardian goes on and is followed when it does."""
 
 
+class NeedsRebootError(ActivationError):
+    """The new system cannot be switched to without a reboot; nothing was touched."""
+
+
 class RolledBackError(TemporaryError):
     """The host is back on the system that it ran before; the message says why."""
 
@@ -167,7 +171,9 @@ class GuardedSwitch:
             told = f"{host}: {_TOLD[found.result]}"
             if found.result in _QUOTED:
                 told = f"{told}: {said}"
-            return ActivationError(told, host=host, status=found.status)
+            reboot = found.result is Result.REBOOT_FIRST
+            kind = NeedsRebootError if reboot else ActivationError
+            return kind(told, host=host, status=found.status)
         return self._rolled_back(found, said)
 
     def _rolled_back(self, found: Guarded, said: str) -> RolledBackError:

@@ -1,7 +1,7 @@
 """One pass: desired, observed, plan, apply, status, for one host."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -11,10 +11,13 @@ from reconciler.errors import (
     ReconcilerError,
     StoppingError,
 )
+from reconciler.history import CUT_SHORT
 from reconciler.loop import status as statuses
 from reconciler.loop.attempt import AttemptRun, Carried, source_of
+from reconciler.loop.confirmed import Wanted, recall, remember
 from reconciler.loop.evaluations import Evaluations
 from reconciler.loop.gate import Gate
+from reconciler.loop.judgement import sentence
 from reconciler.loop.look import Look, look
 from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.results import Again, Done, Failed, Result
@@ -28,6 +31,7 @@ from reconciler.model import (
     Observed,
     Outcome,
     Plan,
+    Reason,
     StepKind,
     Verdict,
 )
@@ -35,14 +39,6 @@ from reconciler.plan import plan as make_plan
 from reconciler.plan import unreachable
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What to aim at, and why it is not the newest commit if it is not."""
-
-    desired: Desired
-    problem: ReconcilerError | None = None
 
 
 class HostPass:
@@ -75,24 +71,25 @@ class HostPass:
         except ReconcilerError as error:
             return self._blind(revision, host, error)
         try:
-            seen = self._meet(revision, wanted.desired)
+            seen = self._meet(revision, wanted)
         except (StoppingError, HostBusyError):
             raise
         except ReconcilerError as error:
             return self._unreachable(revision, wanted.desired, error)
         return self._act(revision, wanted, seen)
 
-    def _meet(self, revision: Revision, desired: Desired) -> Look:
+    def _meet(self, revision: Revision, wanted: Wanted) -> Look:
         """Look at a host, and see to its end what goes on there without us."""
-        host, history = desired.host, self._world.history
+        host, history = wanted.desired.host, self._world.history
         self._world.tell(host, "probing")
-        seen = self._look(revision, desired)
+        policy = self._world.policy
+        seen = look(self._world, wanted.desired, wanted.checkout, policy=policy)
         self._note_boot(host, seen.observed)
         if seen.plan.verdict is Verdict.BLOCKED:
             return seen
         if seen.known.machine_id is None:
             history.remember_machine(host, seen.observed.machine_id)
-        return self._follow(revision, desired, seen)
+        return self._follow(revision, wanted, seen)
 
     def forget(self, host: HostName) -> None:
         """Forget a host that left the repository."""
@@ -103,19 +100,21 @@ class HostPass:
 
     def _wanted(self, revision: Revision, host: HostName) -> Wanted:
         """Return what *host* should be, by the last commit that Nix could evaluate."""
+        desired, problem = None, None
         try:
-            return Wanted(desired=self._evaluations.desired(revision, host))
+            desired = self._evaluations.desired(revision, host)
         except StoppingError:
             raise
         except ReconcilerError as error:
-            last_good = self._evaluations.last_good(host)
-            if last_good is None:
+            desired, problem = self._evaluations.last_good(host), error
+            if desired is None:
                 raise
-            return Wanted(desired=last_good, problem=error)
-
-    def _look(self, revision: Revision, desired: Desired) -> Look:
-        world = self._world
-        return look(world, desired, revision.checkout, policy=world.policy)
+        return Wanted(
+            desired=desired,
+            commit=revision.commit.id,
+            checkout=revision.checkout,
+            problem=problem,
+        )
 
     def _note_boot(self, host: HostName, observed: Observed) -> None:
         if self._boots.get(host, observed.boot_id) != observed.boot_id:
@@ -125,72 +124,107 @@ class HostPass:
 
     # --- acting ------------------------------------------------------------------
 
-    def _follow(self, revision: Revision, desired: Desired, seen: Look) -> Look:
+    def _follow(self, revision: Revision, wanted: Wanted, seen: Look) -> Look:
         """
         See attempts to their end whose processes are gone; return the last look.
 
         Raises HostBusyError where their process is not gone, OutOfSightError.
         """
-        world, host = self._world, desired.host
+        world, desired = self._world, wanted.desired
+        host = desired.host
         if not world.history.unfinished(host):
             return seen
         with world.history.lock(host):
             for attempt in world.history.unfinished(host):
                 guard = world.history.guard(attempt.id)
                 if guard is None:
-                    world.history.interrupt(now=world.now())
+                    self._interrupt(attempt)
                     continue
                 log.info("following", host=host, attempt=attempt.id)
-                run = self._run_of(revision, desired, seen, attempt)
-                carried = run.follow(guard)
+                carried = self._run_of(revision, wanted, seen, attempt).follow(guard)
                 self._ended(carried, revision)
                 if carried.attempt.outcome is None and carried.error is not None:
                     raise carried.error
                 seen = carried.seen
-        return replace(seen, plan=self._plan(desired, seen), known=world.known(desired))
+        known, digests = world.known(desired), world.digests(desired, wanted.checkout)
+        return replace(
+            seen, known=known, digests=digests, plan=self._plan(wanted, seen)
+        )
+
+    def _interrupt(self, attempt: Attempt) -> None:
+        """End an attempt of which nothing goes on."""
+        world, outcome = self._world, Outcome.INTERRUPTED
+        world.history.end(attempt.id, outcome, message=CUT_SHORT, now=world.now())
 
     def _run_of(
-        self, revision: Revision, desired: Desired, seen: Look, attempt: Attempt
+        self, revision: Revision, wanted: Wanted, seen: Look, attempt: Attempt
     ) -> AttemptRun:
         return AttemptRun(
             world=self._world,
-            desired=desired,
+            desired=wanted.desired,
             plan=seen.plan,
-            checkout=revision.checkout,
+            checkout=wanted.checkout,
             attempt=attempt,
             seen=seen,
             superseded=self._superseded(revision),
         )
 
     def _act(self, revision: Revision, wanted: Wanted, seen: Look) -> Result:
-        desired, error, after = wanted.desired, wanted.problem, None
+        error, after = wanted.problem, None
+        aim, seen_of_aim = self._aim(wanted, seen)
+        steps, host = seen_of_aim.plan.steps, wanted.desired.host
+        wait = self._gate.wait(host, self._world.now()) if steps else 0.0
         plan, observed = seen.plan, seen.observed
-        wait = self._gate.wait(plan.host, self._world.now()) if plan.steps else 0.0
-        if plan.steps and wait <= 0:
-            carried = self._attempt(revision, desired, seen)
+        if steps and wait <= 0:
+            carried = self._attempt(revision, aim, seen_of_aim)
             if carried.attempt.outcome is Outcome.INTERRUPTED:
                 return Again(0.0)  # nothing was touched; the next pass will tell
             if carried.attempt.outcome is None and carried.error is not None:
-                return self._left(revision, desired, carried.error)
-            plan, observed = self._plan(desired, carried.seen), carried.seen.observed
+                return self._left(revision, wanted.desired, carried.error)
+            plan, observed = self._plan(wanted, carried.seen), carried.seen.observed
             error = carried.error or error
-            wait = after = self._gate.wait(plan.host, self._world.now())
-        elif not plan.steps:
-            self._gate.forget(plan.host)
+            wait = after = self._gate.wait(host, self._world.now())
+        elif not steps:
+            self._gate.forget(host)
+        self._tell(revision, wanted, observed, plan, error)
+        if plan.verdict is Verdict.CONVERGED and wanted.problem is None:
+            self._converged(revision, wanted)
+        if error is not None and not isinstance(error, PermanentError):
+            return Failed(error, after=after)
+        return Again(wait) if plan.steps else Done()
+
+    def _aim(self, wanted: Wanted, seen: Look) -> tuple[Wanted, Look]:
+        """
+        Return what to do something about, and what there is to do.
+
+        That is *wanted*; unless it failed here before. Then the host is to keep the
+        system whole that it went back to.
+        """
+        if seen.plan.verdict is not Verdict.QUARANTINED:
+            return wanted, seen
+        former = recall(self._world, wanted.desired.host)
+        if former is None or former.desired.toplevel != seen.observed.running:
+            return wanted, seen
+        return former, replace(seen, plan=self._plan(former, seen))
+
+    def _tell(
+        self,
+        revision: Revision,
+        wanted: Wanted,
+        observed: Observed,
+        plan: Plan,
+        error: ReconcilerError | None,
+    ) -> None:
+        """Record how the host stands."""
         status = statuses.seen(
             commit=revision.commit.id,
-            desired=desired,
+            desired=wanted.desired,
             observed=observed,
             plan=plan,
             before=self._before(plan.host),
             now=self._world.now(),
         )
         self._save(status, str(error) if error else self._standing_error(plan))
-        if plan.verdict is Verdict.CONVERGED and wanted.problem is None:
-            self._converged(revision, plan.host)
-        if error is not None and not isinstance(error, PermanentError):
-            return Failed(error, after=after)
-        return Again(wait) if plan.steps else Done()
 
     def _left(
         self, revision: Revision, desired: Desired, error: ReconcilerError
@@ -200,22 +234,23 @@ class HostPass:
             raise error
         return self._unreachable(revision, desired, error)
 
-    def _attempt(self, revision: Revision, desired: Desired, seen: Look) -> Carried:
-        world, plan, host = self._world, seen.plan, desired.host
+    def _attempt(self, revision: Revision, wanted: Wanted, seen: Look) -> Carried:
+        world, plan, desired = self._world, seen.plan, wanted.desired
         switches = any(step.kind is StepKind.ACTIVATE for step in plan.steps)
         guard = Guard(boot_id=seen.observed.boot_id, baseline="") if switches else None
-        with world.history.lock(host):
+        with world.history.lock(desired.host):
             attempt = world.history.begin(
-                host=host,
-                commit=revision.commit.id,
+                host=desired.host,
+                commit=wanted.commit,
                 verdict=plan.verdict,
                 source=source_of(desired, seen.observed),
                 target=desired.toplevel,
                 guard=guard,
                 now=world.now(),
             )
-            log.info("attempt", host=host, attempt=attempt.id, why=plan.verdict.value)
-            carried = self._run_of(revision, desired, seen, attempt).run()
+            told = {"host": desired.host, "attempt": attempt.id}
+            log.info("attempt", **told, why=plan.verdict.value)
+            carried = self._run_of(revision, wanted, seen, attempt).run()
         self._ended(carried, revision)
         return carried
 
@@ -223,8 +258,10 @@ class HostPass:
         """Space out attempts, and say how this one ended."""
         ended = carried.attempt
         outcome, now = ended.outcome, self._world.now()
+        sentence(self._world, ended, carried.error)
         # A commit that arrived meanwhile is not to wait for what the last one did.
-        if outcome is not Outcome.INTERRUPTED and not self._superseded(revision)():
+        over = outcome is Outcome.INTERRUPTED or ended.reason is Reason.ASKED
+        if not over and not self._superseded(revision)():
             self._gate.tried(ended.host, now)
         # A newer commit or a shutdown that cuts an attempt short is nobody's fault.
         bad = outcome in (Outcome.FAILED, Outcome.ROLLED_BACK)
@@ -241,11 +278,15 @@ class HostPass:
     def _superseded(self, revision: Revision) -> Callable[[], bool]:
         return lambda: self._repository.current is not revision
 
-    def _plan(self, desired: Desired, seen: Look) -> Plan:
-        """Plan anew, by our policy: an attempt looks without one, and is over now."""
-        known, policy = self._world.known(desired), self._world.policy
+    def _plan(self, wanted: Wanted, seen: Look) -> Plan:
+        """Plan anew: by our policy, and by what is known now."""
+        world, desired = self._world, wanted.desired
         return make_plan(
-            desired, seen.observed, known=known, policy=policy, digests=seen.digests
+            desired,
+            seen.observed,
+            known=world.known(desired),
+            policy=world.policy,
+            digests=world.digests(desired, wanted.checkout),
         )
 
     # --- telling -----------------------------------------------------------------
@@ -301,12 +342,16 @@ class HostPass:
         self._world.metrics.host_status(status)
         _log_change(before, status)
 
-    def _converged(self, revision: Revision, host: HostName) -> None:
+    def _converged(self, revision: Revision, wanted: Wanted) -> None:
+        host = wanted.desired.host
         back_at = self._back_at.pop(host, None)
         if back_at is not None:
             seconds = max(0.0, self._world.now() - back_at)
             self._world.metrics.rebooted(host, seconds)
-        if self._gate.first_time(host, revision.commit.id) and not revision.first:
+        if not self._gate.first_time(host, revision.commit.id):
+            return
+        remember(self._world, wanted)
+        if not revision.first:
             seconds = max(0.0, self._world.now() - revision.seen_at)
             self._world.metrics.converged(host, seconds)
 

@@ -40,7 +40,7 @@ def look(
     known = world.known(desired)
     if under_way:
         known = replace(known, hold=None, quarantine=None)
-    digests = world.keyring.digests(desired, checkout) if desired.keys else Digests()
+    digests = world.digests(desired, checkout)
     reader = world.connections.reader(desired.host, desired.target)
     paths = {key.path for key in desired.keys.values()} | known.delivered
     with timed(world, phase):

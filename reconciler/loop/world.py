@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from reconciler.desired import Evaluator
 from reconciler.errors import StoppingError
@@ -11,6 +12,7 @@ from reconciler.history import History
 from reconciler.metrics import Metrics
 from reconciler.model import (
     Desired,
+    Digests,
     Hold,
     HostName,
     Known,
@@ -70,6 +72,10 @@ class World:
         hold = self.history.hold_of(host, self.now())
         failed = self.history.quarantine_of(host, target) if target else None
         return hold, failed
+
+    def digests(self, desired: Desired, checkout: Path) -> Digests:
+        """Return what the desired keys hash to, by their sources in *checkout*."""
+        return self.keyring.digests(desired, checkout) if desired.keys else Digests()
 
     def pause(self, seconds: float) -> None:
         """Let *seconds* go by. Raises StoppingError once the program is ending."""

@@ -169,6 +169,16 @@ class Families:
         self.attempts = self._counter(
             "attempts", "Attempts to change a host, by outcome.", "host", "outcome"
         )
+        self.rollbacks = self._counter(
+            "rollbacks",
+            "Attempts after which the host went back to its former system, by reason.",
+            *("host", "reason"),
+        )
+        self.health_gate = self._histogram(
+            "health_gate_seconds",
+            "From the end of a switch until the new system was found healthy or not.",
+            buckets=PHASE_BUCKETS,
+        )
         self.passes = self._counter(
             "passes", "Passes over a host, by result.", "host", "result"
         )

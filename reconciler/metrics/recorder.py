@@ -20,6 +20,7 @@ from reconciler.model import (
     HostStatus,
     Outcome,
     Phase,
+    Reason,
     Verdict,
 )
 
@@ -83,6 +84,10 @@ class Metrics:
                 self._families.attempts.labels(
                     attempt.host, attempt.outcome.value
                 ).inc()
+                if attempt.reason is not None:
+                    self._families.rollbacks.labels(
+                        attempt.host, attempt.reason.value
+                    ).inc()
 
     def keys_delivered(
         self, host: HostName, result: KeyResult | str, keys: int
@@ -115,6 +120,10 @@ class Metrics:
     def phase(self, phase: Phase, seconds: float) -> None:
         """Record how long a phase took."""
         self._families.phase_duration.labels(phase.value).observe(seconds)
+
+    def health_gate(self, seconds: float) -> None:
+        """Record how long the health gate took to judge."""
+        self._families.health_gate.observe(seconds)
 
     def converged(self, host: HostName, seconds: float) -> None:
         """Record how long after a commit was seen *host* was in sync with it."""
@@ -189,6 +198,7 @@ class Metrics:
         yield from ((families.drift_items, [host, k.value]) for k in DriftKind)
         yield from ((families.host_verdict, [host, v.value]) for v in Verdict)
         yield from ((families.attempts, [host, o.value]) for o in Outcome)
+        yield from ((families.rollbacks, [host, r.value]) for r in Reason)
         yield from ((families.passes, [host, r.value]) for r in PassResult)
         yield from ((families.key_uploads, [host, r.value]) for r in KeyResult)
 

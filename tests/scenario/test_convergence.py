@@ -239,6 +239,7 @@ class Convergence(RuleBasedStateMachine):
             machine = scene.machine(host)
             machine.failure, machine.machine_id = None, OWN_ID
             machine.switch_status, machine.dying = 0, set()
+            scene.history.lift(machine.host, now=scene.clock())  # a person's "retry"
             for _ in range(ENOUGH):
                 scene.run(host)
                 scene.clock.advance(4000)

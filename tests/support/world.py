@@ -177,6 +177,9 @@ class FakeMirror:
         """See Mirror."""
         if ref == "main" and self.fetched is not None:
             return self.fetched
+        for commit in self.commits:
+            if commit.id == ref:
+                return commit
         message = f"no branch, tag or commit {ref!r} that we know"
         raise SourceError(message)
 

@@ -1,0 +1,45 @@
+"""Which failed attempts put their system in quarantine on that host."""
+
+from reconciler.errors import ReconcilerError
+from reconciler.loop.guarded import NeedsRebootError
+from reconciler.loop.world import World
+from reconciler.model import Attempt, Outcome, Quarantine, Reason
+
+SUSPECT_LIMIT = 3
+"""
+Times in a row that a system may end unconfirmed before it counts as failed.
+
+Once may be the network or a power cut, which the next try does not meet. A system that
+cuts itself off each time would else do so for ever.
+"""
+_PROVED = (Reason.UNHEALTHY, Reason.SWITCH_FAILED)
+_SUSPECT = (Reason.UNCONFIRMED, Reason.REBOOTED, Reason.GUARDIAN)
+
+
+def sentence(world: World, attempt: Attempt, error: ReconcilerError | None) -> None:
+    """Put the target of an attempt that has ended in quarantine, if it earned that."""
+    if not _is_guilty(world, attempt, error):
+        return
+    world.history.quarantine(
+        Quarantine(
+            host=attempt.host,
+            toplevel=attempt.target,
+            reason=attempt.message,
+            since=world.now(),
+            attempt=attempt.id,
+        )
+    )
+
+
+def _is_guilty(world: World, attempt: Attempt, error: ReconcilerError | None) -> bool:
+    if isinstance(error, NeedsRebootError) or attempt.reason in _PROVED:
+        return True
+    if attempt.reason not in _SUSPECT:
+        return False
+    last = world.history.attempts(host=attempt.host, limit=SUSPECT_LIMIT)
+    return len(last) == SUSPECT_LIMIT and all(
+        one.target == attempt.target
+        and one.outcome is Outcome.ROLLED_BACK
+        and one.reason in _SUSPECT
+        for one in last
+    )

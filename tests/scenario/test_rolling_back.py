@@ -1,0 +1,245 @@
+"""What failed is gone back from, remembered, and followed after a restart."""
+
+import itertools
+
+import pytest
+
+from reconciler.errors import ConnectError
+from reconciler.loop import Again, Done, Failed, OutOfSightError
+from reconciler.loop.judgement import SUSPECT_LIMIT
+from reconciler.model import HostName, Outcome, Reason, UnitName, Verdict
+from tests.support.scene import Scene
+from tests.support.world import toplevel_of
+
+BOT = "withinbot.service"
+A = {"lufta": {BOT: "1"}}
+B = {"lufta": {BOT: "2"}}
+C = {"lufta": {BOT: "3"}}
+LUFTA = HostName("lufta")
+SYSTEM_A, SYSTEM_B, SYSTEM_C = (toplevel_of("lufta", c["lufta"]) for c in (A, B, C))
+
+
+@pytest.fixture
+def deployed(scene: Scene) -> Scene:
+    scene.commit(A)
+    assert scene.run("lufta") == Done()
+    return scene
+
+
+@pytest.fixture
+def failed(deployed: Scene) -> Scene:
+    """B was tried, and gone back from."""
+    deployed.machine("lufta").dying.add(UnitName(BOT))
+    deployed.commit(B)
+    assert isinstance(deployed.run("lufta"), Failed)
+    deployed.machine("lufta").dying.clear()
+    return deployed
+
+
+def interrupted(scene: Scene) -> str:
+    """Let the process end while the guardian of B waits; return the attempt's id."""
+    scene.commit(B)
+    scene.world.stopping.set()
+    with pytest.raises(Exception, match="the program is stopping"):
+        scene.run("lufta")
+    (attempt,) = scene.history.unfinished()
+    scene.restart()
+    scene.look()
+    return attempt.id
+
+
+# --- quarantine ------------------------------------------------------------------
+
+
+def test_what_failed_is_not_tried_again_by_itself(failed: Scene) -> None:
+    failed.clock.advance(4000)
+
+    assert failed.run("lufta") == Done()
+
+    status = failed.status("lufta")
+    assert status.verdict is Verdict.QUARANTINED
+    assert "withinbot.service" in status.error
+    assert "reconciler retry lufta" in status.error
+    assert failed.machine("lufta").running == SYSTEM_A
+    tries = [one for one in failed.attempts("lufta") if one.target == SYSTEM_B]
+    assert len(tries) == 1
+    assert failed.metric('reconciler_quarantined{host="lufta"}') == 1
+    rollbacks = 'reconciler_rollbacks_total{host="lufta",reason="unhealthy"}'
+    assert failed.metric(rollbacks) == 1
+
+
+def test_another_system_is_tried_and_the_former_one_comes_back(failed: Scene) -> None:
+    failed.commit(C)
+    assert failed.run("lufta") == Done()
+    assert failed.machine("lufta").running == SYSTEM_C
+
+    failed.commit(A)
+    assert failed.run("lufta") == Done()
+
+    assert failed.machine("lufta").running == SYSTEM_A
+    assert failed.metric('reconciler_quarantined{host="lufta"}') == 0
+
+
+def test_a_person_may_have_it_tried_again(failed: Scene) -> None:
+    failed.history.lift(LUFTA, now=failed.clock(), actor="cadey")
+    failed.gate.forget(LUFTA)
+
+    assert failed.run("lufta") == Done()
+
+    assert failed.machine("lufta").running == SYSTEM_B
+
+
+def test_the_former_system_is_kept_whole_meanwhile(failed: Scene) -> None:
+    lufta = failed.machine("lufta")
+    lufta.change(BOT, active_state="inactive", sub_state="dead")
+    failed.clock.advance(4000)
+
+    failed.run("lufta")
+
+    assert lufta.units[UnitName(BOT)].active_state == "active"
+    assert (lufta.running, lufta.profile) == (SYSTEM_A, SYSTEM_A)
+    heal = failed.attempts("lufta")[-1]
+    assert (heal.verdict, heal.target) == (Verdict.HEAL, SYSTEM_A)
+    assert heal.outcome is Outcome.SUCCEEDED
+    assert failed.status("lufta").verdict is Verdict.QUARANTINED
+
+
+def test_a_lock_that_somebody_holds_is_no_failure_of_the_system(
+    deployed: Scene,
+) -> None:
+    lufta = deployed.machine("lufta")
+    lufta.switch_status, lufta.switch_output = 1, "Could not acquire lock"
+    deployed.commit(B)
+
+    assert isinstance(deployed.run("lufta"), Failed)
+
+    assert isinstance(deployed.run("lufta"), Again)
+    lufta.switch_status, lufta.switch_output = 0, ""
+    deployed.clock.advance(10)
+    assert deployed.run("lufta") == Done()
+    assert lufta.running == SYSTEM_B
+
+
+def test_a_system_that_needs_a_reboot_first_is_left_to_a_person(
+    deployed: Scene,
+) -> None:
+    deployed.machine("lufta").switch_status = 100
+    deployed.commit(B)
+
+    deployed.run("lufta")
+
+    deployed.clock.advance(4000)
+    assert deployed.run("lufta") == Done()
+    assert "without a reboot" in deployed.status("lufta").error
+
+
+def test_being_cut_off_once_is_no_proof_but_each_time_is(deployed: Scene) -> None:
+    lufta = deployed.machine("lufta")
+    for number in range(SUSPECT_LIMIT):
+        assert deployed.history.quarantines() == [], f"after {number} times"
+        interrupted(deployed)
+        lufta.reboot()
+        deployed.run("lufta")
+        assert deployed.attempts("lufta")[number + 1].reason is Reason.REBOOTED
+
+    (quarantine,) = deployed.history.quarantines()
+    assert (quarantine.host, quarantine.toplevel) == (LUFTA, SYSTEM_B)
+
+
+# --- following -------------------------------------------------------------------
+
+
+def test_a_waiting_guardian_is_followed_to_its_confirmation(deployed: Scene) -> None:
+    attempt = interrupted(deployed)
+
+    assert deployed.run("lufta") == Done()
+
+    lufta = deployed.machine("lufta")
+    assert (lufta.running, lufta.profile) == (SYSTEM_B, SYSTEM_B)
+    followed = deployed.attempts("lufta")[-1]
+    assert (followed.id, followed.outcome) == (attempt, Outcome.SUCCEEDED)
+    assert deployed.status("lufta").in_sync
+
+
+def test_what_is_sick_by_then_is_gone_back_from(deployed: Scene) -> None:
+    interrupted(deployed)
+    deployed.machine("lufta").dying.add(UnitName(BOT))
+
+    deployed.run("lufta")
+
+    followed = deployed.attempts("lufta")[-1]
+    assert (followed.outcome, followed.reason) == (
+        Outcome.ROLLED_BACK,
+        Reason.UNHEALTHY,
+    )
+    assert deployed.machine("lufta").profile == SYSTEM_A
+
+
+def test_a_commit_that_came_meanwhile_ends_what_waits(deployed: Scene) -> None:
+    attempt = interrupted(deployed)
+    deployed.commit(C)
+
+    assert deployed.run("lufta") == Done()
+
+    lufta = deployed.machine("lufta")
+    assert (lufta.running, lufta.profile) == (SYSTEM_C, SYSTEM_C)
+    old, new = deployed.attempts("lufta")[-2:]
+    assert (old.id, old.outcome, old.reason) == (
+        attempt,
+        Outcome.ROLLED_BACK,
+        Reason.ASKED,
+    )
+    assert new.outcome is Outcome.SUCCEEDED
+    assert deployed.history.quarantines() == []
+
+
+def test_a_host_that_was_booted_meanwhile_is_told_from_its_boot_id(
+    deployed: Scene,
+) -> None:
+    interrupted(deployed)
+    deployed.machine("lufta").reboot()
+
+    assert isinstance(deployed.run("lufta"), Again)
+    deployed.clock.advance(10)
+    assert deployed.run("lufta") == Done()
+
+    old, new = deployed.attempts("lufta")[-2:]
+    assert (old.outcome, old.reason) == (Outcome.ROLLED_BACK, Reason.REBOOTED)
+    assert (new.outcome, new.target) == (Outcome.SUCCEEDED, SYSTEM_B)
+
+
+def test_an_attempt_that_never_reached_the_host_was_interrupted(
+    deployed: Scene,
+) -> None:
+    interrupted(deployed)
+    lufta = deployed.machine("lufta")
+    lufta.guard, lufta.running = None, SYSTEM_A
+
+    assert deployed.run("lufta") == Done()
+
+    old, new = deployed.attempts("lufta")[-2:]
+    assert (old.outcome, new.outcome) == (Outcome.INTERRUPTED, Outcome.SUCCEEDED)
+
+
+def test_a_host_that_goes_out_of_sight_is_followed_when_it_is_back(
+    deployed: Scene,
+) -> None:
+    lufta = deployed.machine("lufta")
+    deployed.commit(B)
+    looks = itertools.count()
+
+    def gone_after_the_switch() -> None:
+        if next(looks) == 1:
+            lufta.disconnect()
+
+    lufta.before_read = gone_after_the_switch
+    result = deployed.run("lufta")
+
+    assert isinstance(result, Failed)
+    assert isinstance(result.error, OutOfSightError | ConnectError)
+    assert len(deployed.history.unfinished()) == 1
+    lufta.failure = None
+    deployed.run("lufta")
+    assert deployed.history.unfinished() == []
+    followed = deployed.attempts("lufta")[1]
+    assert followed.outcome is Outcome.SUCCEEDED
