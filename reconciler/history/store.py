@@ -202,6 +202,12 @@ class History(OrderBook):
             if self.guard(attempt.id) is None
         ]
 
+    def abandon(self, host: HostName, *, now: float) -> None:
+        """End, as INTERRUPTED, what was left unfinished on a host that is gone."""
+        for attempt in self._abandoned(host):
+            message = f"{host} left the repository before the attempt had ended"
+            self.end(attempt.id, Outcome.INTERRUPTED, message=message, now=now)
+
     def _abandoned(self, host: HostName) -> Iterator[Attempt]:
         try:
             with self.lock(host):

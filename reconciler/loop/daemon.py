@@ -205,6 +205,7 @@ class Daemon:
     def _forget(self, host: HostName) -> None:
         log.info("host left the repository; it is left alone from now on", host=host)
         self._queue.forget_delay(host)
+        self._world.history.abandon(host, now=self._world.now())
         self._wipe(host)
         self._world.metrics.host_gone(host)
 
