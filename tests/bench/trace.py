@@ -91,6 +91,17 @@ def commands(events: Iterable[Event], host: str) -> list[Span]:
     ]
 
 
+def remote(events: Iterable[Event], host: str, *, after: float) -> list[str]:
+    """Return what was asked of *host*, one round trip each."""
+    return [
+        str(event["what"])
+        for event in events
+        if event["event"] == "remote"
+        and event.get("host") == host
+        and time_of(event) > after
+    ]
+
+
 def steps(events: Iterable[Event], host: str) -> dict[str, Span]:
     """Return the steps of the attempt on *host*; of equal names the first."""
     found: dict[str, Span] = {}
