@@ -90,6 +90,41 @@ class DesiredKey:
     restart_units: tuple[UnitName, ...] = ()  # restarted when the content changed
 
 
+class CheckKind(enum.Enum):
+    """How a health check finds out."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    COMMAND = "command"
+
+
+class CheckSide(enum.Enum):
+    """Where a health check is tried."""
+
+    HOST = "host"
+    RECONCILER = "reconciler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """One thing that must work on a host before it may keep a new system."""
+
+    kind: CheckKind
+    side: CheckSide
+    name: str  # for people; never empty
+    period: float = 2.0  # from one try to the next
+    timeout: float = 5.0  # of one try; 0: as long as there is
+    within: float = 30.0  # it must have passed once by then
+    host: str = ""  # for HTTP and TCP; empty: the host itself
+    port: int = 0
+    scheme: str = "http"
+    path: str = "/"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    insecure: bool = False  # any certificate will do
+    status: tuple[int, ...] = ()  # the good answers; empty: 200 to 399
+    command: tuple[str, ...] = ()  # for COMMAND
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """What one commit says one host should be."""
@@ -102,6 +137,7 @@ class Desired:
     keys: Mapping[str, DesiredKey] = field(default_factory=dict)  # by name
     tags: tuple[str, ...] = ()
     fast_connection: bool = False  # deployment.hasFastConnection: do not substitute
+    checks: tuple[HealthCheck, ...] = ()  # deployment.healthChecks
 
 
 # --- observed --------------------------------------------------------------------
@@ -171,6 +207,16 @@ class Observed:
     store_free: int  # bytes
     clock: float  # the host's own
     keys: Mapping[str, ObservedKey] = field(default_factory=dict)  # by path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """How one health check ended."""
+
+    name: str  # of the check
+    passed: bool
+    seconds: float  # until it passed or was given up
+    problem: str = ""  # of the last try, cut; empty if it passed
 
 
 # --- orders ----------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reconciler.desired.checks import checks_from_json, desired_checks
 from reconciler.desired.keys import desired_keys, keys_from_json
 from reconciler.desired.units import Declaration, desired_units, directives_of
 from reconciler.errors import EvaluationError, StateError
@@ -54,7 +55,7 @@ def from_nix(
     Return the desired state that *facts* (``nix/facts.nix``) tell of *host*.
 
     Raises EvaluationError if neither they nor *overrides* say where the host is, and
-    for a key that cannot be.
+    for a key or a health check that cannot be.
     """
     deployment = facts["deployment"]
     declarations = [_declaration(name, unit) for name, unit in facts["units"].items()]
@@ -67,6 +68,7 @@ def from_nix(
         keys=desired_keys(host, facts["keys"], checkout),
         tags=tuple(sorted(set(deployment["tags"]))),
         fast_connection=deployment["hasFastConnection"],
+        checks=desired_checks(host, facts["checks"]),
     )
 
 
@@ -110,5 +112,6 @@ def _desired(fields: Json) -> Desired:
             "target": Target(**target),
             "keys": keys_from_json(fields["keys"]),
             "tags": tuple(fields["tags"]),
+            "checks": checks_from_json(fields["checks"]),
         }
     )

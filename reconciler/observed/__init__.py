@@ -1,5 +1,6 @@
 """What a host is: one script run on it, and pure parsers of its answer."""
 
+from reconciler.observed.checks import checks_seconds, run_checks
 from reconciler.observed.probe import probe
 
-__all__ = ["probe"]
+__all__ = ["checks_seconds", "probe", "run_checks"]

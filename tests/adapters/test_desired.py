@@ -11,9 +11,12 @@ from reconciler import process
 from reconciler.desired import Evaluator, from_json, still_valid, to_json
 from reconciler.errors import BuildError, UnknownHostError
 from reconciler.model import (
+    CheckKind,
+    CheckSide,
     Desired,
     DesiredKey,
     DesiredUnit,
+    HealthCheck,
     HostName,
     KeyOrigin,
     Target,
@@ -288,6 +291,82 @@ def test_a_missing_text_does_not_keep_the_host_from_evaluating(tmp_path: Path) -
 
     origins = {name: key.origin.value for name, key in desired.keys.items()}
     assert origins == {"a": "text", "b": "text", "c": "text", "d": "file"}
+
+
+# --- health checks ---------------------------------------------------------------
+
+
+def test_health_checks_of_morph_are_known(tmp_path: Path) -> None:
+    desired = keanu(
+        tmp_path,
+        """
+        deployment.healthChecks = {
+          http = [
+            { scheme = "https"; port = 443; host = "web.example"; path = "/healthz";
+              headers.Host = name; period = 1; timeout = 3; insecureSSL = true;
+              description = "the web"; }
+          ];
+          cmd = [ { cmd = [ "nc" "-vz" "localhost" "22" ]; description = "ssh"; } ];
+        };
+        """,
+    )
+
+    assert desired.checks == (
+        HealthCheck(
+            kind=CheckKind.HTTP,
+            side=CheckSide.RECONCILER,
+            name="the web",
+            scheme="https",
+            host="web.example",
+            port=443,
+            path="/healthz",
+            headers={"Host": "keanu"},
+            period=1,
+            timeout=3,
+            insecure=True,
+        ),
+        HealthCheck(
+            kind=CheckKind.COMMAND,
+            side=CheckSide.HOST,
+            name="ssh",
+            command=("nc", "-vz", "localhost", "22"),
+        ),
+    )
+    assert from_json(to_json(desired)) == desired
+
+
+def test_health_checks_say_more_than_morphs(tmp_path: Path) -> None:
+    desired = keanu(
+        tmp_path,
+        """
+        deployment.healthChecks = {
+          tcp = [ { port = 25; from = "host"; within = 0.5; } ];
+          http = [ { port = 80; status = 204; } { port = 81; status = [ 401 403 ]; } ];
+          command = [ { command = [ "ping" ]; from = "reconciler"; } ];
+        };
+        """,
+    )
+
+    assert [check.status for check in desired.checks] == [(204,), (401, 403), (), ()]
+    tcp, command = desired.checks[2:]
+    assert (tcp.side, tcp.within) == (CheckSide.HOST, 0.5)
+    assert (command.side, command.command) == (CheckSide.RECONCILER, ("ping",))
+
+
+def test_a_program_of_a_health_check_comes_with_the_system(tmp_path: Path) -> None:
+    checks = 'deployment.healthChecks.cmd = [ {{ cmd = [ "{}" ]; }} ];'
+    program = '${pkgs.writeScript "look-for-it" "true"}'
+    plain = keanu(tmp_path, "")
+    same = keanu(tmp_path, checks.format("true"))
+    desired = keanu(tmp_path, checks.format(program))
+    (check,) = desired.checks
+
+    Evaluator(settings()).build(desired, root=tmp_path / "root")
+    closure = process.run(["nix-store", "-qR", desired.toplevel], deadline=30).stdout
+
+    assert check.name == f"command {Path(check.command[0]).name}"
+    assert check.command[0] in closure.splitlines()
+    assert same.toplevel == plain.toplevel
 
 
 # --- the units of keys -----------------------------------------------------------

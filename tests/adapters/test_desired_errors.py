@@ -74,6 +74,39 @@ def test_the_file_is_named(tmp_path: Path, line: str, said: str) -> None:
     assert error.file == FILE
 
 
+@pytest.mark.parametrize(
+    ("checks", "said"),
+    [
+        ("http = [ { } ];", "port"),
+        ('http = [ { port = "80"; } ];', "port"),
+        ("tcp = [ { port = 1; path = 2; } ];", "path"),
+        ('tcp = [ { port = 1; from = "moon"; } ];', "from"),
+        ("command = [ { cmd = [ 5 ]; } ];", "cmd"),
+        ("ping = [ ];", "ping"),
+        ("http = [ { port = 80; path = ./x; } ];", "path"),
+    ],
+)
+def test_health_checks_have_types(tmp_path: Path, checks: str, said: str) -> None:
+    error = failure(tmp_path, module(f"deployment.healthChecks = {{ {checks} }};"))
+
+    assert "deployment.healthChecks." in str(error)
+    assert said in str(error)
+
+
+@pytest.mark.parametrize(
+    ("checks", "said"),
+    [
+        ("tcp = [ { port = 0; } ];", "deployment.healthChecks.tcp (number 1): port 0"),
+        ('cmd = [ { description = "it"; } ];', 'the description is "it"'),
+        ('cmd = [ { cmd = [ "a" ]; command = [ "b" ]; } ];', "exactly one of command"),
+    ],
+)
+def test_health_checks_make_sense(tmp_path: Path, checks: str, said: str) -> None:
+    error = failure(tmp_path, module(f"deployment.healthChecks = {{ {checks} }};"))
+
+    assert said in str(error)
+
+
 def test_the_message_of_an_assertion_is_shown(tmp_path: Path) -> None:
     line = 'assertions = [ { assertion = false; message = "no domain set"; } ];'
 

@@ -1,7 +1,7 @@
 # The options `deployment.*`: the union of those of NixOps 1.7 and 2 and of Colmena, so
 # that a repository written for any of them evaluates. Those that we do not act on are
 # legal and ignored; docs/layouts.md lists them.
-{ config, lib, ... }:
+{ config, lib, pkgs, ... }:
 let
   inherit (lib) mkDefault mkOption types;
 
@@ -12,6 +12,7 @@ let
   ignored = type: default: option type default "Legal, and ignored here.";
 
   keys = import ./keys.nix { inherit lib; };
+  checks = import ./checks.nix { inherit lib; };
 
   # Options of NixOps's backends: `deployment.ec2.region` and their like.
   backends = lib.genAttrs [
@@ -54,6 +55,7 @@ in
       Whether to copy whole closures instead of letting the host substitute them.
     '';
     keys = option keys.keysType { } "Secret files on the host.";
+    healthChecks = checks.options;
 
     name = required types.str "Name of the deployment; set by the reconciler.";
     uuid = required types.str "Name of the deployment; set by the reconciler.";
@@ -82,6 +84,9 @@ in
     deployment.targetPort = mkDefault (
       builtins.head ((config.services.openssh.ports or [ ]) ++ [ 22 ])
     );
-    assertions = keys.assertionsFor config.deployment.keys;
+    assertions =
+      keys.assertionsFor config.deployment.keys
+      ++ checks.assertionsFor config.deployment.healthChecks;
+    system.extraDependencies = checks.programsOf pkgs config.deployment.healthChecks;
   };
 }

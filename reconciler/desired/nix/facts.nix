@@ -3,6 +3,7 @@
 { config, lib }:
 let
   keys = import ./keys.nix { inherit lib; };
+  checks = import ./checks.nix { inherit lib; };
 
   inherit (config.system.build) toplevel;
   inherit (config) deployment;
@@ -80,6 +81,7 @@ builtins.seq toplevel.drvPath {
   defaultUnit = config.systemd.defaultUnit or "multi-user.target";
   units = builtins.mapAttrs factsOf config.systemd.units;
   keys = builtins.mapAttrs (_: keys.factsOf) deployment.keys;
+  checks = checks.factsOf deployment.healthChecks;
   deployment = {
     inherit (deployment)
       hasFastConnection

@@ -12,9 +12,12 @@ from reconciler.desired import from_json, to_json
 from reconciler.desired.codec import from_nix
 from reconciler.errors import EvaluationError, StateError
 from reconciler.model import (
+    CheckKind,
+    CheckSide,
     Desired,
     DesiredKey,
     DesiredUnit,
+    HealthCheck,
     HostName,
     KeyOrigin,
     Target,
@@ -40,6 +43,7 @@ def facts(**deployment: object) -> dict[str, Any]:
             }
         },
         "keys": {},
+        "checks": {"http": [], "tcp": [], "command": []},
         "deployment": {
             "targetHost": "keanu.home.arpa",
             "targetPort": 22,
@@ -140,6 +144,18 @@ keys = st.builds(
     before_activation=st.booleans(),
     restart_units=st.lists(text, max_size=3).map(tuple),
 )
+checks = st.builds(
+    HealthCheck,
+    kind=st.sampled_from(CheckKind),
+    side=st.sampled_from(CheckSide),
+    name=text,
+    within=st.floats(0.1, 60),
+    host=text,
+    headers=st.dictionaries(text, text, max_size=2),
+    insecure=st.booleans(),
+    status=st.lists(st.integers(100, 599), max_size=3).map(tuple),
+    command=st.lists(text, max_size=3).map(tuple),
+)
 states = st.builds(
     Desired,
     host=text,
@@ -150,6 +166,7 @@ states = st.builds(
     keys=st.lists(keys, max_size=4).map(lambda ks: {k.name: k for k in ks}),
     tags=st.lists(text, max_size=3).map(tuple),
     fast_connection=st.booleans(),
+    checks=st.lists(checks, max_size=3).map(tuple),
 )
 
 
