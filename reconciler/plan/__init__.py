@@ -13,10 +13,14 @@ Pure: values in, values out; no clock, no network, no file.
 | `steps` | what closes a drift, and in which order? |
 | `diff` | what differs on a host? |
 | `policy` | what is done about it? |
+| `baseline` | what was up before a switch, and what was broken? |
+| `health` | may a host keep the system that it was switched to? |
 | `render` | how is it told to people and machines? |
 """
 
+from reconciler.plan.baseline import Baseline
 from reconciler.plan.diff import drifts, is_open
+from reconciler.plan.health import Problem, ProblemKind, judge, still_moving
 from reconciler.plan.keys import present_keys, restart_steps
 from reconciler.plan.policy import plan, unreachable
 from reconciler.plan.render import (
@@ -29,16 +33,21 @@ from reconciler.plan.render import (
 from reconciler.plan.states import active_units
 
 __all__ = [
+    "Baseline",
     "Line",
+    "Problem",
+    "ProblemKind",
     "active_units",
     "as_dict",
     "as_text",
     "drifts",
     "is_open",
+    "judge",
     "plan",
     "present_keys",
     "restart_steps",
     "status_as_dict",
+    "still_moving",
     "summary_lines",
     "unreachable",
 ]

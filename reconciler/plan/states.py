@@ -20,7 +20,9 @@ from reconciler.plan.steps import Finding, steps_of_effect
 
 _STATELESS = frozenset({"slice", "device", "scope"})
 _UNREADABLE = frozenset({"bad-setting", "error"})
-_RETRYING = frozenset({"auto-restart", "auto-restart-queued"})
+RETRYING = frozenset({"auto-restart", "auto-restart-queued"})
+"""Sub states in which systemd waits a while before it starts a unit once more."""
+
 _GOOD_RESULTS = frozenset({"", "success"})
 
 
@@ -30,7 +32,7 @@ def active_units(desired: Desired, observed: Observed) -> tuple[int, int]:
         name
         for name, want in desired.units.items()
         if should_be_active(want)
-        and not _excused(observed.units.get(name, not_loaded(name)))
+        and not excused(observed.units.get(name, not_loaded(name)))
     ]
     have = (observed.units.get(name) for name in names)
     return len(names), sum(u is not None and u.active_state in RUNNING for u in have)
@@ -83,7 +85,7 @@ def _judge_failure(want: DesiredUnit, have: ObservedUnit) -> Finding | None:
         return _failed(want, f"cannot be loaded ({have.load_state})", Effect.NONE)
     if have.active_state == "failed":
         return _failed(want, f"failed ({have.result or 'no result'})", _retry(want))
-    if have.sub_state in _RETRYING and have.result not in _GOOD_RESULTS:
+    if have.sub_state in RETRYING and have.result not in _GOOD_RESULTS:
         told = f"failed ({have.result}), systemd retries, {have.restarts} so far"
         return _failed(want, told, Effect.NONE)
     return None
@@ -162,7 +164,8 @@ def condition_unmet(have: ObservedUnit) -> bool:
     return have.condition_at > 0 and not have.condition_met and not is_up(have)
 
 
-def _excused(have: ObservedUnit) -> bool:
+def excused(have: ObservedUnit) -> bool:
+    """Return whether a unit may be down: its condition is unmet, or its work done."""
     return condition_unmet(have) or (have.finished and not is_up(have))
 
 

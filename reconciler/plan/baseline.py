@@ -1,0 +1,125 @@
+"""
+What counts of a host from before its switch: what was up, and what was broken.
+
+A deployment answers for what it changes. A unit that was broken before, and whose files
+are the same after, was not broken by it. Kept in history, so that an attempt can be
+judged by another process than the one that began it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.errors import StateError
+from reconciler.model import Desired, DesiredUnit, Observed, ObservedUnit, UnitName
+from reconciler.plan.effects import RUNNING
+from reconciler.plan.states import (
+    RETRYING,
+    excused,
+    judge_state,
+    should_be_active,
+)
+
+FLAPPING = 600.0
+"""Seconds since its last start: a unit that systemd restarted may yet die again."""
+
+Files = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """One host before its switch, as far as the health gate must know."""
+
+    boot_id: str
+    active: frozenset[UnitName] = frozenset()  # of the units that are declared now
+    broken: Mapping[UnitName, Files] = field(default_factory=dict)  # with their files
+
+    @classmethod
+    def of(cls, desired: Desired, observed: Observed) -> "Baseline":
+        """Take what counts from a look at a host that is to become *desired*."""
+        units = observed.units.items()
+        return cls(
+            boot_id=observed.boot_id,
+            active=frozenset(
+                name
+                for name, have in units
+                if name in desired.units and have.active_state in RUNNING
+            ),
+            broken={
+                name: files_of(have)
+                for name, have in units
+                if _is_broken(declared_or_not(name, desired), have, observed.clock)
+            },
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Baseline":
+        """Return what ``to_json`` was called on; StateError for any other text."""
+        try:
+            fields = json.loads(text)
+            return cls(
+                boot_id=fields["boot_id"],
+                active=frozenset(map(UnitName, fields["active"])),
+                broken={
+                    UnitName(name): tuple(files)
+                    for name, files in fields["broken"].items()
+                },
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            message = f"what a host was before its switch cannot be read: {error!r}"
+            raise StateError(message) from error
+
+    def to_json(self) -> str:
+        """Return all of it as text; equal baselines give equal texts."""
+        fields = {
+            "boot_id": self.boot_id,
+            "active": sorted(self.active),
+            "broken": {name: list(files) for name, files in self.broken.items()},
+        }
+        return json.dumps(fields, sort_keys=True)
+
+    def excuses(self, have: ObservedUnit) -> bool:
+        """Return whether the unit was broken before, and has the same files still."""
+        files = self.broken.get(have.name)
+        return files is not None and files == files_of(have)
+
+    def expects(self, want: DesiredUnit) -> DesiredUnit:
+        """
+        Return *want* as wanted if it was up before and may be counted on to stay so.
+
+        A job that ran just then, or what a timer or socket starts, may not
+        (``should_be_active``).
+        """
+        return replace(want, wanted=True) if want.name in self.active else want
+
+
+def files_of(have: ObservedUnit) -> Files:
+    """Return the files that a unit is made of, resolved: its identity."""
+    return (have.fragment, *have.drop_in_files)
+
+
+def declared_or_not(name: UnitName, desired: Desired) -> DesiredUnit:
+    """Return the declaration of a unit; of one without, that it must not fail."""
+    want = desired.units.get(name)
+    return want or DesiredUnit(name=name, path=None, wanted=False)
+
+
+def _is_broken(want: DesiredUnit, have: ObservedUnit, clock: float) -> bool:
+    """
+    Return whether a unit does not do what it should.
+
+    Also one that is on its way for who knows how long, and one that systemd restarted
+    and that last started a moment ago: seen once, a unit that crashes every minute
+    looks like any other.
+    """
+    if have.load_state == "not-found":
+        return False
+    finding = judge_state(want, have)
+    if finding is not None and not finding.drift.lasting:
+        return True
+    if have.sub_state in RETRYING:
+        return True
+    if have.restarts > 0 and clock - have.condition_at < FLAPPING:
+        return True
+    up = have.active_state in RUNNING
+    return should_be_active(want) and not up and not excused(have)

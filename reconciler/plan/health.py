@@ -1,0 +1,241 @@
+"""
+Whether a host may keep the system that it was switched to.
+
+Judged from three looks: one before the switch (`Baseline`), an *early* one when the
+switch was over, and one *now*, when the host has run for a while. How a unit should be
+is what `states` says; here it must also have stayed so.
+"""
+
+import enum
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.model import (
+    CheckResult,
+    Desired,
+    DesiredKey,
+    DesiredUnit,
+    Digests,
+    Drift,
+    DriftKind,
+    Observed,
+    ObservedKey,
+    ObservedUnit,
+    UnitName,
+)
+from reconciler.plan import places
+from reconciler.plan.baseline import Baseline, declared_or_not
+from reconciler.plan.effects import MOVING, RUNNING
+from reconciler.plan.keys import MISSING, REGULAR, judge_key
+from reconciler.plan.states import (
+    RETRYING,
+    excused,
+    judge_state,
+    not_loaded,
+    should_be_active,
+)
+
+
+class ProblemKind(enum.Enum):
+    """Every way in which a host can be unhealthy; a closed set, the worst first."""
+
+    SYSTEM = "system"  # another system runs, or the host was booted meanwhile
+    FAILED = "failed"
+    RESTART_LOOP = "restart-loop"
+    NOT_ACTIVE = "not-active"
+    RESTARTED = "restarted"  # it began anew, and systemd did not have to
+    KEY = "key"
+    CHECK = "check"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One reason why a host may not keep its new system."""
+
+    what: ProblemKind
+    unit: str = ""  # empty where it is about no unit
+    text: str = ""  # for people; names the unit, key or check
+
+
+OF_KEY = "-key.service"
+UNREADABLE = "-"
+"""A digest that no file has."""
+
+_ORDER = {kind: place for place, kind in enumerate(ProblemKind)}
+
+
+def judge(
+    desired: Desired,
+    *,
+    before: Baseline,
+    early: Observed,
+    now: Observed,
+    checks: Iterable[CheckResult] = (),
+    lost_keys: Collection[str] = (),
+) -> tuple[Problem, ...]:
+    """
+    Return why the host is not healthy, sorted; nothing if it is.
+
+    Pure: the same values give the same verdict, whatever the order of mappings. For
+    *early* take a look in which nothing is on its way any more (``still_moving``).
+    *lost_keys* are names of keys whose content cannot be had, which is not for a
+    deployment to mend.
+
+    1. Another system runs, or the host was booted between the two looks: nothing else
+       counts then.
+    2. Units that are wanted, or were up before and are still declared, are up and in
+       the same run as in the early look. Others must not have failed.
+    3. What was broken before and has the same files does not count.
+    4. Keys stand where they should, for whom they should. What they hold does not
+       count: somebody may have saved another content a moment ago.
+    5. Declared checks have passed.
+    """
+    if other := _other_system(desired, early, now):
+        return (other,)
+    found = [
+        *_units(desired, before, early, now),
+        *_keys(desired, now.keys, lost_keys),
+        *_checks(checks),
+    ]
+    return tuple(sorted(found, key=lambda p: (_ORDER[p.what], p.unit, p.text)))
+
+
+def still_moving(
+    desired: Desired, observed: Observed, *, before: Baseline
+) -> tuple[UnitName, ...]:
+    """
+    Return the units that should be up and are on their way, sorted.
+
+    Also those that failed and that systemd is about to start again: a service that came
+    before its database is fine a moment later. Not those that were broken before, and
+    not the units of keys that are not there, for which only a key will do.
+    """
+    return tuple(
+        name
+        for name, want in sorted(desired.units.items())
+        if (have := observed.units.get(name)) is not None
+        and have.active_state in MOVING
+        and should_be_active(before.expects(want))
+        and not before.excuses(have)
+        and not _waits_for_key(name, desired, observed)
+    )
+
+
+# --- the host --------------------------------------------------------------------
+
+
+def _other_system(desired: Desired, early: Observed, now: Observed) -> Problem | None:
+    text = ""
+    if now.running != desired.toplevel:
+        text = f"{now.running or 'no NixOS system'} runs, not {desired.toplevel}"
+    elif now.boot_id != early.boot_id:
+        text = "the host was booted while it was watched"
+    return Problem(what=ProblemKind.SYSTEM, text=text) if text else None
+
+
+# --- units -----------------------------------------------------------------------
+
+
+def _units(
+    desired: Desired, before: Baseline, early: Observed, now: Observed
+) -> Iterator[Problem]:
+    for name in {*desired.units, *now.units}:
+        have = now.units.get(name) or not_loaded(name)
+        want = before.expects(declared_or_not(name, desired))
+        if not _counts(want, have, declared=name in desired.units):
+            continue
+        if before.excuses(have) or _waits_for_key(name, desired, now):
+            continue
+        steady = early.units.get(name) or not_loaded(name)
+        if _key_of(name, desired):
+            steady = have  # it begins anew with each new content
+        if problem := _unit(want, have, steady):
+            yield problem
+
+
+def _counts(want: DesiredUnit, have: ObservedUnit, *, declared: bool) -> bool:
+    """
+    Return whether a unit says anything about the new system.
+
+    Not templates, and what the commit masks. Of what it does not declare, not what is
+    left of a file that is gone, and not what people and their tools put there.
+    """
+    if places.is_template(want.name):
+        return False
+    if declared:
+        return want.path is not None
+    return bool(have.fragment_path) and not have.fragment_path.startswith(places.HAND)
+
+
+def _unit(want: DesiredUnit, have: ObservedUnit, early: ObservedUnit) -> Problem | None:
+    """
+    Judge one unit; the first that applies.
+
+    It failed or is down (`states`); systemd restarts it; it is still on its way; it
+    began anew since the early look.
+    """
+    finding = judge_state(want, have)
+    if finding is not None and not finding.drift.lasting:
+        return _problem(_what(finding.drift, have), have, finding.drift.observed)
+    if have.sub_state in RETRYING or have.restarts > early.restarts:
+        told = f"systemd restarts it again and again, {have.restarts} times so far"
+        return _problem(ProblemKind.RESTART_LOOP, have, told)
+    if not should_be_active(want) or excused(have):
+        return None
+    if have.active_state not in RUNNING:
+        told = f"is not up: {have.active_state} ({have.sub_state})"
+        return _problem(ProblemKind.NOT_ACTIVE, have, told)
+    if early.active_state in RUNNING and early.invocation != have.invocation:
+        told = "began anew while it was watched"
+        return _problem(ProblemKind.RESTARTED, have, told)
+    return None
+
+
+def _what(drift: Drift, have: ObservedUnit) -> ProblemKind:
+    if have.sub_state in RETRYING:
+        return ProblemKind.RESTART_LOOP
+    failed = drift.kind is DriftKind.UNIT_FAILED
+    return ProblemKind.FAILED if failed else ProblemKind.NOT_ACTIVE
+
+
+def _problem(what: ProblemKind, have: ObservedUnit, told: str) -> Problem:
+    return Problem(what=what, unit=have.name, text=f"{have.name} {told}")
+
+
+# --- keys and checks -------------------------------------------------------------
+
+
+def _keys(
+    desired: Desired, found: Mapping[str, ObservedKey], lost: Collection[str]
+) -> Iterator[Problem]:
+    for name, want in desired.keys.items():
+        have = _key(want, found)
+        # As if its content were right: then what is left is about the file.
+        right = Digests(known={name: have.digest or UNREADABLE})
+        finding = None if name in lost else judge_key(want, have, right)
+        if finding is not None:
+            text = f"key {name}: {finding.drift.observed}"
+            yield Problem(what=ProblemKind.KEY, text=text)
+
+
+def _key(want: DesiredKey, found: Mapping[str, ObservedKey]) -> ObservedKey:
+    return found.get(want.path, ObservedKey(path=want.path, kind=MISSING))
+
+
+def _key_of(name: UnitName, desired: Desired) -> DesiredKey | None:
+    """Return the key that a unit is the unit of: ``<name>-key.service``."""
+    of_key = name.endswith(OF_KEY)
+    return desired.keys.get(name.removesuffix(OF_KEY)) if of_key else None
+
+
+def _waits_for_key(name: UnitName, desired: Desired, observed: Observed) -> bool:
+    """Return whether a unit is that of a key whose file is not there."""
+    want = _key_of(name, desired)
+    return want is not None and _key(want, observed.keys).kind != REGULAR
+
+
+def _checks(results: Iterable[CheckResult]) -> Iterator[Problem]:
+    for result in results:
+        if not result.passed:
+            text = f"health check {result.name}: {result.problem}"
+            yield Problem(what=ProblemKind.CHECK, text=text)

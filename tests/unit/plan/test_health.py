@@ -1,0 +1,447 @@
+"""What makes a host unhealthy after a switch, case by case."""
+
+import dataclasses
+
+import pytest
+
+from reconciler.errors import StateError
+from reconciler.model import (
+    CheckResult,
+    Desired,
+    DesiredKey,
+    DesiredUnit,
+    KeyOrigin,
+    Observed,
+    ObservedKey,
+    ObservedUnit,
+    UnitName,
+)
+from reconciler.plan import Baseline, Problem, ProblemKind, judge, still_moving
+from tests.unit.plan.samples import (
+    BOT,
+    FAILED,
+    GONE,
+    OLD,
+    OLD_FILE,
+    STOPPED,
+    desired,
+    have,
+    observed,
+    want,
+)
+
+NOTHING = Baseline(boot_id="b1")
+RETRIED = {"active_state": "activating", "sub_state": "auto-restart", "restarts": 7}
+STARTING = {"active_state": "activating", "sub_state": "start"}
+PATH = "/run/keys/bot"
+KEY = DesiredKey(name="bot", path=PATH, origin=KeyOrigin.FILE)
+STANDS = ObservedKey(
+    path=PATH, kind="regular", digest="d", user="root", group="root", mode=0o600
+)
+
+
+def verdict(
+    *wants: DesiredUnit,
+    now: tuple[ObservedUnit, ...],
+    early: tuple[ObservedUnit, ...] | None = None,
+    before: Baseline = NOTHING,
+) -> list[tuple[ProblemKind, str]]:
+    """Return what is wrong with which unit; the early look is like the late one."""
+    problems = judge(
+        desired(*wants),
+        before=before,
+        early=observed(*(now if early is None else early)),
+        now=observed(*now),
+    )
+    assert all(problem.unit in problem.text for problem in problems)
+    return [(problem.what, problem.unit) for problem in problems]
+
+
+def baseline(*units: ObservedUnit, wants: tuple[DesiredUnit, ...] = ()) -> Baseline:
+    return Baseline.of(desired(*(wants or (want(),))), observed(*units))
+
+
+# --- units -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seen", "what"),
+    [
+        (have(), None),
+        (have(active_state="reloading"), None),
+        (have(**STOPPED), ProblemKind.NOT_ACTIVE),
+        (have(**GONE), ProblemKind.NOT_ACTIVE),
+        (have(**STARTING), ProblemKind.NOT_ACTIVE),
+        (have(active_state="deactivating"), ProblemKind.NOT_ACTIVE),
+        (have(**FAILED), ProblemKind.FAILED),
+        (have(load_state="bad-setting", **STOPPED), ProblemKind.FAILED),
+        (have(**RETRIED, result="exit-code"), ProblemKind.RESTART_LOOP),
+        (have(**RETRIED, result="success"), ProblemKind.RESTART_LOOP),
+        (have(**STOPPED, condition_met=False), None),
+        (have(**STOPPED, finished=True), None),
+    ],
+)
+def test_a_wanted_unit(seen: ObservedUnit, what: ProblemKind | None) -> None:
+    assert verdict(want(), now=(seen,)) == ([] if what is None else [(what, BOT)])
+
+
+def test_a_wanted_unit_that_systemd_does_not_know() -> None:
+    assert verdict(want(), now=()) == [(ProblemKind.NOT_ACTIVE, BOT)]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        want(wanted=False),
+        want(type="oneshot"),
+        want(triggered=True),
+        want("user.slice"),
+        want("worker@.service"),
+        want(path=None),
+    ],
+)
+def test_a_unit_that_need_not_be_up(unit: DesiredUnit) -> None:
+    seen = have(unit.name, **STOPPED)
+
+    assert verdict(unit, now=(seen,)) == []
+
+
+@pytest.mark.parametrize(
+    "unit", [want(wanted=False), want(type="oneshot"), want(triggered=True)]
+)
+def test_a_unit_that_need_not_be_up_must_not_have_failed(unit: DesiredUnit) -> None:
+    assert verdict(unit, now=(have(**FAILED),)) == [(ProblemKind.FAILED, BOT)]
+
+
+def test_what_was_up_before_must_be_up_though_nothing_wants_it() -> None:
+    unit = want(wanted=False)
+    before = baseline(have(**OLD_FILE), wants=(unit,))
+
+    assert verdict(unit, now=(have(**STOPPED),), before=before) == [
+        (ProblemKind.NOT_ACTIVE, BOT)
+    ]
+    assert verdict(unit, now=(have(**STOPPED),)) == []
+    assert verdict(now=(have(**STOPPED),), before=before) == []  # not declared now
+
+
+@pytest.mark.parametrize("unit", [want(wanted=False, triggered=True)])
+def test_a_job_that_ran_before_may_be_over(unit: DesiredUnit) -> None:
+    before = baseline(have(), wants=(unit,))
+
+    assert verdict(unit, now=(have(**STOPPED),), before=before) == []
+
+
+# --- staying up ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("early", "now", "what"),
+    [
+        ({}, {"restarts": 1, "invocation": "i2"}, ProblemKind.RESTART_LOOP),
+        ({"restarts": 3}, {"restarts": 4}, ProblemKind.RESTART_LOOP),
+        ({"restarts": 3}, {"restarts": 3}, None),
+        ({"invocation": "i1"}, {"invocation": "i2"}, ProblemKind.RESTARTED),
+        ({"restarts": 3}, {"restarts": 0}, None),  # somebody restarted it by hand …
+        ({"invocation": "i1", "restarts": 3}, {}, ProblemKind.RESTARTED),  # seen so
+        ({**STARTING, "invocation": "i1"}, {"invocation": "i2"}, None),
+        (STOPPED, {}, None),
+    ],
+)
+def test_a_unit_that_began_anew(
+    early: dict[str, object], now: dict[str, object], what: ProblemKind | None
+) -> None:
+    found = verdict(want(), early=(have(**early),), now=(have(**now),))
+
+    assert found == ([] if what is None else [(what, BOT)])
+
+
+def test_a_job_may_begin_anew_and_not_be_restarted() -> None:
+    job = want(triggered=True, wanted=False)
+    early, now = have(invocation="i1"), have(invocation="i2")
+
+    assert verdict(job, early=(early,), now=(now,)) == []
+    looping = dataclasses.replace(now, restarts=1)
+    assert verdict(job, early=(early,), now=(looping,)) == [
+        (ProblemKind.RESTART_LOOP, BOT)
+    ]
+
+
+# --- what was broken before ------------------------------------------------------
+
+BROKEN = [
+    have(**FAILED),
+    have(**STOPPED),
+    have(**STARTING),
+    have(**RETRIED, result="exit-code"),
+    have(**RETRIED, result="success"),
+    have(load_state="masked", fragment="/dev/null", **STOPPED),
+    have(load_state="bad-setting", **STOPPED),
+    have(restarts=1, condition_at=900.0),  # a minute and a half ago
+]
+
+
+@pytest.mark.parametrize("was", BROKEN)
+@pytest.mark.parametrize("then", [FAILED, STOPPED, RETRIED, STARTING])
+def test_what_was_broken_and_is_untouched_does_not_count(
+    was: ObservedUnit, then: dict[str, object]
+) -> None:
+    now = have(
+        load_state=was.load_state,
+        fragment=was.fragment,
+        **{"result": "exit-code", **then},
+    )
+
+    assert verdict(want(), now=(now,), before=baseline(was)) == []
+
+
+def test_what_nobody_wants_may_be_broken_too() -> None:
+    waits = have(active_state="activating", sub_state="auto-restart")
+    unit = want(wanted=False)
+
+    assert verdict(unit, now=(waits,)) == [(ProblemKind.RESTART_LOOP, BOT)]
+    before = baseline(waits, wants=(unit,))
+    assert verdict(unit, now=(waits,), before=before) == []
+
+
+@pytest.mark.parametrize("was", BROKEN)
+def test_what_was_broken_and_is_touched_counts(was: ObservedUnit) -> None:
+    before = baseline(dataclasses.replace(was, **OLD_FILE))  # type: ignore[arg-type]
+
+    found = verdict(want(), now=(have(**FAILED),), before=before)
+
+    assert found == [(ProblemKind.FAILED, BOT)]
+
+
+def test_a_drop_in_is_part_of_a_unit() -> None:
+    before = baseline(have(**FAILED, drop_in_files=("/nix/store/a",)))
+    now = have(**FAILED, drop_in_files=("/nix/store/b",))
+
+    assert verdict(want(), now=(now,), before=before) == [(ProblemKind.FAILED, BOT)]
+
+
+@pytest.mark.parametrize(
+    "was",
+    [
+        have(),
+        have(**GONE),
+        have(**STOPPED, condition_met=False),
+        have(**STOPPED, finished=True),
+        have(restarts=9, condition_at=1.0),  # it has run for long since
+    ],
+)
+def test_what_was_healthy_counts(was: ObservedUnit) -> None:
+    found = verdict(want(), now=(have(**FAILED),), before=baseline(was))
+
+    assert found == [(ProblemKind.FAILED, BOT)]
+
+
+# --- units that the commit does not declare --------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("/etc/systemd/system/dbus.service", True),
+        ("/run/systemd/generator/mnt.mount", True),
+        ("/usr/lib/systemd/system/dbus.service", True),
+        ("/run/systemd/transient/run-u7.service", False),
+        ("/run/systemd/system/mine.service", False),
+        ("/etc/systemd/system.control/mine.service", False),
+        ("", False),
+    ],
+)
+def test_what_others_brought_must_not_fail_unless_people_did(
+    path: str, *, counts: bool
+) -> None:
+    now = have(fragment_path=path, fragment=path, **FAILED)
+
+    assert verdict(now=(now,)) == ([(ProblemKind.FAILED, BOT)] if counts else [])
+    assert verdict(now=(dataclasses.replace(now, active_state="inactive"),)) == []
+
+
+def test_what_others_brought_may_have_failed_before() -> None:
+    now = have(**FAILED)
+
+    assert verdict(now=(now,), before=baseline(now)) == []
+
+
+# --- the host, keys, checks ------------------------------------------------------
+
+
+def with_keys(*keys: DesiredKey, units: tuple[DesiredUnit, ...] = ()) -> Desired:
+    return dataclasses.replace(desired(*units), keys={key.name: key for key in keys})
+
+
+def key_problems(stands: ObservedKey | None, **fields: object) -> list[Problem]:
+    now = observed(keys={PATH: stands} if stands else {})
+    return list(
+        judge(with_keys(KEY), before=NOTHING, early=now, now=now, **fields)  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("stands", "text"),
+    [
+        (STANDS, None),
+        (dataclasses.replace(STANDS, digest="another"), None),
+        (None, "key bot: missing"),
+        (ObservedKey(path=PATH, kind="symlink"), "key bot: symlink in its place"),
+        (dataclasses.replace(STANDS, user="mara"), "key bot: mara:root 0600"),
+        (dataclasses.replace(STANDS, digest=""), "key bot: cannot be read"),
+    ],
+)
+def test_a_key_must_stand_where_it_should(
+    stands: ObservedKey | None, text: str | None
+) -> None:
+    expected = [] if text is None else [Problem(what=ProblemKind.KEY, text=text)]
+
+    assert key_problems(stands) == expected
+    assert key_problems(stands, lost_keys={"bot"}) == []
+
+
+def test_the_unit_of_a_key_waits_for_it_and_begins_anew_with_it() -> None:
+    unit = want("bot-key.service")
+    aim = with_keys(KEY, units=(unit,))
+    early = have(unit.name, invocation="i1")
+    now = have(unit.name, invocation="i2", restarts=1)
+    stands = {PATH: STANDS}
+
+    def judged(seen: ObservedUnit, keys: dict[str, ObservedKey]) -> list[ProblemKind]:
+        look = observed(seen, keys=keys)
+        first = observed(early, keys=keys)
+        found = judge(aim, before=NOTHING, early=first, now=look)
+        return [problem.what for problem in found]
+
+    waiting = have(unit.name, **STARTING)
+    assert judged(now, stands) == []
+    assert judged(waiting, {}) == [ProblemKind.KEY]
+    assert judged(waiting, stands) == [ProblemKind.NOT_ACTIVE]
+    assert judged(have(unit.name, **FAILED), stands) == [ProblemKind.FAILED]
+    assert still_moving(aim, observed(waiting), before=NOTHING) == ()
+    assert still_moving(aim, observed(waiting, keys=stands), before=NOTHING) == (
+        unit.name,
+    )
+
+
+@pytest.mark.parametrize(
+    ("early", "now", "text"),
+    [
+        ({}, {"running": OLD}, f"{OLD} runs, not "),
+        ({}, {"running": None}, "no NixOS system runs"),
+        ({}, {"boot_id": "b2"}, "was booted while it was watched"),
+    ],
+)
+def test_another_system_or_boot_hides_all_else(
+    early: dict[str, object], now: dict[str, object], text: str
+) -> None:
+    (found,) = judge(
+        desired(want()),
+        before=NOTHING,
+        early=observed(**early),
+        now=observed(have(**FAILED), **now),
+    )
+
+    assert (found.what, found.unit) == (ProblemKind.SYSTEM, "")
+    assert text in found.text
+
+
+def test_a_host_may_be_booted_by_the_deployment_itself() -> None:
+    look = observed(have(), boot_id="b2")
+
+    assert judge(desired(want()), before=NOTHING, early=look, now=look) == ()
+
+
+def test_declared_checks_must_pass() -> None:
+    look = observed(have())
+    passed = CheckResult(name="ssh", passed=True, seconds=1)
+    failed = CheckResult(name="the web", passed=False, seconds=1, problem="it is 503")
+
+    found = judge(
+        desired(want()), before=NOTHING, early=look, now=look, checks=(failed, passed)
+    )
+
+    text = "health check the web: it is 503"
+    assert found == (Problem(what=ProblemKind.CHECK, text=text),)
+
+
+def test_problems_come_worst_first() -> None:
+    wants = [want(f"{name}.service") for name in "abcd"]
+    now = observed(
+        have("a.service", **STOPPED),
+        have("b.service", **RETRIED),
+        have("c.service", **FAILED),
+        have("d.service", **FAILED),
+    )
+    failed = CheckResult(name="x", passed=False, seconds=1, problem="y")
+
+    found = judge(desired(*wants), before=NOTHING, early=now, now=now, checks=(failed,))
+
+    units = ["c.service", "d.service", "b.service", "a.service", ""]
+    assert [problem.unit for problem in found] == units
+
+
+# --- on its way ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("unit", "seen", "moves"),
+    [
+        (want(), have(**STARTING), True),
+        (want(), have(active_state="deactivating"), True),
+        (want(), have(**RETRIED, result="exit-code"), True),
+        (want(), have(), False),
+        (want(), have(**STOPPED), False),
+        (want(), have(**FAILED), False),
+        (want(type="oneshot"), have(**STARTING), False),
+        (want(wanted=False), have(**STARTING), False),
+    ],
+)
+def test_what_is_still_moving(
+    unit: DesiredUnit, seen: ObservedUnit, *, moves: bool
+) -> None:
+    found = still_moving(desired(unit), observed(seen), before=NOTHING)
+
+    assert found == ((BOT,) if moves else ())
+
+
+def test_what_hung_before_is_not_waited_for() -> None:
+    hung = have(**STARTING)
+
+    assert still_moving(desired(want()), observed(hung), before=baseline(hung)) == ()
+
+
+def test_what_was_up_before_is_waited_for() -> None:
+    unit = want(wanted=False)
+    before = baseline(have(), wants=(unit,))
+
+    assert still_moving(desired(unit), observed(have(**STARTING)), before=before) == (
+        BOT,
+    )
+
+
+# --- the baseline ----------------------------------------------------------------
+
+
+def test_a_baseline_holds_what_counts_and_no_more() -> None:
+    looked: Observed = observed(
+        have(),
+        have("b.service", **STOPPED),  # declared, and need not be up
+        have("c.service", **FAILED, drop_in_files=("/nix/store/d",)),  # not declared
+        have("d.service"),  # not declared
+    )
+
+    found = Baseline.of(desired(want(), want("b.service", wanted=False)), looked)
+
+    failed = UnitName("c.service")
+    assert found == Baseline(
+        boot_id="b1",
+        active=frozenset({BOT}),
+        broken={failed: (have("c.service").fragment, "/nix/store/d")},
+    )
+    assert Baseline.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"boot_id": "b"}', "null"])
+def test_other_text_is_no_baseline(text: str) -> None:
+    with pytest.raises(StateError, match="before its switch"):
+        Baseline.from_json(text)
