@@ -35,7 +35,12 @@ from reconciler.errors import (
     RemoteError,
     StateError,
     StoppingError,
-    TemporaryError,
+)
+from reconciler.loop.carried import (
+    AbandonedError,
+    Carried,
+    SupersededError,
+    outcome_of,
 )
 from reconciler.loop.guarded import (
     GuardedSwitch,
@@ -61,10 +66,8 @@ from reconciler.model import (
     Reason,
     Step,
     StepKind,
-    StorePath,
-    Verdict,
 )
-from reconciler.plan import is_open
+from reconciler.plan import Baseline, is_open
 from reconciler.remote import HostWriter
 
 log = structlog.get_logger(__name__)
@@ -75,29 +78,6 @@ _OF_REACH = (ConnectError, RemoteError, HostKeyError, FactError, StateError)
 COPY_DEADLINE = 3600.0  # seconds
 BOOT_DEADLINE = 300.0
 MEND_DEADLINE = 90.0
-
-
-class SupersededError(TemporaryError):
-    """A newer commit arrived before the host was touched."""
-
-    def __init__(self) -> None:
-        super().__init__("a newer commit arrived before the host was touched")
-
-
-class AbandonedError(TemporaryError):
-    """The process that made the attempt ended before it touched the host."""
-
-    def __init__(self) -> None:
-        super().__init__("the reconciler ended before it touched the host")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
-    """What an attempt left behind: its record and the last look at the host."""
-
-    attempt: Attempt  # without an outcome: its guardian goes on, to be followed later
-    seen: Look
-    error: ReconcilerError | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +91,7 @@ class AttemptRun:
     attempt: Attempt
     superseded: Callable[[], bool]
     seen: Look  # the last look at the host
+    baseline: Baseline  # what was healthy before
     _recorded: Recorded = field(init=False)
     _keys: KeySteps = field(init=False)
     _before: Observed = field(init=False)  # the host as it was
@@ -153,7 +134,7 @@ class AttemptRun:
         except ReconcilerError as error:
             if self._guarded.goes_on:
                 return Carried(attempt=self.attempt, seen=self.seen, error=error)
-            return self._end(_outcome(error), error)
+            return self._end(outcome_of(error), error)
         except BaseException:
             if not self._guarded.goes_on:
                 self._end(Outcome.INTERRUPTED, None)
@@ -201,6 +182,8 @@ class AttemptRun:
         gate = HealthGate(
             world=self.world,
             desired=self.desired,
+            baseline=self.baseline,
+            checkout=self.checkout,
             recorded=self._recorded,
             look=self._look_again,
         )
@@ -217,8 +200,7 @@ class AttemptRun:
         first = functools.partial(gate.first_look, give_up)
         self._step("verify", Phase.VERIFY, lambda: self._note(first()))
         self._mend(self.seen.plan)
-        self._note(gate.settle())
-        self._judge(self.seen.plan)
+        self._note(gate.judge(self.seen, give_up))
 
     def _go_back(self, error: ReconcilerError) -> None:
         """Have the guardian roll back, and raise what that makes of *error*."""
@@ -371,12 +353,10 @@ class AttemptRun:
         )
 
     def _judge(self, left: Plan) -> None:
-        """Raise UnhealthyError if anything is left that this attempt answers for."""
+        """Raise UnhealthyError if anything is left that healing should have closed."""
         # A key whose source is lost is told of; it is not for this attempt to mend.
         lost = self.seen.digests.problems
-        excused = self._broken_before() | {
-            (kind, name) for kind in _OF_KEYS for name in lost
-        }
+        excused = {(kind, name) for kind in _OF_KEYS for name in lost}
         wrong = [
             f"{drift.kind.value} {drift.subject}".strip()
             for drift in left.drifts
@@ -386,22 +366,6 @@ class AttemptRun:
         ]
         if wrong:
             raise UnhealthyError(self.desired.host, wrong)
-
-    def _broken_before(self) -> set[tuple[DriftKind, str]]:
-        """
-        Return what was broken before a switch that does not touch it.
-
-        A deployment that is taken up again after its switch excuses nothing: what is
-        broken by now may have been broken by the switch.
-        """
-        switching = any(drift.kind is DriftKind.SYSTEM for drift in self.plan.drifts)
-        if self.plan.verdict is not Verdict.DEPLOY or not switching:
-            return set()
-        return {
-            (drift.kind, drift.subject)
-            for drift in self.plan.drifts
-            if drift.kind is DriftKind.UNIT_FAILED
-        }
 
     # --- telling -----------------------------------------------------------------
 
@@ -424,23 +388,3 @@ class AttemptRun:
         ended = world.history.attempt(self.attempt.id)
         world.metrics.attempt_ended(ended)
         return Carried(attempt=ended, seen=self.seen, error=error)
-
-
-def source_of(desired: Desired, observed: Observed) -> StorePath | None:
-    """
-    Return the system to go back to.
-
-    What runs; unless that is the new system already, left there by an attempt that
-    nobody confirmed: then what the host would boot.
-    """
-    if observed.running != desired.toplevel:
-        return observed.running
-    return observed.profile or observed.running
-
-
-def _outcome(error: ReconcilerError) -> Outcome:
-    if isinstance(error, SupersededError | StoppingError | AbandonedError):
-        return Outcome.INTERRUPTED
-    if isinstance(error, RolledBackError):
-        return Outcome.ROLLED_BACK
-    return Outcome.FAILED

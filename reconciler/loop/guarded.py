@@ -19,6 +19,7 @@ from reconciler.errors import (
 )
 from reconciler.loop.world import World
 from reconciler.model import Desired, Reason
+from reconciler.observed import checks_seconds
 from reconciler.remote import HostWriter
 
 ARM_SECONDS = 180.0  # for the keys to come; a batch has 120 s
@@ -61,8 +62,8 @@ def limits(world: World, desired: Desired) -> Limits:
     """
     Return how long each part may take on the host.
 
-    To be confirmed there is time to become healthy, to stay so, and for one declared
-    check after the other.
+    To be confirmed there is time to become healthy, to stay so, and for the declared
+    checks, which run side by side.
     """
     policy = world.settings.policy
     return Limits(
@@ -71,11 +72,6 @@ def limits(world: World, desired: Desired) -> Limits:
         confirm=policy.confirm_timeout + policy.settle + checks_seconds(desired),
         roll_back=ROLL_BACK_SECONDS,
     )
-
-
-def checks_seconds(_desired: Desired) -> float:
-    """Return how long the declared checks may take."""
-    return 0.0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,27 +2,44 @@
 The health gate: whether a host may keep the system that it was switched to.
 
 What should be up comes up within ``policy.confirm_timeout``, stays so for
-``policy.settle``, and the declared checks pass.
+``policy.settle``, and the declared checks pass. What is judged is in
+`reconciler.plan.health`; here is when it is looked at.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from reconciler.errors import ReconcilerError, StoppingError, TemporaryError
+from reconciler.errors import ReconcilerError, StoppingError, TemporaryError, quote
 from reconciler.loop.look import Look
 from reconciler.loop.recorded import Recorded
 from reconciler.loop.world import World
-from reconciler.model import Desired, HostName, Phase
+from reconciler.model import (
+    CheckResult,
+    Desired,
+    HostName,
+    Observed,
+    Phase,
+    UnitName,
+)
+from reconciler.observed import checks_seconds, read_journal, run_checks
+from reconciler.plan import Baseline, Problem, judge, still_moving
 
 PAUSE = 0.5  # seconds between two looks at what is still on its way
+RESERVE = 0.25
+"""The share of ``confirm_timeout`` that is left for looking, and to confirm."""
+
+RESERVE_LIMIT = 10.0  # seconds
+QUOTED_UNITS = 3  # journals that a verdict quotes
 
 
 class UnhealthyError(TemporaryError):
     """Everything was carried out, and yet the host is not as it should be."""
 
-    def __init__(self, host: HostName, wrong: Sequence[str]) -> None:
+    def __init__(self, host: HostName, wrong: Sequence[str], said: str = "") -> None:
         self.wrong = tuple(wrong)
-        super().__init__(f"{host}: after the change there is still: {', '.join(wrong)}")
+        journal = f"\n{said}" if said else ""
+        super().__init__(f"{host} is not healthy: {'; '.join(wrong)}{journal}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +48,15 @@ class HealthGate:
 
     world: World
     desired: Desired
+    baseline: Baseline
+    checkout: Path
     recorded: Recorded
     look: Callable[[], Look]
 
     def give_up(self) -> float:
         """Return when what is not up by then is not healthy (`World.monotonic`)."""
-        return self.world.monotonic() + self.world.settings.policy.confirm_timeout
+        seconds = self.world.settings.policy.confirm_timeout
+        return self.world.monotonic() + seconds - min(RESERVE_LIMIT, RESERVE * seconds)
 
     def first_look(self, give_up: float) -> Look:
         """
@@ -56,9 +76,78 @@ class HealthGate:
             self.world.connections.reconnect(self.desired.host)
             self.world.pause(PAUSE)
 
-    def settle(self) -> Look:
-        """Let the host run on for a while, and look at it again."""
-        seconds = self.world.settings.policy.settle
-        pause = self.world.pause
-        self.recorded.step("settle", Phase.SETTLE, lambda: pause(seconds))
-        return self.look()
+    def judge(self, seen: Look, give_up: float) -> Look:
+        """
+        Judge the host, of which *seen* is the first look; return the last one.
+
+        Raises UnhealthyError, what looking raises, and StoppingError.
+        """
+        early = self._arrived(seen, give_up)
+        self._require(early, early, ())
+        pause, settle = self.world.pause, self.world.settings.policy.settle
+        self.recorded.step("settle", Phase.SETTLE, lambda: pause(settle))
+        now = self.look()
+        self._require(early, now, self._checks())
+        return now
+
+    def _arrived(self, seen: Look, give_up: float) -> Look:
+        """Look until nothing is on its way up any more."""
+        while self._moving(seen.observed) and self.world.monotonic() < give_up:
+            self.world.pause(PAUSE)
+            seen = self.look()
+        return seen
+
+    def _moving(self, observed: Observed) -> tuple[UnitName, ...]:
+        return still_moving(self.desired, observed, before=self.baseline)
+
+    def _checks(self) -> tuple[CheckResult, ...]:
+        found: list[CheckResult] = []
+
+        def run() -> None:
+            connections, desired = self.world.connections, self.desired
+            results = run_checks(
+                connections.reader(desired.host, desired.target),
+                desired,
+                deadline=checks_seconds(desired),
+                folder=self.checkout,
+            )
+            found.extend(results)
+
+        if self.desired.checks:
+            self.recorded.step("check", Phase.SETTLE, run)
+        for result in found:
+            how = f"failed: {result.problem}" if not result.passed else "passed"
+            self.recorded.line(f"check: {result.name}: {how}")
+        return tuple(found)
+
+    def _require(self, early: Look, now: Look, checks: Collection[CheckResult]) -> None:
+        problems = judge(
+            self.desired,
+            before=self.baseline,
+            early=early.observed,
+            now=now.observed,
+            checks=checks,
+            lost_keys=now.digests.problems,
+        )
+        if problems:
+            wrong = [problem.text for problem in problems]
+            raise UnhealthyError(self.desired.host, wrong, self._journals(problems))
+
+    def _journals(self, problems: Sequence[Problem]) -> str:
+        """Return the ends of the journals of the units that are to blame."""
+        units = [UnitName(one.unit) for one in problems if one.unit]
+        chosen = list(dict.fromkeys(units))[:QUOTED_UNITS]
+        if not chosen:
+            return ""
+        reader = self.world.connections.reader(self.desired.host, self.desired.target)
+        try:
+            journal = read_journal(reader, chosen)
+        except StoppingError:
+            raise
+        except ReconcilerError as error:
+            return f"(its journal cannot be read: {error})"
+        return "\n".join(
+            f"{unit} said last:\n{quote(chr(10).join(lines))}"
+            for unit, lines in journal.items()
+            if lines
+        )

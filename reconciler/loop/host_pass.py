@@ -13,7 +13,8 @@ from reconciler.errors import (
 )
 from reconciler.history import CUT_SHORT
 from reconciler.loop import status as statuses
-from reconciler.loop.attempt import AttemptRun, Carried, source_of
+from reconciler.loop.attempt import AttemptRun
+from reconciler.loop.carried import Carried, baseline_in, baseline_of, source_of
 from reconciler.loop.confirmed import Wanted, recall, remember
 from reconciler.loop.evaluations import Evaluations
 from reconciler.loop.gate import Gate
@@ -35,8 +36,8 @@ from reconciler.model import (
     StepKind,
     Verdict,
 )
+from reconciler.plan import Baseline, unreachable
 from reconciler.plan import plan as make_plan
-from reconciler.plan import unreachable
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +142,9 @@ class HostPass:
                     self._interrupt(attempt)
                     continue
                 log.info("following", host=host, attempt=attempt.id)
-                carried = self._run_of(revision, wanted, seen, attempt).follow(guard)
+                baseline = baseline_in(guard)
+                run = self._run_of(revision, wanted, seen, attempt, baseline)
+                carried = run.follow(guard)
                 self._ended(carried, revision)
                 if carried.attempt.outcome is None and carried.error is not None:
                     raise carried.error
@@ -157,7 +160,12 @@ class HostPass:
         world.history.end(attempt.id, outcome, message=CUT_SHORT, now=world.now())
 
     def _run_of(
-        self, revision: Revision, wanted: Wanted, seen: Look, attempt: Attempt
+        self,
+        revision: Revision,
+        wanted: Wanted,
+        seen: Look,
+        attempt: Attempt,
+        baseline: Baseline,
     ) -> AttemptRun:
         return AttemptRun(
             world=self._world,
@@ -167,6 +175,7 @@ class HostPass:
             attempt=attempt,
             seen=seen,
             superseded=self._superseded(revision),
+            baseline=baseline,
         )
 
     def _act(self, revision: Revision, wanted: Wanted, seen: Look) -> Result:
@@ -237,20 +246,22 @@ class HostPass:
     def _attempt(self, revision: Revision, wanted: Wanted, seen: Look) -> Carried:
         world, plan, desired = self._world, seen.plan, wanted.desired
         switches = any(step.kind is StepKind.ACTIVATE for step in plan.steps)
-        guard = Guard(boot_id=seen.observed.boot_id, baseline="") if switches else None
+        observed = seen.observed
+        baseline = baseline_of(desired, observed)
+        guard = Guard(boot_id=observed.boot_id, baseline=baseline.to_json())
         with world.history.lock(desired.host):
             attempt = world.history.begin(
                 host=desired.host,
                 commit=wanted.commit,
                 verdict=plan.verdict,
-                source=source_of(desired, seen.observed),
+                source=source_of(desired, observed),
                 target=desired.toplevel,
-                guard=guard,
+                guard=guard if switches else None,
                 now=world.now(),
             )
             told = {"host": desired.host, "attempt": attempt.id}
             log.info("attempt", **told, why=plan.verdict.value)
-            carried = self._run_of(revision, wanted, seen, attempt).run()
+            carried = self._run_of(revision, wanted, seen, attempt, baseline).run()
         self._ended(carried, revision)
         return carried
 

@@ -107,6 +107,25 @@ def test_a_service_that_fails_is_rolled_back_with_what_it_said(rig: Rig) -> None
     assert rig.host("lufta").is_active(BOT)
 
 
+def test_a_declared_check_that_does_not_pass_is_a_reason_to_go_back(rig: Rig) -> None:
+    before = boots(rig)
+    add(
+        rig,
+        """
+        deployment.healthChecks.tcp = [
+          { port = 9; within = 1; period = 0.3; description = "the discard service"; }
+        ];
+        """,
+        "A check of what is not there",
+    )
+
+    attempt = last_attempt(rig)
+
+    assert (attempt["outcome"], attempt["reason"]) == ("rolled_back", "unhealthy")
+    assert "the discard service" in attempt["message"]
+    assert rig.host("lufta").running_toplevel == boots(rig) == before
+
+
 def test_a_system_that_stops_sshd_is_rolled_back_by_the_host_alone(rig: Rig) -> None:
     before = boots(rig)
     add(

@@ -144,7 +144,6 @@ def test_a_service_that_does_not_come_up_is_rolled_back(deployed: Scene) -> None
         "verify",
         f"restart {BOT}",
         "verify",
-        "settle",
         "roll back",
     ]
 
