@@ -47,7 +47,7 @@ def open_world(
 
     Raises StateError when the state directory cannot be used.
     """
-    _make_state(settings.state)
+    make_state(settings.state)
     history = History.open(settings.state / "history.sqlite")
     overlays = Overlays(settings.repository.secrets)
     evaluator = Evaluator(settings, overlays=overlays.fingerprint)
@@ -130,7 +130,8 @@ def _watch(settings: Settings, daemon: Daemon) -> list[Watcher | FolderWatcher]:
     return watchers
 
 
-def _make_state(state: Path) -> None:
+def make_state(state: Path) -> None:
+    """Make the state directory if need be. Raises StateError."""
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -10,6 +10,7 @@ ReconcilerError
 │   ├── KeyContentError      the content of a key cannot be had
 │   ├── UnknownHostError     no host of that name
 │   ├── UnknownAttemptError  history knows no attempt of that id
+│   ├── UnknownGenerationError  a host has no such generation
 │   ├── HostKeyError         the host's SSH key is unknown or has changed
 │   └── WrongMachineError    another machine answers under the host's name
 └── TemporaryError           worth another try after a delay
@@ -99,6 +100,18 @@ class UnknownAttemptError(PermanentError):
     def __init__(self, attempt_id: str) -> None:
         self.attempt_id = attempt_id
         super().__init__(f"history has no attempt {attempt_id!r}")
+
+
+class UnknownGenerationError(PermanentError):
+    """A host has no generation of that number, or none to go back to."""
+
+    def __init__(self, host: str, number: int | None, *, known: Sequence[int]) -> None:
+        self.host = host
+        self.number = number  # None: the one before
+        self.known = tuple(known)
+        told = ", ".join(map(str, known)) or "none"
+        which = "to go back to" if number is None else str(number)
+        super().__init__(f"{host} has no generation {which}; it has: {told}")
 
 
 class HostKeyError(PermanentError):

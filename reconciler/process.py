@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NoReturn, cast
 
 import structlog
 from typing_extensions import override
@@ -126,6 +126,19 @@ def foreground(argv: Sequence[str]) -> int:
     """
     try:
         return subprocess.run(argv, check=False).returncode
+    except OSError as error:
+        raise _start_error(tuple(argv), error, None) from error
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """
+    Have *argv* take our place: our terminal, our signals, our exit status.
+
+    Nothing of ours is closed in good order: close it before. Raises
+    CommandMissingError, and CommandError for a file that cannot be executed.
+    """
+    try:
+        os.execvp(argv[0], list(argv))  # noqa: S606 -- no shell is what is wanted
     except OSError as error:
         raise _start_error(tuple(argv), error, None) from error
 

@@ -16,7 +16,7 @@ import typer
 
 from reconciler.cli.common import INTERRUPTED, Chosen, fail, plain_text
 from reconciler.cli.lazy import Subcommands
-from reconciler.cli.logs import LogFormat, configure
+from reconciler.cli.log_format import LogFormat, configure
 from reconciler.errors import ReconcilerError
 
 DEFAULT_CONFIG = Path("/etc/reconciler/reconciler.yaml")

@@ -21,7 +21,7 @@ from reconciler.errors import (
     UnknownHostError,
 )
 from reconciler.history import History
-from reconciler.model import HostName
+from reconciler.model import HostName, HostStatus
 from reconciler.settings import Settings, load
 
 OK, KNOWN_ERROR, DIFFERENCES, BUG, INTERRUPTED = 0, 1, 2, 3, 130
@@ -125,16 +125,28 @@ def recorded(context: typer.Context) -> Iterator[History | None]:
 
 def complete_hosts(context: typer.Context, incomplete: str) -> list[str]:
     """Return the known hosts that begin with *incomplete*, for shell completion."""
+    names = [one.host for one in _statuses(context)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_selection(context: typer.Context, incomplete: str) -> list[str]:
+    """Do the same for hosts and ``@tags``."""
+    statuses = _statuses(context)
+    tags = {f"@{tag}" for one in statuses for tag in one.tags}
+    names = [*(one.host for one in statuses), *sorted(tags)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _statuses(context: typer.Context) -> list[HostStatus]:
     config = context.parent.params.get("config") if context.parent else None
     if config is None:
         return []
     context.obj = Chosen(config=Path(config))
     try:
         with recorded(context) as history:
-            names = [one.host for one in history.statuses()] if history else []
+            return history.statuses() if history else []
     except ReconcilerError:
         return []
-    return [name for name in names if name.startswith(incomplete)]
 
 
 def choose_hosts(
@@ -168,6 +180,22 @@ Host = Annotated[
         autocompletion=complete_hosts,
         show_default=False,
     ),
+]
+
+Selection = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="HOST|@TAG",
+        help="These hosts, and those with these tags.",
+        autocompletion=complete_selection,
+        show_default=False,
+    ),
+]
+
+Everything = Annotated[bool, typer.Option("--all", help="All hosts.")]
+
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -1,130 +1,81 @@
-"""Structured logs on standard error: one event a line, with key-values."""
+"""``reconciler logs HOST UNIT``: the journal of a unit on a host."""
 
-import enum
-import logging
-import os
 import re
-import sys
-from collections.abc import Iterable
+from typing import Annotated
 
-import structlog
-from rich.console import Console
-from rich.text import Text
+import typer
 
-_LEVELS = {"warning": "yellow", "error": "bold red", "critical": "bold red"}
-_STORE_PATH = re.compile(r"/nix/store/([0-9a-z]{8})[0-9a-z]{24}-")
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_ORDER = ("why", "step", "outcome", "verdict", "drifts", "id", "subject")
-_LAST = ("seconds", "attempt", "error")
-_SHOWN = 8  # characters of a commit
+from reconciler import process
+from reconciler.cli.common import Host, out
+from reconciler.cli.places import last_known
+from reconciler.cli.ssh import ssh_argv
+from reconciler.cli.worlds import opened
+from reconciler.model import Desired
 
-
-class LogFormat(enum.Enum):
-    """How log lines look."""
-
-    AUTO = "auto"
-    HUMAN = "human"
-    JSON = "json"
+_SUFFIX = re.compile(
+    r"\.(service|socket|timer|path|target|mount|automount|swap|slice|scope|device)"
+)
 
 
-def configure(log_format: LogFormat, *, quiet: bool, verbose: bool) -> None:
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command()(logs)
+
+
+def logs(
+    context: typer.Context,
+    host: Host,
+    unit: Annotated[
+        str,
+        typer.Argument(
+            metavar="UNIT",
+            help="The unit; a service without its suffix too.",
+            show_default=False,
+        ),
+    ],
+    *,
+    follow: Annotated[
+        bool,
+        typer.Option("-f", "--follow", help="Go on with what comes, until Ctrl-C."),
+    ] = False,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", min=0, help="At most so many lines.")
+    ] = 50,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Only from then on, as journalctl(1) takes it: today, -1h.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """
-    Set up logging for the process.
+    Show the journal of a unit on a host.
 
-    *quiet* is for commands that say themselves what is wrong: a log of the same would
-    say it twice.
+    What the reconciler itself did is in `history --log ATTEMPT`; what a switch printed
+    is also in the unit reconciler-activation. The exit status is that of journalctl.
+
+    ```
+    reconciler logs lufta withinbot
+    reconciler logs lufta withinbot.service -f -n 10
+    reconciler logs lufta reconciler-activation --since today
+    ```
     """
-    human = log_format is LogFormat.HUMAN or (
-        log_format is LogFormat.AUTO and sys.stderr.isatty()
-    )
-    level = logging.DEBUG if verbose else logging.CRITICAL if quiet else logging.INFO
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        _drop_empty,
-    ]
-    last: list[structlog.typing.Processor] = (
-        [
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            HumanLines(colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR")),
-        ]
-        if human
-        else [
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ]
-    )
-    structlog.configure(
-        processors=shared + last,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
+    with opened(context) as world:
+        desired = last_known(world, host)
+        command = [*_become(desired), "journalctl", "--no-pager", "--quiet"]
+        command += ["--output=short-iso", f"--unit={_whole(unit)}", f"--lines={lines}"]
+        command += ["--follow"] if follow else []
+        command += [f"--since={since}"] if since else []
+        # With a terminal on the far side the end of our ssh ends journalctl there.
+        argv = ssh_argv(world, desired, command, terminal=follow and out.is_terminal)
+    process.become(argv)
 
 
-class HumanLines:
-    """
-    Events as lines for people: time, host, event, then what belongs to it.
-
-    Store paths and commits are shortened; a traceback follows on lines of its own.
-    """
-
-    def __init__(self, *, colors: bool) -> None:
-        self._console = Console(
-            color_system="standard" if colors else None,
-            force_terminal=colors,
-            highlight=False,
-            soft_wrap=True,
-        )
-
-    def __call__(
-        self, _logger: object, _method: str, event: structlog.typing.EventDict
-    ) -> str:
-        """Return the line."""
-        with self._console.capture() as capture:
-            self._console.print(_line(dict(event)), end="")
-        return capture.get()
+def _become(desired: Desired) -> tuple[str, ...]:
+    return () if desired.target.user == "root" else desired.target.escalation
 
 
-def _line(event: dict[str, object]) -> Text:
-    level, trace = str(event.pop("level", "")), event.pop("exception", None)
-    line = Text(str(event.pop("timestamp", "")), "dim")
-    if level in _LEVELS:
-        line.append(f" {level}:", _LEVELS[level])
-    if host := event.pop("host", None):
-        line.append(f" {host}:", "bold")
-    line.append(f" {event.pop('event', '')}")
-    for key in _ordered(event):
-        # Keys are dimmed, so that the values can be read across.
-        line.append(f"  {key} ", "dim").append(_value(event[key]))
-    if trace:
-        line.append(f"\n{trace}")
-    return line
-
-
-def _ordered(keys: Iterable[str]) -> list[str]:
-    """Return the words of an event first and its figures last, else by name."""
-
-    def place(key: str) -> tuple[int, int, str]:
-        if key in _ORDER:
-            return 0, _ORDER.index(key), key
-        return (2, _LAST.index(key), key) if key in _LAST else (1, 0, key)
-
-    return sorted(keys, key=place)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_value, value)) or "none"
-    if isinstance(value, float):
-        return f"{value:.3g}" if value < 1 else f"{value:.1f}"
-    text = _STORE_PATH.sub(r"\1-", str(value))
-    return text[:_SHOWN] if _COMMIT.fullmatch(text) else text
-
-
-def _drop_empty(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    return {key: value for key, value in event.items() if value is not None}
+def _whole(unit: str) -> str:
+    return unit if _SUFFIX.search(unit) else f"{unit}.service"

@@ -1,6 +1,6 @@
 """What happened: attempts, statuses, commits, evaluations, events. One database."""
 
-from reconciler.history.orders import RETRY
+from reconciler.history.orders import RETRY, ROLLBACK
 from reconciler.history.records import (
     Event,
     Ordered,
@@ -14,6 +14,7 @@ from reconciler.history.store import CUT_SHORT, History
 __all__ = [
     "CUT_SHORT",
     "RETRY",
+    "ROLLBACK",
     "Event",
     "History",
     "Ordered",

@@ -139,6 +139,17 @@ def unfinished(host: HostName | None) -> Select[tuple[object, ...]]:
     return query if host is None else query.where(attempts.c.host == host)
 
 
+def commits_of(connection: Connection, host: HostName) -> dict[StorePath, CommitId]:
+    """Return the commit that last had each system brought to a host."""
+    query = (
+        select(attempts.c.target, attempts.c.commit_id)
+        .where(attempts.c.host == host, attempts.c.commit_id != "")
+        .order_by(attempts.c.seq)
+    )
+    rows = connection.execute(query)
+    return {StorePath(row.target): CommitId(row.commit_id) for row in rows}
+
+
 def load(connection: Connection, query: Select[tuple[object, ...]]) -> list[Attempt]:
     """Return the attempts of *query*, each with its steps."""
     rows = connection.execute(query).all()

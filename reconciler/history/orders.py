@@ -17,7 +17,8 @@ from reconciler.model import Hold, HostName, Quarantine, StorePath
 
 HOLD, RELEASE, HOLD_ENDED = "hold", "release", "hold-ended"
 QUARANTINE, RETRY, APPROVE = "quarantine", "retry", "approve"
-ORDERS = frozenset({HOLD, RELEASE, HOLD_ENDED, RETRY, APPROVE})
+ROLLBACK = "rollback"
+ORDERS = frozenset({HOLD, RELEASE, HOLD_ENDED, RETRY, APPROVE, ROLLBACK})
 """The kinds of event after which a host, or the repository, is to be looked at."""
 
 

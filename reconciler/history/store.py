@@ -230,6 +230,11 @@ class History(OrderBook):
             return None
         return StorePath(last.target)
 
+    def commits_of(self, host: HostName) -> dict[StorePath, CommitId]:
+        """Return of which commit each system is that an attempt was to bring."""
+        with self._database.reading() as connection:
+            return attempt_rows.commits_of(connection, host)
+
     # --- hosts -------------------------------------------------------------------
 
     def machine_id(self, host: HostName) -> str | None:

@@ -37,16 +37,12 @@ class Orders:
         held = {hold.host: () for hold in self.history.holds(self.now)}
         return {**held, **known}
 
-    def hold(
+    def drafted(
         self, hosts: Iterable[HostName], *, reason: str, seconds: float | None = None
     ) -> list[Hold]:
-        """
-        Have *hosts* left alone, for so many *seconds* or until they are released.
-
-        What is under way goes on to its end. A hold that there is gives way.
-        """
+        """Return holds, for so many *seconds* or until a release, for `hold`."""
         until = None if seconds is None else self.now + seconds
-        given = [
+        return [
             Hold(
                 host=host,
                 reason=reason,
@@ -56,9 +52,15 @@ class Orders:
             )
             for host in hosts
         ]
-        for hold in given:
+
+    def hold(self, holds: Iterable[Hold]) -> None:
+        """
+        Have hosts left alone.
+
+        What is under way goes on to its end. A hold that there is gives way.
+        """
+        for hold in holds:
             self.history.hold(hold)
-        return given
 
     def release(self, hosts: Iterable[HostName]) -> list[HostName]:
         """Let go of *hosts*; return those that were held."""

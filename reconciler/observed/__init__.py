@@ -1,7 +1,16 @@
 """What a host is: one script run on it, and pure parsers of its answer."""
 
 from reconciler.observed.checks import checks_seconds, run_checks
+from reconciler.observed.generations import Generation, generations, previous
 from reconciler.observed.journal import read_journal
 from reconciler.observed.probe import probe
 
-__all__ = ["checks_seconds", "probe", "read_journal", "run_checks"]
+__all__ = [
+    "Generation",
+    "checks_seconds",
+    "generations",
+    "previous",
+    "probe",
+    "read_journal",
+    "run_checks",
+]

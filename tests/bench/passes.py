@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.app import open_world
-from reconciler.cli.logs import LogFormat, configure
+from reconciler.cli.log_format import LogFormat, configure
 from reconciler.loop import Done, Evaluations, Gate, HostPass, Revision, World
 from reconciler.loop import Repository as Watched
 from reconciler.loop.queue import Backoff

@@ -27,6 +27,12 @@ def orders(scene: Scene) -> Orders:
     return Orders(history=scene.history, now=scene.clock(), actor="cadey")
 
 
+def hold(scene: Scene, reason: str, seconds: float | None = None) -> None:
+    """Hold lufta."""
+    given = orders(scene)
+    given.hold(given.drafted([LUFTA], reason=reason, seconds=seconds))
+
+
 def fail(scene: Scene, toplevel: StorePath) -> None:
     """Remember that a system failed."""
     scene.history.quarantine(
@@ -41,7 +47,7 @@ def fail(scene: Scene, toplevel: StorePath) -> None:
 
 
 def test_a_held_host_is_looked_at_and_not_touched(scene: Scene) -> None:
-    orders(scene).hold([LUFTA], reason="disk is being changed")
+    hold(scene, "disk is being changed")
     scene.commit(A)
 
     assert scene.run("lufta") == Done()
@@ -62,7 +68,7 @@ def test_a_held_host_is_looked_at_and_not_touched(scene: Scene) -> None:
 
 
 def test_a_hold_ends_with_its_time(scene: Scene) -> None:
-    orders(scene).hold([LUFTA], reason="maintenance", seconds=HOUR)
+    hold(scene, "maintenance", HOUR)
     scene.commit(A)
     scene.evaluator.build_error = BuildError("no", host="lufta")
 
@@ -107,7 +113,7 @@ def test_another_commit_is_tried_and_the_failed_one_still_is_not(scene: Scene) -
 
 
 def test_a_host_of_which_nothing_is_known_can_still_be_released(scene: Scene) -> None:
-    orders(scene).hold([LUFTA], reason="it is yet to come")
+    hold(scene, "it is yet to come")
 
     assert orders(scene).hosts() == {LUFTA: ()}
     scene.commit(A)
@@ -128,7 +134,7 @@ def test_an_attempt_goes_on_though_its_host_is_held_meanwhile(scene: Scene) -> N
 
 
 def _hold(scene: Scene) -> None:
-    orders(scene).hold([LUFTA], reason="too late")
+    hold(scene, "too late")
 
 
 # --- a daemon that runs ----------------------------------------------------------
@@ -168,7 +174,7 @@ def test_a_daemon_notices_a_hold_and_a_release(busy: Scene) -> None:
     fail(busy, toplevel_of("lufta", A["lufta"]))
     with running(busy):
         wait_for(busy, Verdict.QUARANTINED)
-        orders(busy).hold([LUFTA], reason="wait")
+        hold(busy, "wait")
         wait_for(busy, Verdict.HELD)
         orders(busy).release([LUFTA])
         wait_for(busy, Verdict.QUARANTINED)
@@ -176,7 +182,7 @@ def test_a_daemon_notices_a_hold_and_a_release(busy: Scene) -> None:
 
 def test_a_daemon_notices_that_the_time_of_a_hold_is_over(busy: Scene) -> None:
     fail(busy, toplevel_of("lufta", A["lufta"]))
-    orders(busy).hold([LUFTA], reason="wait", seconds=HOUR)
+    hold(busy, "wait", HOUR)
     with running(busy):
         wait_for(busy, Verdict.HELD)
         busy.clock.advance(HOUR)

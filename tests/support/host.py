@@ -27,6 +27,9 @@ from tests.support.host_keys import KEYS, REMOVE, FakeKeys
 
 GUARD = resources.files("reconciler.apply").joinpath("guard.sh").read_text()
 PROBE = resources.files("reconciler.observed").joinpath("probe.sh").read_text()
+GENERATIONS = (
+    resources.files("reconciler.observed").joinpath("generations.sh").read_text()
+)
 BOOTED_AT = 1_700_000_000.0
 LOADED_TYPES = (".service", ".socket", ".timer", ".path")
 IGNORED = re.compile(
@@ -79,6 +82,7 @@ class FakeHost:
     clock: float = BOOTED_AT + 3600.0
     switch_status: int = 0  # what switch-to-configuration exits with
     switch_output: str = "activating"
+    generations: list[StorePath] = field(default_factory=list)  # empty: the profile
     guard: FakeGuard | None = None
     protected: StorePath | None = None  # from garbage collection
     failure: Exception | None = None  # raised by everything, if set
@@ -96,6 +100,8 @@ class FakeHost:
             (names,) = re.findall(r"^for unit in (.*); do$", script, re.MULTILINE)
             told = "".join(f"== {name}\n I am {name}\n" for name in names.split())
             return f"{told}== end\n"
+        if script == GENERATIONS:
+            return self._told_generations()
         header, found, rest = script.partition(PROBE)
         if not found or rest:
             message = f"the fake knows no script but the probe's: {script[:200]}"
@@ -310,12 +316,40 @@ class FakeHost:
     def _decided(self, guard: FakeGuard, decision: str) -> None:
         guard.decision = decision
         if decision == "confirmed":
-            self.log.append(f"boot {guard.new}")
-            self.profile, guard.result = guard.new, "confirmed"
+            self._boot(guard.new)
+            guard.result = "confirmed"
             return
         self.log.append(f"roll back to {guard.old}")
         self.running, self.units = guard.old, guard.units
         guard.result = "rolled-back"
+
+    def _boot(self, system: StorePath) -> None:
+        """Make it a new generation, as ``nix-env --set`` does."""
+        self.log.append(f"boot {system}")
+        if self.profile != system:
+            self.generations = [*self._made(), system]
+        self.profile = system
+
+    def _made(self) -> list[StorePath]:
+        return self.generations or ([self.profile] if self.profile else [])
+
+    def _told_generations(self) -> str:
+        """Return what generations.sh prints."""
+        made = self._made()
+        lines = [
+            f"{number} {self.clock:.0f} {system} 24.05.{number}"
+            for number, system in enumerate(made, 1)
+        ]
+        default = max(
+            (n for n, s in enumerate(made, 1) if s == self.profile), default=""
+        )
+        lines += [
+            f"is running {self.running or ''}",
+            f"is booted {self.booted or ''}",
+            f"is default {default}",
+            "end",
+        ]
+        return "\n".join(lines) + "\n"
 
     def reboot(self) -> None:
         """Boot what is the boot default; nothing in memory lives through it."""
@@ -330,8 +364,7 @@ class FakeHost:
         if system not in self.systems:
             return f"{system} is not whole on this host\nreconciler-status 1\n"
         if 'bin/switch-to-configuration" boot' in script and "--set" in script:
-            self.log.append(f"boot {system}")
-            self.profile = system
+            self._boot(system)
             return "reconciler-status 0\n"
         message = f"the fake knows no detached script {script!r}"
         raise UnknownCommandError(message)

@@ -9,7 +9,7 @@ import pytest
 from reconciler.cli.lazy import SUMMARIES, load
 from tests.unit.cli.conftest import Cli
 
-ACTING = {"run", "trust", "send-keys", "secrets", "reboot"}
+ACTING = {"run", "trust", "send-keys", "secrets", "reboot", "logs", "ssh"}
 """The subcommands that do something and have no data to print."""
 
 
@@ -50,7 +50,7 @@ def test_every_help_has_examples_that_can_be_parsed(name: str) -> None:
     assert examples
     known = options_of(load(name))
     for example in examples:
-        words = example.partition(" | ")[0].split()
+        words = example.partition(" | ")[0].partition(" -- ")[0].split()
         assert {word for word in words if word.startswith("-")} <= known
 
 

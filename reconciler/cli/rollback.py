@@ -1,0 +1,141 @@
+"""``reconciler rollback HOST``: back to an older generation, and held there."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from reconciler.cli.common import (
+    KNOWN_ERROR,
+    OK,
+    AsJson,
+    DryRun,
+    Host,
+    err,
+    out,
+    print_json,
+)
+from reconciler.cli.generations import as_dict as generation_as_dict
+from reconciler.cli.generations import generation_table
+from reconciler.cli.history import attempt_as_dict, attempt_table
+from reconciler.cli.ordering import actor, duration
+from reconciler.cli.places import last_known
+from reconciler.cli.progress import Progress
+from reconciler.cli.worlds import opened
+from reconciler.errors import UnknownGenerationError
+from reconciler.loop import World
+from reconciler.loop.rollback import Rollback
+from reconciler.model import Attempt, Desired, Hold, Outcome
+from reconciler.observed import Generation, generations, previous
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command()(rollback)
+
+
+def rollback(  # noqa: PLR0913 -- an option each
+    context: typer.Context,
+    host: Host,
+    *,
+    to: Annotated[
+        int | None,
+        typer.Option(
+            metavar="GENERATION",
+            min=1,
+            help="Its number, as `generations` shows it; the one before by default.",
+            show_default=False,
+        ),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; everybody is shown this.")
+    ] = "",
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="DURATION",
+            help="Hold it so long only: 30m, 2h, 1d.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Take a host back to an older generation, and hold it there.
+
+    Its own `switch-to-configuration` makes it run, under the same guardian as any
+    deployment, and it becomes what the host boots. The host is held, or the loop would
+    undo it: `reconciler release HOST` has it follow the repository again. Keys stay as
+    they are. Needs no repository. Exit status: 0 done, 1 if not.
+
+    ```
+    reconciler rollback lufta --dry-run
+    reconciler rollback lufta --reason "the bot forgets everything since today"
+    reconciler rollback lufta --to 41
+    ```
+    """
+    seconds = duration(for_)
+    progress = Progress()
+    with opened(context, tell=progress.tell) as world:
+        desired = last_known(world, host)
+        with err.status("looking at the host"):
+            reader = world.connections.reader(desired.host, desired.target)
+            found = generations(reader)
+        chosen = _choose(desired, found, to)
+        if dry_run:
+            _show_choice(world, desired, chosen, as_json=as_json)
+            return
+        now = world.now()
+        hold = Hold(
+            host=desired.host,
+            reason=reason.strip() or f"taken back to generation {chosen.number}",
+            actor=actor(),
+            since=now,
+            until=None if seconds is None else now + seconds,
+        )
+        with progress:
+            attempt = Rollback(
+                world=world, desired=desired, generation=chosen, hold=hold
+            ).run()
+    _show_done(attempt, hold, as_json=as_json)
+    done = attempt.outcome is Outcome.SUCCEEDED
+    raise typer.Exit(OK if done else KNOWN_ERROR)
+
+
+def _choose(
+    desired: Desired, found: Sequence[Generation], to: int | None
+) -> Generation:
+    numbers = [one.number for one in found]
+    if to is None:
+        chosen = previous(found)
+    else:
+        chosen = next((one for one in found if one.number == to), None)
+    if chosen is None:
+        raise UnknownGenerationError(desired.host, to, known=numbers)
+    return chosen
+
+
+def _show_choice(
+    world: World, desired: Desired, chosen: Generation, *, as_json: bool
+) -> None:
+    commits = world.history.commits_of(desired.host)
+    if as_json:
+        print_json({"host": desired.host, "to": generation_as_dict(chosen, commits)})
+        return
+    out.print(Text(f"{desired.host} would be taken back to this, and held:", "bold"))
+    out.print(generation_table([chosen], commits))
+
+
+def _show_done(attempt: Attempt, hold: Hold, *, as_json: bool) -> None:
+    if as_json:
+        print_json(attempt_as_dict(attempt))
+        return
+    out.print(attempt_table([attempt]))
+    if attempt.outcome is Outcome.SUCCEEDED:
+        told = (
+            f"It is held now; when it may follow again: reconciler release {hold.host}"
+        )
+        out.print(Text(told, "magenta"))

@@ -1,0 +1,125 @@
+"""The subcommands that give their place to ssh, seen from ssh's side."""
+
+import contextlib
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired import to_json
+from reconciler.history import History
+from tests.support.world import desired_of
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = str(Path(sys.executable).with_name("reconciler"))
+SSH = """\
+#!/bin/sh
+# Says how it was called, and ends as it was told.
+exec python3 -c 'import json, sys; print(json.dumps(sys.argv[1:])); sys.exit(7)' "$@"
+"""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Return what runs a subcommand beside an ssh that tells how it was called."""
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(SSH)
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    state = tmp_path / "state"
+    state.mkdir()
+    with contextlib.closing(History.open(state / "history.sqlite")) as history:
+        last = to_json(desired_of("lufta", {}, tmp_path / "lufta.drv"))
+        history.save_evaluation("last good: lufta", last, now=0)
+    settings = tmp_path / "reconciler.yaml"
+
+    def run(*words: str, user: str = "root") -> subprocess.CompletedProcess[str]:
+        settings.write_text(
+            f"repository: {{url: {tmp_path / 'git'}}}\nstate: {state}\n"
+            f"ssh: {{identity: {tmp_path / 'key'}}}\n"
+            f"hosts: {{lufta: {{port: 2222, user: {user}}}}}\n"
+        )
+        return subprocess.run(
+            [PROGRAM, "-c", str(settings), *words],
+            cwd=ROOT,
+            env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run
+
+
+def told(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the arguments of ssh behind its options."""
+    assert done.returncode == 7, done.stderr
+    argv: list[str] = json.loads(done.stdout)
+    return argv[argv.index("--") :]
+
+
+def test_ssh_is_given_the_options_that_the_program_uses(
+    run: Run, tmp_path: Path
+) -> None:
+    done = run("ssh", "lufta")
+
+    argv = json.loads(done.stdout)
+    assert told(done) == ["--", "lufta.example"]
+    assert "StrictHostKeyChecking=yes" in argv
+    assert "Port=2222" in argv  # as the settings say now
+    assert f"IdentityFile={tmp_path / 'key'}" in argv
+    assert f"UserKnownHostsFile={tmp_path / 'state' / 'known_hosts'}" in argv
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["uptime"], "uptime"),
+        (["df -h | grep nix"], "df -h | grep nix"),
+        (["echo", "a b", "$HOME"], "echo 'a b' '$HOME'"),
+        (["systemctl", "status", "--full", "-n", "3"], "systemctl status --full -n 3"),
+    ],
+)
+def test_a_command_arrives_as_it_is(run: Run, words: list[str], line: str) -> None:
+    assert told(run("ssh", "lufta", "--", *words)) == ["--", "lufta.example", line]
+
+
+@pytest.mark.parametrize(
+    ("words", "user", "line"),
+    [
+        (
+            ["withinbot"],
+            "root",
+            "journalctl --no-pager --quiet --output=short-iso"
+            " --unit=withinbot.service --lines=50",
+        ),
+        (
+            ["nix-gc.timer", "-f", "-n", "5", "--since", "1 hour ago"],
+            "mara",
+            "sudo -H -- journalctl --no-pager --quiet --output=short-iso"
+            " --unit=nix-gc.timer --lines=5 --follow '--since=1 hour ago'",
+        ),
+    ],
+)
+def test_logs_asks_the_journal_of_a_unit(
+    run: Run, words: list[str], user: str, line: str
+) -> None:
+    done = run("logs", "lufta", *words, user=user)
+
+    assert told(done) == ["--", "lufta.example", line]
+
+
+def test_a_host_of_which_nothing_is_known_is_asked_of_the_repository(run: Run) -> None:
+    done = run("ssh", "keanu")
+
+    assert done.returncode == 1
+    assert "git" in done.stderr
