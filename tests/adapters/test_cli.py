@@ -131,7 +131,7 @@ def test_a_reader_that_has_had_enough_is_no_error(settings: Path) -> None:
 BUG = """
 import sys
 from reconciler.history import History
-History.statuses = lambda self: 1 // 0
+History.statuses = lambda self, **_: 1 // 0
 from reconciler.cli import main
 sys.argv[0] = "reconciler"
 main()

@@ -23,6 +23,8 @@ SSH = """\
 exec python3 -c 'import json, sys; print(json.dumps(sys.argv[1:])); sys.exit(7)' "$@"
 """
 
+JOURNAL = "journalctl --no-pager --quiet --output=short-iso"
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -99,14 +101,12 @@ def test_a_command_arrives_as_it_is(run: Run, words: list[str], line: str) -> No
         (
             ["withinbot"],
             "root",
-            "journalctl --no-pager --quiet --output=short-iso"
-            " --unit=withinbot.service --lines=50",
+            f"{JOURNAL} --unit=withinbot.service --lines=50",
         ),
         (
-            ["nix-gc.timer", "-f", "-n", "5", "--since", "1 hour ago"],
+            ["x.timer", "-f", "-n", "5", "--since", "1 h ago"],
             "mara",
-            "sudo -H -- journalctl --no-pager --quiet --output=short-iso"
-            " --unit=nix-gc.timer --lines=5 --follow '--since=1 hour ago'",
+            f"sudo -H -- {JOURNAL} --unit=x.timer --lines=5 --follow '--since=1 h ago'",
         ),
     ],
 )

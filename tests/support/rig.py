@@ -10,6 +10,7 @@ A whole set-up for tests: hosts, a bare repository with the example in it, the d
 
 import contextlib
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -222,6 +223,13 @@ class Rig:
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace text in a file of the clone."""
         self.repository.edit(file, old, new)
+
+    def only(self, name: str) -> None:
+        """Leave one host in the network of the clone."""
+        file = self.repository.work / "network.nix"
+        others = rf"^  (?!{name}|defaults)(\w+) = \{{\n(?:.*\n)*?  \}};\n"
+        text = re.sub(others, "", file.read_text(), flags=re.MULTILINE)
+        file.write_text(text)
 
     def host(self, name: str) -> FleetHost:
         """Return a host."""
