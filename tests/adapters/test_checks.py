@@ -7,6 +7,7 @@ The host is this machine, so each server stands for one on the host.
 import datetime as dt
 import http.server
 import ipaddress
+import os
 import socket
 import ssl
 import subprocess
@@ -39,7 +40,7 @@ from reconciler.remote import Connections, HostReader
 from tests.support.sshd import Sshd, connected, running
 
 HOST = HostName("lufta")
-SECRET = "Bearer hunter2-of-this-test"  # noqa: S105 -- of no server but the test's
+SECRET = f"Bearer hunter2-of-{os.getpid()}"
 SLACK = 3.0  # seconds that a busy machine may add
 SIDES = pytest.mark.parametrize("side", CheckSide)
 
@@ -425,7 +426,9 @@ def test_a_command_that_is_not_there(reader: HostReader, side: CheckSide) -> Non
 
 @SIDES
 def test_a_command_that_hangs_is_ended(reader: HostReader, side: CheckSide) -> None:
-    script = "trap '' TERM; sleep 61.7 & echo busy >&2; wait; wait"
+    # Of this process alone, on a machine where others run the same test.
+    mark = f"sleep 61.{os.getpid()}{len(side.value)}"
+    script = f"trap '' TERM; {mark} & echo busy >&2; wait; wait"
     one = check(CheckKind.COMMAND, side, command=("sh", "-c", script), within=1)
 
     result = outcome(reader, one)
@@ -433,7 +436,7 @@ def test_a_command_that_hangs_is_ended(reader: HostReader, side: CheckSide) -> N
     assert result.problem.startswith("did not end within ")
     assert result.problem.endswith("s: busy")
     assert result.seconds < 1 + 2 + SLACK
-    assert arguments_with("sleep 61.7") == []
+    assert arguments_with(mark) == []
 
 
 @SIDES
