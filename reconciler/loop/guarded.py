@@ -62,14 +62,14 @@ def limits(world: World, desired: Desired) -> Limits:
     """
     Return how long each part may take on the host.
 
-    To be confirmed there is time to become healthy, to stay so, and for the declared
-    checks, which run side by side.
+    To be confirmed there is time to become healthy, to stay so (twice, should somebody
+    restart a service meanwhile), and for the declared checks, which run side by side.
     """
     policy = world.settings.policy
     return Limits(
         arm=ARM_SECONDS,
         switch=policy.switch_timeout,
-        confirm=policy.confirm_timeout + policy.settle + checks_seconds(desired),
+        confirm=policy.confirm_timeout + 2 * policy.settle + checks_seconds(desired),
         roll_back=ROLL_BACK_SECONDS,
     )
 

@@ -23,7 +23,7 @@ from reconciler.model import (
     UnitName,
 )
 from reconciler.observed import checks_seconds, read_journal, run_checks
-from reconciler.plan import Baseline, Problem, judge, still_moving
+from reconciler.plan import Baseline, Problem, ProblemKind, judge, still_moving
 
 PAUSE = 0.5  # seconds between two looks at what is still on its way
 RESERVE = 0.25
@@ -83,12 +83,19 @@ class HealthGate:
         Raises UnhealthyError, what looking raises, and StoppingError.
         """
         early = self._arrived(seen, give_up)
-        self._require(early, early, ())
+        self._require(self._problems(early, early))
+        now = self._settled()
+        if any(one.what is ProblemKind.RESTARTED for one in self._problems(early, now)):
+            # A person or a timer may have restarted it: once is no sign of illness.
+            early, now = now, self._settled()
+        self._require(self._problems(early, now, self._checks()))
+        return now
+
+    def _settled(self) -> Look:
+        """Let the host run on for a while, and look at it again."""
         pause, settle = self.world.pause, self.world.settings.policy.settle
         self.recorded.step("settle", Phase.SETTLE, lambda: pause(settle))
-        now = self.look()
-        self._require(early, now, self._checks())
-        return now
+        return self.look()
 
     def _arrived(self, seen: Look, give_up: float) -> Look:
         """Look until nothing is on its way up any more."""
@@ -120,8 +127,10 @@ class HealthGate:
             self.recorded.line(f"check: {result.name}: {how}")
         return tuple(found)
 
-    def _require(self, early: Look, now: Look, checks: Collection[CheckResult]) -> None:
-        problems = judge(
+    def _problems(
+        self, early: Look, now: Look, checks: Collection[CheckResult] = ()
+    ) -> tuple[Problem, ...]:
+        return judge(
             self.desired,
             before=self.baseline,
             early=early.observed,
@@ -129,6 +138,8 @@ class HealthGate:
             checks=checks,
             lost_keys=now.digests.problems,
         )
+
+    def _require(self, problems: Sequence[Problem]) -> None:
         if problems:
             wrong = [problem.text for problem in problems]
             raise UnhealthyError(self.desired.host, wrong, self._journals(problems))
