@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import structlog
 import typer
 from rich.text import Text
 
@@ -95,7 +96,8 @@ def _run(
 
     def run(host: HostName) -> Result:
         try:
-            result = one_pass.run(host)
+            with structlog.contextvars.bound_contextvars(host=host, attempt=None):
+                result = one_pass.run(host)
         except ReconcilerError as error:
             result = Failed(error)
         problem = str(result.error) if isinstance(result, Failed) else ""

@@ -23,6 +23,10 @@ SHORTEST = 3
 """Characters from which a part of a URL counts as secret."""
 
 
+class UnusableError(Exception):
+    """The URL means nothing to Apprise."""
+
+
 class Reasons(logging.Handler):
     """Keeps what Apprise complains of."""
 
@@ -43,6 +47,8 @@ def main() -> None:
     _quiet(reasons)
     try:
         accepted = _deliver(job)
+    except UnusableError as error:
+        accepted, reasons.lines = False, [str(error)]
     except Exception as error:  # noqa: BLE001 -- 130 services, and each its own errors
         accepted = False
         reasons.lines.append(f"{type(error).__name__}: {error}")
@@ -83,7 +89,7 @@ def _deliver(job: dict[str, Any]) -> bool:
     service = Apprise.instantiate(job["url"], asset=asset)
     if service is None:
         message = "Apprise knows no such service, or the URL lacks something"
-        raise ValueError(message)
+        raise UnusableError(message)
     if job["only_check"]:
         return True
     return bool(
