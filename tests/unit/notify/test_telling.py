@@ -41,6 +41,7 @@ class Ear:
     def hear(
         self, *events: HostStatus | Attempt, problem: str = "", after: float = 1.0
     ) -> list[Message]:
+        """Hear of one pass; return what is to be told."""
         self.now += after
         # As it is kept between two passes.
         kept = from_json(to_json(self.told))
