@@ -17,7 +17,8 @@ DEADLINE = 60.0
 SECRET_LIMIT = 1 << 16
 """Bytes of the largest file with a URL or a token."""
 
-_MODULE = "reconciler.notify.deliver"
+_SCRIPT = Path(__file__).with_name("deliver.py")
+"""Started as a file: the rest of this program would only take time to import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Channel:
         job = {"url": self._url(), "only_check": only_check, **what}
         try:
             done = process.run(
-                [sys.executable, "-P", "-m", _MODULE],
+                [sys.executable, "-P", str(_SCRIPT)],
                 stdin=json.dumps(job).encode(),
                 # A packaged program has its libraries on a path of its own.
                 env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -159,10 +159,10 @@ class LetterSender(Sender):
 
     @override
     def turn(self) -> float:
-        self._check()
         self._give_up()
         group = next_group(self._box.waiting(self.name))
         if not group:
+            self._check()
             return LOOK
         seconds = ready_in(
             group, now=self._now(), window=self._window, longest=BACKOFF_CAP
@@ -205,7 +205,7 @@ class LetterSender(Sender):
             log.error("messages given up", messages=len(given_up))
 
     def _check(self) -> None:
-        """Say soon after the start what is wrong with a target."""
+        """Say after the start what is wrong with a target, before it is needed."""
         if self._checked:
             return
         self._checked = True
