@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import structlog
 import typer
 from rich.text import Text
 
@@ -96,8 +95,7 @@ def _run(
 
     def run(host: HostName) -> Result:
         try:
-            with structlog.contextvars.bound_contextvars(host=host, attempt=None):
-                result = one_pass.run(host)
+            result = one_pass.run(host)
         except ReconcilerError as error:
             result = Failed(error)
         problem = str(result.error) if isinstance(result, Failed) else ""

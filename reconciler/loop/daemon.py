@@ -228,8 +228,7 @@ class Daemon:
             if self._stopping.is_set():
                 self._queue.done(host)
                 continue
-            # The attempt is named when there is one: see `HostPass`.
-            one_pass = {"host": host, "pass": secrets.token_hex(4), "attempt": None}
+            one_pass = {"host": host, "pass": secrets.token_hex(4)}
             with structlog.contextvars.bound_contextvars(**one_pass):
                 wait = self._after(host, self._look_at(host))
             self._queue.done(host)

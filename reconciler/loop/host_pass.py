@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from reconciler.errors import (
     HostBusyError,

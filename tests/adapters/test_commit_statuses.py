@@ -216,15 +216,17 @@ def wait_settled(history: History, forge: Forge) -> str:
 @pytest.mark.parametrize("provider", sorted(RULES))
 def test_a_commit_goes_from_pending_to_success(tmp_path: Path, provider: str) -> None:
     link = "https://r.example.org/commit/$commit"
-    with Forge(RULES[provider]) as forge:
-        with following(tmp_path, forge, link=link) as (notify, history, _):
-            notify.arrived(commit_of(), [HOST, KEANU])
-            pending = wait_for_state(forge, "pending")
-            notify.host(to_deploy())
-            notify.host(status())
-            notify.host(status(host=KEANU))
-            success = wait_for_state(forge, "success")
-            assert wait_settled(history, forge) == ""
+    with (
+        Forge(RULES[provider]) as forge,
+        following(tmp_path, forge, link=link) as (notify, history, _),
+    ):
+        notify.arrived(commit_of(), [HOST, KEANU])
+        pending = wait_for_state(forge, "pending")
+        notify.host(to_deploy())
+        notify.host(status())
+        notify.host(status(host=KEANU))
+        success = wait_for_state(forge, "success")
+        assert wait_settled(history, forge) == ""
 
     assert forge.wrong == []
     assert pending["description"] == "on its way to 2 hosts"
@@ -238,14 +240,16 @@ def test_a_failure_is_told_with_its_reason_cut_to_the_limit(
     tmp_path: Path, provider: str
 ) -> None:
     failed = "failed" if provider == "gitlab" else "failure"
-    with Forge(RULES[provider]) as forge:
-        with following(tmp_path, forge) as (notify, _, _):
-            notify.arrived(commit_of(), [HOST])
-            notify.host(to_deploy("the bot is not healthy; " + "x" * 1000))
-            told = wait_for_state(forge, failed)
-            # Tried again later, it works.
-            notify.host(status())
-            wait_for_state(forge, "success")
+    with (
+        Forge(RULES[provider]) as forge,
+        following(tmp_path, forge) as (notify, _, _),
+    ):
+        notify.arrived(commit_of(), [HOST])
+        notify.host(to_deploy("the bot is not healthy; " + "x" * 1000))
+        told = wait_for_state(forge, failed)
+        # Tried again later, it works.
+        notify.host(status())
+        wait_for_state(forge, "success")
 
     assert forge.wrong == []
     assert told["description"].startswith("lufta: the bot is not healthy; xxx")
@@ -253,19 +257,21 @@ def test_a_failure_is_told_with_its_reason_cut_to_the_limit(
 
 
 def test_later_drift_does_not_touch_a_success(tmp_path: Path) -> None:
-    with Forge(RULES["github"]) as forge:
-        with following(tmp_path, forge) as (notify, history, _):
-            notify.arrived(commit_of(), [HOST])
-            notify.host(status())
-            wait_for_state(forge, "success")
-            sent = len(forge.deliveries)
-            for later in (
-                away(),
-                to_deploy("failed"),
-                status(Verdict.BLOCKED, error="another machine", running=OLD),
-            ):
-                notify.host(later)
-            wait_settled(history, forge)
+    with (
+        Forge(RULES["github"]) as forge,
+        following(tmp_path, forge) as (notify, history, _),
+    ):
+        notify.arrived(commit_of(), [HOST])
+        notify.host(status())
+        wait_for_state(forge, "success")
+        sent = len(forge.deliveries)
+        for later in (
+            away(),
+            to_deploy("failed"),
+            status(Verdict.BLOCKED, error="another machine", running=OLD),
+        ):
+            notify.host(later)
+        wait_settled(history, forge)
 
     assert len(forge.deliveries) == sent
 
@@ -290,15 +296,17 @@ def test_a_commit_that_never_came_through_is_superseded(
     tmp_path: Path, provider: str, state: str
 ) -> None:
     newer = CommitId("b" * 40)
-    with Forge(RULES[provider]) as forge:
-        with following(tmp_path, forge) as (notify, history, _):
-            notify.arrived(commit_of(), [HOST])
-            wait_for_state(forge, "pending")
-            notify.arrived(commit_of(newer), [HOST])
-            # A pass that began before the newer commit came.
-            notify.host(status())
-            wait_for_state(forge, "pending", newer)
-            wait_settled(history, forge)
+    with (
+        Forge(RULES[provider]) as forge,
+        following(tmp_path, forge) as (notify, history, _),
+    ):
+        notify.arrived(commit_of(), [HOST])
+        wait_for_state(forge, "pending")
+        notify.arrived(commit_of(newer), [HOST])
+        # A pass that began before the newer commit came.
+        notify.host(status())
+        wait_for_state(forge, "pending", newer)
+        wait_settled(history, forge)
 
     assert forge.wrong == []
     assert forge.statuses[COMMIT]["state"] == state
@@ -315,11 +323,11 @@ def test_a_restart_goes_on_where_the_program_was(tmp_path: Path) -> None:
             wait_for_state(forge, "failure")
             wait_settled(history, forge)
         sent = len(forge.deliveries)
-        with following(tmp_path, forge) as (notify, history, _):
-            notify.arrived(commit_of(), [HOST, KEANU])
-            wait_settled(history, forge)
+        with following(tmp_path, forge) as (again, history_again, _):
+            again.arrived(commit_of(), [HOST, KEANU])
+            wait_settled(history_again, forge)
             assert len(forge.deliveries) == sent
-            notify.host(status())
+            again.host(status())
             wait_for_state(forge, "success")
 
     assert forge.wrong == []
@@ -347,11 +355,13 @@ def test_a_forge_that_is_busy_is_asked_again_when_it_says(tmp_path: Path) -> Non
 
 def test_a_forge_in_trouble_is_asked_again(tmp_path: Path) -> None:
     trouble = (Reply(status=502), Reply(status=500, body="<html>"))
-    with Forge(RULES["gitea"], *trouble) as forge:
-        with following(tmp_path, forge) as (notify, _, metrics):
-            notify.arrived(commit_of(), [HOST])
-            wait_for_state(forge, "pending")
-            text = metrics.render()[0].decode()
+    with (
+        Forge(RULES["gitea"], *trouble) as forge,
+        following(tmp_path, forge) as (notify, _, metrics),
+    ):
+        notify.arrived(commit_of(), [HOST])
+        wait_for_state(forge, "pending")
+        text = metrics.render()[0].decode()
 
     assert (
         'reconciler_notifications_total{kind="commit-status",result="failed"} 2.0'
@@ -375,17 +385,17 @@ def test_a_refusal_is_not_repeated_but_shown(
     body = json.dumps({"message": f"no: {TOKEN}"})
     elsewhere = {"Location": "http://127.0.0.1:1/elsewhere"}
     refusal = Reply(status=code, body=body, headers=elsewhere)
-    with Forge(RULES["github"], refusal) as forge:
-        with following(tmp_path, forge) as (notify, history, metrics):
-            notify.arrived(commit_of(), [HOST])
-            error = wait_settled(history, forge)
-            dropped = 'kind="commit-status",result="dropped"} 1.0'
-            wait_until(
-                lambda: dropped in metrics.render()[0].decode(), SOON, "the count"
-            )
-            # The next state is tried again: the token may have been mended.
-            notify.host(status())
-            wait_for_state(forge, "success")
+    with (
+        Forge(RULES["github"], refusal) as forge,
+        following(tmp_path, forge) as (notify, history, metrics),
+    ):
+        notify.arrived(commit_of(), [HOST])
+        error = wait_settled(history, forge)
+        dropped = 'kind="commit-status",result="dropped"} 1.0'
+        wait_until(lambda: dropped in metrics.render()[0].decode(), SOON, "the count")
+        # The next state is tried again: the token may have been mended.
+        notify.host(status())
+        wait_for_state(forge, "success")
 
     assert why in error
     assert TOKEN not in error
@@ -398,10 +408,12 @@ def test_no_token_is_kept_or_said(
     replies = [
         Reply(status=code, body=json.dumps({"message": TOKEN})) for code in (500, 422)
     ]
-    with Forge(RULES["gitea"], *replies) as forge:
-        with following(tmp_path, forge) as (notify, history, _):
-            notify.arrived(commit_of(), [HOST])
-            wait_settled(history, forge)
+    with (
+        Forge(RULES["gitea"], *replies) as forge,
+        following(tmp_path, forge) as (notify, history, _),
+    ):
+        notify.arrived(commit_of(), [HOST])
+        wait_settled(history, forge)
 
     out, err = capfd.readouterr()
     texts = {"stdout": out.encode(), "stderr": err.encode()}
@@ -411,26 +423,30 @@ def test_no_token_is_kept_or_said(
 
 
 def test_a_forge_that_is_away_and_a_missing_token_are_told_of(tmp_path: Path) -> None:
-    with Forge(RULES["gitea"]) as forge:
-        with following(tmp_path, forge) as (notify, history, _):
-            name = "gitea me/nixos-configs reconciler"
-            (tmp_path / "token").unlink()
-            notify.arrived(commit_of(), [HOST])
-            wait_until(
-                lambda: (
-                    "cannot be read: No such" in history.outbox.mark_backlog(name).error
-                ),
-                SOON,
-                "the missing token to be shown",
-            )
-            (tmp_path / "token").write_text(TOKEN)
-            wait_for_state(forge, "pending")
+    with (
+        Forge(RULES["gitea"]) as forge,
+        following(tmp_path, forge) as (notify, history, _),
+    ):
+        name = "gitea me/nixos-configs reconciler"
+        (tmp_path / "token").unlink()
+        notify.arrived(commit_of(), [HOST])
+        wait_until(
+            lambda: (
+                "cannot be read: No such" in history.outbox.mark_backlog(name).error
+            ),
+            SOON,
+            "the missing token to be shown",
+        )
+        (tmp_path / "token").write_text(TOKEN)
+        wait_for_state(forge, "pending")
 
 
 def test_an_answer_of_any_size_is_survived(tmp_path: Path) -> None:
     huge = Reply(status=422, body="x" * (8 << 20))
-    with Forge(RULES["gitea"], huge) as forge:
-        with following(tmp_path, forge) as (notify, history, _):
-            notify.arrived(commit_of(), [HOST])
+    with (
+        Forge(RULES["gitea"], huge) as forge,
+        following(tmp_path, forge) as (notify, history, _),
+    ):
+        notify.arrived(commit_of(), [HOST])
 
-            assert "HTTP status 422" in wait_settled(history, forge)
+        assert "HTTP status 422" in wait_settled(history, forge)
