@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
-from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from reconciler.errors import (
     HostBusyError,

@@ -15,8 +15,8 @@ Tells people what happens, and forges how far each commit has come.
 | `senders` | what is delivered when, and what if it is not accepted? |
 | `notifier` | `Notify`, which the loop talks to |
 
-All but the last three rows are pure. Nothing else imports Apprise and httpx, and both
-are imported only when something is sent.
+All but the last three rows are pure. Nothing else imports Apprise. It and httpx are
+imported only when something is sent.
 """
 
 from reconciler.notify.channel import Channel

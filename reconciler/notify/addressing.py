@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from reconciler.messages import Letter, Message
+from reconciler.messages import Kind, Letter, Message
 from reconciler.settings import NotifyTarget
 
 
@@ -27,6 +27,8 @@ def wants(target: NotifyTarget, message: Message) -> bool:
     host, and is kept from nobody for that.
     """
     kinds = {message.kind, *message.about}
+    if Kind.ROLLED_BACK in kinds:
+        kinds.add(Kind.QUARANTINED)  # the one implies the other, and is told alone
     if target.events and not kinds & set(target.events):
         return False
     if not target.hosts or not message.host:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reconciler.messages import Mark, MarkState
 from reconciler.model import CommitId, HostName, HostStatus, Verdict
-from reconciler.notify.conditions import QUARANTINED, cut, has_arrived
+from reconciler.notify.conditions import cut, has_arrived
 
 NAMED = 5
 """Hosts that a text names; of the others it says how many there are."""
@@ -27,19 +27,19 @@ def stand_of(status: HostStatus, problem: str, attempt: str) -> Stand:
     *problem* is why it could not be evaluated for the host, if so.
     """
     pending, failure = MarkState.PENDING, MarkState.FAILURE
-    verdict = status.verdict.value if status.verdict else ""
-    if problem or not verdict:
+    verdict = status.verdict
+    if problem or verdict is None:
         why = f"does not evaluate: {problem or status.error}"
         return Stand(state=failure, why=cut(why))
     if not status.reachable:
         return Stand(state=pending, why="is unreachable")
     if has_arrived(status):
         return Stand(state=MarkState.SUCCESS)
-    if verdict in (Verdict.BLOCKED.value, QUARANTINED):
+    if (failed := status.quarantine) is not None:
+        return Stand(state=failure, why=cut(failed.reason), attempt=failed.attempt)
+    if verdict is Verdict.BLOCKED or (verdict is Verdict.DEPLOY and status.error):
         return Stand(state=failure, why=cut(status.error), attempt=attempt)
-    if verdict == Verdict.DEPLOY.value and status.error:
-        return Stand(state=failure, why=cut(status.error), attempt=attempt)
-    waits = {Verdict.HELD.value: "is held", Verdict.REPORTED.value: "is only looked at"}
+    waits = {Verdict.HELD: "is held", Verdict.REPORTED: "is only looked at"}
     return Stand(state=pending, why=waits.get(verdict, ""))
 
 

@@ -16,17 +16,9 @@ from reconciler.notify.told import Told
 TEXT_LIMIT = 500
 """Characters of a reason that a message quotes."""
 
-QUARANTINED = "quarantined"
-"""The verdict on a host whose toplevel failed there before, by its value."""
-
 _HASH = re.compile("[0-9a-z]{32,}")
 _OF_SYSTEMS = frozenset({DriftKind.SYSTEM, DriftKind.BOOT})
 _AS_IT_IS = frozenset({Verdict.CONVERGED, Verdict.HEAL, Verdict.REPORTED, Verdict.HELD})
-_BY_VERDICT = {
-    Verdict.HELD.value: Kind.HELD,
-    Verdict.BLOCKED.value: Kind.BLOCKED,
-    QUARANTINED: Kind.QUARANTINED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +45,7 @@ def judge(status: HostStatus, problem: str, told: Told) -> Seen:
     status may then be that of the last commit that could.
     """
     bad: dict[Kind, Condition] = {}
-    judged = {Kind.EVALUATION_FAILED}
+    judged = {Kind.EVALUATION_FAILED} | _ordered(status, told, bad)
     if status.verdict is None or problem:
         why = problem or status.error
         bad[Kind.EVALUATION_FAILED] = Condition(what=(_lasting(why),), text=cut(why))
@@ -82,14 +74,29 @@ def cut(text: str) -> str:
     return line if len(line) <= TEXT_LIMIT else f"{line[: TEXT_LIMIT - 1]}…"
 
 
+def _ordered(status: HostStatus, told: Told, bad: dict[Kind, Condition]) -> set[Kind]:
+    """Add what is known of a host without asking it; return what was judged."""
+    if (hold := status.hold) is not None:
+        by = f" ({hold.actor})" if hold.actor else ""
+        bad[Kind.HELD] = Condition(text=cut(f"{hold.reason}{by}"))
+    if status.target is None:
+        return {Kind.HELD}
+    if (failed := status.quarantine) is not None:
+        # What was rolled back need not be told a second time.
+        if told.bad.get(Kind.ROLLED_BACK) == (failed.toplevel,):
+            return {Kind.HELD}
+        what = (failed.toplevel,)
+        bad[Kind.QUARANTINED] = Condition(what=what, text=cut(failed.reason))
+    return {Kind.HELD, Kind.QUARANTINED}
+
+
 def _look_at(
     status: HostStatus, problem: str, told: Told, bad: dict[Kind, Condition]
 ) -> set[Kind]:
     """Add the bad states of a host that answered; return those that were judged."""
-    judged = set(_BY_VERDICT.values())
-    verdict = status.verdict.value if status.verdict else ""
-    if verdict in _BY_VERDICT:
-        bad[_BY_VERDICT[verdict]] = Condition(text=cut(status.error))
+    judged = {Kind.BLOCKED}
+    if status.verdict is Verdict.BLOCKED:
+        bad[Kind.BLOCKED] = Condition(text=cut(status.error))
     failed = bool(status.error) and status.error != problem
     if status.verdict is Verdict.DEPLOY and failed:
         judged |= _deploying(status, told, bad)

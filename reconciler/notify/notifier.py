@@ -250,7 +250,7 @@ class Notify:
             )
             teller = self._teller(before, about)
             for attempt in self._untold(before, recent):
-                teller.attempt(attempt)
+                teller.attempt(attempt, status.target)
             teller.status(status, problem)
             return self._telling(text, teller)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.messages import Kind, Message
-from reconciler.model import Attempt, HostStatus, Outcome, Verdict
+from reconciler.model import Attempt, HostStatus, Outcome, Reason, Verdict
 from reconciler.notify.conditions import (
     Condition,
     Seen,
@@ -95,20 +95,22 @@ class Teller:
                 self._end(kind)
             self._settle(kind)
 
-    def attempt(self, attempt: Attempt) -> None:
+    def attempt(self, attempt: Attempt, wanted: str | None) -> None:
         """
-        Tell how an attempt ended, if that is known.
+        Tell how an attempt ended; *wanted* is the toplevel that the host should have.
 
         One that failed and was not rolled back is told by the status that follows.
         """
         if attempt.outcome is Outcome.SUCCEEDED:
             if Kind.UNREACHABLE in self.told.bad:
                 self._end(Kind.UNREACHABLE)
-            if attempt.verdict is Verdict.DEPLOY:
-                self._deployed(attempt)
+            # A host whose new system is in quarantine has its former one kept whole.
+            former = attempt.target == self.told.reached and attempt.target != wanted
+            if attempt.verdict is Verdict.DEPLOY and not former:
+                self._deployed(attempt, as_wanted=attempt.target == wanted)
             else:
                 self._healed(attempt)
-        elif attempt.outcome is Outcome.ROLLED_BACK:
+        elif attempt.outcome is Outcome.ROLLED_BACK and not _was_asked(attempt):
             why = Condition(what=(attempt.target,), text=cut(attempt.message))
             self._began(Kind.ROLLED_BACK, why, attempt)
         self.told = replace(self.told, attempt=attempt.id)
@@ -155,8 +157,9 @@ class Teller:
         if not self._changed(kind):
             self._say(ENDS[kind], about=(kind,))
 
-    def _deployed(self, attempt: Attempt) -> None:
-        mended = [kind for kind in _MENDED_BY_DEPLOYING if kind in self.told.bad]
+    def _deployed(self, attempt: Attempt, *, as_wanted: bool) -> None:
+        ends = _MENDED_BY_DEPLOYING if as_wanted else ()
+        mended = [kind for kind in ends if kind in self.told.bad]
         for kind in mended:
             self._keep(kind, None)
         about = tuple(kind for kind in mended if kind not in self.told.flapping)
@@ -239,3 +242,8 @@ class Teller:
                 tags=self.told.tags,
             )
         )
+
+
+def _was_asked(attempt: Attempt) -> bool:
+    """Return whether a person, or a newer commit, had the host go back."""
+    return attempt.reason is Reason.ASKED

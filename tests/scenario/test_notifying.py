@@ -8,7 +8,7 @@ import pytest
 from reconciler.errors import EvaluationError
 from reconciler.loop import Daemon, Done
 from reconciler.messages import MarkState
-from reconciler.model import Policy
+from reconciler.model import Hold, HostName, Policy, UnitName
 from reconciler.settings import Settings
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
@@ -153,6 +153,39 @@ def test_a_host_that_does_not_evaluate_fails_alone(scene: Scene) -> None:
     deploy(scene, B)
 
     assert letters(scene)[3:] == ["deployed lufta", "recovered lufta"]
+
+
+def test_a_rollback_is_told_once_and_what_comes_after_it(scene: Scene) -> None:
+    deploy(scene)
+    scene.machine("lufta").dying.add(UnitName(BOT))
+    deploy(scene, B)
+    for _ in range(3):
+        scene.clock.advance(4000)
+        scene.run("lufta")
+    state, text = mark(scene)
+    scene.machine("lufta").dying.clear()
+
+    deploy(scene, {**B, "lufta": {BOT: "3"}})
+
+    assert letters(scene)[2:] == ["rolled-back lufta", "deployed lufta"]
+    assert state is MarkState.FAILURE
+    assert BOT in text
+    assert mark(scene) == (MarkState.SUCCESS, "on 2 hosts")
+
+
+def test_a_hold_and_what_waits_for_it(scene: Scene) -> None:
+    deploy(scene)
+    hold = Hold(host=HostName("lufta"), reason="mine", actor="me", since=scene.clock())
+    scene.history.hold(hold)
+    deploy(scene, B)
+    waits = mark(scene)
+    scene.history.release(HostName("lufta"), now=scene.clock(), actor="me")
+
+    scene.run("lufta")
+
+    assert letters(scene)[2:] == ["held lufta", "deployed lufta", "released lufta"]
+    assert waits == (MarkState.PENDING, "on its way to 2 hosts; lufta is held")
+    assert mark(scene) == (MarkState.SUCCESS, "on 2 hosts")
 
 
 def test_a_host_that_goes_away_and_comes_back(scene: Scene) -> None:

@@ -1,13 +1,18 @@
 """Statuses and attempts as passes leave them, for tests of what is told."""
 
+from dataclasses import replace
+
 from reconciler.model import (
     Attempt,
     CommitId,
     Drift,
     DriftKind,
+    Hold,
     HostName,
     HostStatus,
     Outcome,
+    Quarantine,
+    Reason,
     StepRecord,
     StorePath,
     Verdict,
@@ -70,6 +75,24 @@ def to_deploy(error: str = "", target: StorePath = NEW) -> HostStatus:
     )
 
 
+def held(of: HostStatus) -> HostStatus:
+    """Return *of* with a hold on its host."""
+    hold = Hold(host=of.host, reason="mine", actor="me@desk", since=NOW)
+    return replace(of, hold=hold)
+
+
+def quarantined(of: HostStatus) -> HostStatus:
+    """Return *of* with its target in quarantine."""
+    failed = Quarantine(
+        host=of.host,
+        toplevel=of.target or NEW,
+        reason="bot was not healthy",
+        since=NOW,
+        attempt=attempt(1).id,
+    )
+    return replace(of, quarantine=failed)
+
+
 def attempt(
     number: int,
     *,
@@ -77,7 +100,9 @@ def attempt(
     outcome: Outcome | None = Outcome.SUCCEEDED,
     target: StorePath = NEW,
     message: str = "",
+    reason: Reason | None = None,
 ) -> Attempt:
+    """Return an attempt, one of a hundred in a row."""
     step = StepRecord(name=f"start {BOT}", began_at=NOW, seconds=1.0)
     return Attempt(
         id=f"20261123T1045{number:02}-3f2a",
@@ -90,5 +115,6 @@ def attempt(
         ended_at=None if outcome is None else NOW + 5,
         outcome=outcome,
         message=message,
+        reason=reason,
         steps=(step,),
     )

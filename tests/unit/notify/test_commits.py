@@ -13,7 +13,9 @@ from tests.unit.notify.samples import (
     BOT,
     COMMIT,
     OLD,
+    attempt,
     away,
+    quarantined,
     status,
     stopped,
     to_deploy,
@@ -38,6 +40,10 @@ SUCCESS, FAILURE = Stand(state=MarkState.SUCCESS), MarkState.FAILURE
         (to_deploy("unit failed"), MarkState.FAILURE),
         (status(None, error="does not evaluate"), MarkState.FAILURE),
         (status(Verdict.BLOCKED, error="another machine"), MarkState.FAILURE),
+        (
+            quarantined(status(Verdict.QUARANTINED, error="x", running=OLD)),
+            MarkState.FAILURE,
+        ),
     ],
 )
 def test_how_far_it_is_on_one_host(of: HostStatus, expected: MarkState) -> None:
@@ -49,6 +55,14 @@ def test_a_host_that_runs_the_last_good_commit_does_not_have_the_newest() -> Non
 
     assert stand.state is MarkState.FAILURE
     assert "no such option" in stand.why
+
+
+def test_a_commit_in_quarantine_says_why_and_in_which_attempt_it_failed() -> None:
+    of = quarantined(status(Verdict.QUARANTINED, error="x", running=OLD))
+
+    stand = stand_of(of, "", "another")
+
+    assert (stand.why, stand.attempt) == ("bot was not healthy", attempt(1).id)
 
 
 def test_from_pending_to_success() -> None:

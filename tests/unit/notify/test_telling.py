@@ -11,6 +11,7 @@ from reconciler.model import (
     DriftKind,
     HostStatus,
     Outcome,
+    Reason,
     Verdict,
 )
 from reconciler.notify.telling import About, Flap, Teller
@@ -23,6 +24,8 @@ from tests.unit.notify.samples import (
     OLD,
     attempt,
     away,
+    held,
+    quarantined,
     status,
     stopped,
     to_deploy,
@@ -41,7 +44,9 @@ class Ear:
     def hear(
         self, *events: HostStatus | Attempt, problem: str = "", after: float = 1.0
     ) -> list[Message]:
-        """Hear of one pass; return what is to be told."""
+        """Hear of one pass, its status last; return what is to be told."""
+        last = events[-1]
+        wanted = last.target
         self.now += after
         # As it is kept between two passes.
         kept = from_json(to_json(self.told))
@@ -49,7 +54,7 @@ class Ear:
         teller = Teller(kept, about, flap=FLAP, now=self.now)
         for event in events:
             if isinstance(event, Attempt):
-                teller.attempt(event)
+                teller.attempt(event, wanted)
             else:
                 teller.status(event, problem)
         self.told = teller.told
@@ -93,7 +98,12 @@ def test_a_deployment_is_told_once(ear: Ear) -> None:
             Kind.DRIFT,
             Kind.HEALED,
         ),
-        (status(Verdict.HELD, error="held: mine"), Kind.HELD, Kind.RELEASED),
+        (held(status()), Kind.HELD, Kind.RELEASED),
+        (
+            quarantined(status(Verdict.QUARANTINED, error="failed", running=OLD)),
+            Kind.QUARANTINED,
+            Kind.RECOVERED,
+        ),
         (
             status(Verdict.BLOCKED, error="another machine"),
             Kind.BLOCKED,
@@ -197,6 +207,35 @@ def test_a_rollback_is_told_with_its_reason_and_not_again_as_a_failure(
     assert ear.hear(to_deploy("bot was not healthy")) == []
     (message,) = ear.hear(status(target=OLD, running=OLD))
     assert (message.kind, message.about) == (Kind.RECOVERED, (Kind.ROLLED_BACK,))
+
+
+def test_a_rollback_implies_the_quarantine_and_is_told_alone(ear: Ear) -> None:
+    ear.hear(status(target=OLD, running=OLD))
+    rolled_back = attempt(1, outcome=Outcome.ROLLED_BACK, reason=Reason.UNHEALTHY)
+    after = quarantined(status(Verdict.QUARANTINED, error="failed", running=OLD))
+
+    assert kinds(ear.hear(rolled_back, after)) == [Kind.ROLLED_BACK]
+    assert ear.hear(after) == []
+    # Meanwhile the former system is kept whole, which ends nothing.
+    mended = attempt(2, target=OLD)
+    assert kinds(ear.hear(mended, after)) == [Kind.HEALED]
+    assert ear.hear(after) == []
+    (message,) = ear.hear(attempt(3), status())
+    assert (message.kind, message.about) == (Kind.DEPLOYED, (Kind.ROLLED_BACK,))
+
+
+def test_a_host_that_was_asked_to_go_back_did_not_fail(ear: Ear) -> None:
+    asked = attempt(1, outcome=Outcome.ROLLED_BACK, reason=Reason.ASKED)
+
+    assert ear.hear(asked, to_deploy()) == []
+
+
+def test_a_hold_is_told_with_its_reason_also_while_the_host_is_away(ear: Ear) -> None:
+    ear.hear(away())
+
+    (message,) = ear.hear(held(away()))
+
+    assert (message.kind, message.text) == (Kind.HELD, "mine (me@desk)")
 
 
 def test_an_attempt_that_was_cut_short_is_not_told(ear: Ear) -> None:

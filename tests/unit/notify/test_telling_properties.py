@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.messages import Kind, Message
-from reconciler.model import Attempt, Drift, DriftKind, HostStatus, Outcome, Verdict
+from reconciler.model import (
+    Attempt,
+    Drift,
+    DriftKind,
+    HostStatus,
+    Outcome,
+    Reason,
+    Verdict,
+)
 from reconciler.notify.telling import ENDS, About, Flap, Teller
 from reconciler.notify.told import Told, begin, from_json, to_json
 from tests.unit.notify.samples import (
@@ -18,6 +26,8 @@ from tests.unit.notify.samples import (
     OLD,
     attempt,
     away,
+    held,
+    quarantined,
     status,
     stopped,
     to_deploy,
@@ -47,7 +57,10 @@ statuses = st.one_of(
             to_deploy(),
             to_deploy("it failed"),
             to_deploy("it failed", target=OLD),
-            status(Verdict.HELD, error="held: mine", drifts=stopped(BOT)),
+            held(status(Verdict.HELD, error="held: mine", drifts=stopped(BOT))),
+            held(status()),
+            held(away()),
+            quarantined(status(Verdict.QUARANTINED, error="failed", running=OLD)),
             status(Verdict.BLOCKED, error="another machine"),
         ]
     ),
@@ -71,6 +84,7 @@ attempts = st.builds(
     st.integers(0, 99),
     verdict=st.sampled_from([Verdict.DEPLOY, Verdict.HEAL]),
     outcome=st.sampled_from(Outcome),
+    reason=st.sampled_from([None, Reason.UNHEALTHY, Reason.ASKED]),
     target=st.sampled_from([OLD, NEW]),
 )
 events = st.builds(
@@ -86,7 +100,7 @@ histories = st.lists(events, max_size=30)
 def tell(told: Told, event: Event, now: float) -> tuple[Told, list[Message]]:
     teller = Teller(told, About(host="lufta"), flap=FLAP, now=now)
     if event.attempt is not None:
-        teller.attempt(event.attempt)
+        teller.attempt(event.attempt, event.status.target)
     teller.status(event.status, event.problem)
     return teller.told, teller.messages
 

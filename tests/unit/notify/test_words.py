@@ -82,6 +82,14 @@ def test_whoever_hears_of_a_bad_state_hears_of_its_end() -> None:
     assert not heard(message(kind=Kind.BACK, about=(Kind.UNREACHABLE,)), events="drift")
 
 
+def test_a_rollback_is_heard_by_who_hears_of_quarantines() -> None:
+    back = message(kind=Kind.ROLLED_BACK)
+    mended = message(about=(Kind.ROLLED_BACK,))
+
+    assert all(heard(one, events=["quarantined"]) for one in (back, mended))
+    assert not heard(message(kind=Kind.QUARANTINED), events=["rolled-back"])
+
+
 def test_hosts_and_tags() -> None:
     assert heard(message(), hosts=["lufta"])
     assert heard(message(tags=("web",)), hosts=["@web", "keanu"])
