@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from reconciler.loop import Daemon, World
 from reconciler.loop.world import Tell, tell_nobody
 from reconciler.metrics import Metrics
 from reconciler.model import Policy
+from reconciler.notify import Notify
 from reconciler.remote import Connections
 from reconciler.secrets import Keyring, Overlays, protect
 from reconciler.settings import Settings
@@ -29,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 25.0
 """How long running passes may take at shutdown; systemd waits 90 s by default."""
+
+NOTIFY_SECONDS = 2.0
+"""How long each sender may take at shutdown; the next start goes on."""
 
 M_ARENA_MAX = -8  # of <malloc.h>
 
@@ -52,6 +57,7 @@ def open_world(
     overlays = Overlays(settings.repository.secrets)
     evaluator = Evaluator(settings, overlays=overlays.fingerprint)
     connections = Connections(settings.ssh, known_hosts=known_hosts(settings))
+    metrics = Metrics()
     world = World(
         settings=settings,
         policy=policy or Policy(mode=settings.policy.mode, heal=settings.policy.heal),
@@ -61,7 +67,8 @@ def open_world(
         keyring=Keyring(evaluator, settings.secrets),
         connections=connections,
         history=history,
-        metrics=Metrics(),
+        metrics=metrics,
+        notify=Notify(settings, history, metrics, time.time),  # noqa: TID251 # as World
         tell=tell,
     )
     try:
@@ -86,6 +93,7 @@ def run_daemon(settings: Settings) -> int:
         )
         server.start()
         watchers = _watch(settings, daemon)
+        world.notify.start()
         daemon.start()
         log.info(
             "running",
@@ -98,9 +106,11 @@ def run_daemon(settings: Settings) -> int:
         for watcher in watchers:
             watcher.stop()
         daemon.shut()
+        world.notify.shut()
         # Nix and git may be cut at any moment; what runs on a host is waited for.
         process.kill_all()
         ended = daemon.join(STOP_SECONDS)
+        world.notify.join(NOTIFY_SECONDS)
         server.stop()
         if not ended:
             log.warning("some passes did not end in time; history will tell")

@@ -27,6 +27,7 @@ ReconcilerError
     │   └── RemoteTimeoutError   … or did not end within its deadline
     ├── FactError            a host answered in a form we do not know
     ├── ActivationError      a host did not take its new system
+    ├── DeliveryError        a message or a commit status was not accepted
     ├── HostBusyError        another attempt on the same host is under way
     └── StateError           the state directory or its database cannot be used
 
@@ -244,6 +245,10 @@ class HostBusyError(TemporaryError):
         self.host = host
         self.owner = owner or "another process"
         super().__init__(f"{host} is being changed by {self.owner}: wait for its end")
+
+
+class DeliveryError(TemporaryError):
+    """A message or a commit status was not accepted; nothing secret is in the text."""
 
 
 class StateError(TemporaryError):

@@ -23,6 +23,7 @@ from reconciler.cli.worlds import for_each, opened
 from reconciler.errors import ReconcilerError
 from reconciler.loop import Evaluations, Repository, World, look
 from reconciler.model import HostName, Verdict
+from reconciler.notify import Channel
 
 T = TypeVar("T")
 
@@ -90,6 +91,8 @@ def _check(context: typer.Context, hosts: list[str] | None, report: Report) -> N
         return
     for tool in TOOLS:
         _try(report, f"command {tool}", functools.partial(_tool, tool))
+    for target in settings.notify.targets:
+        _try(report, f"notifications to {target.name}", Channel(target).check)
     with err.status("checking"), opened(context) as world:
         repository = Repository(world)
         _try(report, f"repository {settings.repository.url}", repository.look)

@@ -28,6 +28,7 @@ SUMMARIES = {
     "keys": "Show the keys of hosts: where they come from, how they stand.",
     "send-keys": "Deliver the keys that differ, and nothing else.",
     "secrets": "Keep secrets in the repository, encrypted with age.",
+    "notify": "Show who is told what happens, and try it out.",
     "reboot": "Reboot hosts; wait, deliver their keys, see that all is well.",
     "trust": "Record the SSH host keys that a host shows now.",
     "version": "Print the versions of reconciler, Python and Nix.",

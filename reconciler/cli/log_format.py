@@ -89,6 +89,7 @@ class HumanLines:
 
 
 def _line(event: dict[str, object]) -> Text:
+    event.pop("pass", None)  # tells passes apart for programs that sort the lines
     level, trace = str(event.pop("level", "")), event.pop("exception", None)
     line = Text(str(event.pop("timestamp", "")), "dim")
     if level in _LEVELS:

@@ -3,12 +3,21 @@
 import typer
 from rich.text import Text
 
-from reconciler.cli.common import AsJson, now, out, print_json, recorded, warn
+from reconciler.cli.common import (
+    AsJson,
+    chosen,
+    now,
+    out,
+    print_json,
+    recorded,
+    warn,
+)
 from reconciler.cli.listing import Listing, Row
 from reconciler.cli.words import ago, counted, note, short_path, state
 from reconciler.history import History, last_problem
 from reconciler.model import HostStatus
 from reconciler.plan import status_as_dict
+from reconciler.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +39,8 @@ def status(context: typer.Context, *, as_json: AsJson = False) -> None:
     """
     with recorded(context) as history:
         found = _read(history) if history else []
+        if history:
+            _warn_of_targets(history, chosen(context).settings())
     if as_json:
         print_json([status_as_dict(status) for status in found])
     elif not found:
@@ -43,6 +54,18 @@ def _read(history: History) -> list[HostStatus]:
     if problem := last_problem(history):
         warn(f"the repository, when last looked at: {problem}")
     return sorted(history.statuses(now=now()), key=lambda status: status.host)
+
+
+def _warn_of_targets(history: History, settings: Settings) -> None:
+    """Say which targets do not accept what they are to be told."""
+    outbox = history.outbox
+    lefts = [
+        *(outbox.backlog(target.name) for target in settings.notify.targets),
+        *(outbox.mark_backlog(target.name) for target in settings.statuses),
+    ]
+    for left in lefts:
+        if left.error:
+            warn(f"cannot tell {left.target} ({left.waiting} waiting): {left.error}")
 
 
 def _table(found: list[HostStatus]) -> Listing:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 metadata = MetaData()
@@ -194,4 +194,47 @@ events = Table(
     Column("text", Text, nullable=False),
     Index("events_of_host", "host", "seq"),
     sqlite_autoincrement=True,
+)
+
+told = Table(
+    "told",
+    metadata,
+    Column("subject", Text, primary_key=True),  # a host; empty: the repository
+    Column("text", Text, nullable=False),  # JSON of reconciler.notify
+)
+
+letters = Table(
+    "letters",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("target", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("message", Text, nullable=False),  # JSON
+    Column("at", Float, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Float, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("ended_at", Float),  # accepted, or given up
+    Column("accepted", Boolean),
+    Index("letters_once", "target", "key", unique=True),
+    Index("letters_waiting", "target", "ended_at", "seq"),
+    sqlite_autoincrement=True,
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("commit_id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("hosts", Text, nullable=False),  # JSON
+    Column("attempt", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Float, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("ended_at", Float),  # accepted, or refused for good
+    Column("accepted", Boolean),
 )

@@ -14,6 +14,7 @@ from reconciler.history import hosts, logs, migrate, retention
 from reconciler.history.database import Database, file_of, open_file, open_url
 from reconciler.history.locks import HostLocks, this_process
 from reconciler.history.orders import OrderBook, drop_quarantines
+from reconciler.history.outbox import Outbox
 from reconciler.history.records import (
     Event,
     Retention,
@@ -48,6 +49,7 @@ class History(OrderBook):
     """
 
     def __init__(self, database: Database, locks: HostLocks) -> None:
+        self.outbox = Outbox(database)
         self._database = database
         self._locks = locks
 

@@ -130,7 +130,8 @@ class AttemptRun:
 
     def _to_its_end(self, act: Callable[[], None]) -> Carried:
         try:
-            act()
+            with structlog.contextvars.bound_contextvars(attempt=self.attempt.id):
+                act()
         except ReconcilerError as error:
             if self._guarded.goes_on:
                 return Carried(attempt=self.attempt, seen=self.seen, error=error)

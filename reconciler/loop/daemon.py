@@ -7,6 +7,7 @@ on the queue. Nothing else about the event is passed on.
 
 import itertools
 import random
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -187,6 +188,7 @@ class Daemon:
         log.info("commit", id=commit.id, subject=commit.subject, author=commit.author)
         for host in self._gone(revision, before):
             self._forget(host)
+        self._world.notify.arrived(commit, revision.hosts)
         for host in revision.hosts:
             self._world.metrics.host_known(host)
             self._gate.forget(host)
@@ -226,7 +228,8 @@ class Daemon:
             if self._stopping.is_set():
                 self._queue.done(host)
                 continue
-            with structlog.contextvars.bound_contextvars(host=host):
+            one_pass = {"host": host, "pass": secrets.token_hex(4)}
+            with structlog.contextvars.bound_contextvars(**one_pass):
                 wait = self._after(host, self._look_at(host))
             self._queue.done(host)
             if wait is not None:

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import structlog
 
 from reconciler.desired import from_json, still_valid, to_json
-from reconciler.errors import PermanentError, StateError
+from reconciler.errors import (
+    PermanentError,
+    ReconcilerError,
+    StateError,
+    StoppingError,
+)
 from reconciler.history import last_good_key
 from reconciler.loop.repository import Revision
 from reconciler.loop.timing import timed
@@ -43,9 +48,25 @@ class Evaluations:
         self._lock = threading.Lock()
         self._good: dict[HostName, tuple[str, Desired]] = {}
         self._failed: dict[HostName, _Failure] = {}
+        self._problems: dict[HostName, str] = {}
 
     def desired(self, revision: Revision, host: HostName) -> Desired:
         """Return what *revision* says *host* should be. Raises EvaluationError."""
+        try:
+            desired = self._desired(revision, host)
+        except StoppingError:
+            raise
+        except ReconcilerError as error:
+            self._problems[host] = str(error)
+            raise
+        self._problems.pop(host, None)
+        return desired
+
+    def problem(self, host: HostName) -> str:
+        """Return why *host* could not be evaluated the last time; empty if it could."""
+        return self._problems.get(host, "")
+
+    def _desired(self, revision: Revision, host: HostName) -> Desired:
         world = self._world
         key = world.evaluator.cache_key(revision.commit.tree, host)
         good = self._good.get(host)
@@ -79,6 +100,7 @@ class Evaluations:
         with self._lock:
             self._good.pop(host, None)
             self._failed.pop(host, None)
+            self._problems.pop(host, None)
 
     def _remembered(self, key: str) -> Desired | None:
         text = self._world.history.evaluation(key)

@@ -351,6 +351,7 @@ class HostPass:
         self._last[status.host] = status
         self._world.history.save_status(status)
         self._world.metrics.host_status(status)
+        self._world.notify.host(status, self._evaluations.problem(status.host))
         _log_change(before, status)
 
     def _converged(self, revision: Revision, wanted: Wanted) -> None:

@@ -140,6 +140,7 @@ class Repository:
     def _note(self, kind: str, problem: str) -> None:
         """Remember how the repository is, and record it where that is news."""
         self.problem = problem
+        self._world.notify.repository(problem)
         history = self._world.history
         if last_problem(history) != problem:
             history.event(now=self._world.now(), kind=kind, text=problem)

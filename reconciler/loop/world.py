@@ -21,6 +21,7 @@ from reconciler.model import (
     StorePath,
     Target,
 )
+from reconciler.notify import Notify
 from reconciler.remote import Connections
 from reconciler.secrets import Keyring, Overlays
 from reconciler.settings import Settings
@@ -47,6 +48,7 @@ class World:
     connections: Connections
     history: History
     metrics: Metrics
+    notify: Notify
     now: Callable[[], float] = time.time  # noqa: TID251 # the loop owns the clock
     monotonic: Callable[[], float] = time.monotonic
     stopping: threading.Event = field(default_factory=threading.Event)

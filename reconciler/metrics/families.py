@@ -12,6 +12,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
+from reconciler.messages import Kind
 from reconciler.metrics.queue import QueueCollector
 
 PREFIX = "reconciler_"
@@ -49,6 +50,18 @@ class KeyResult(enum.Enum):
     FAILED = "failed"
 
 
+class Sent(enum.Enum):
+    """What became of a message for one target."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"  # a try; the message waits for the next
+    DROPPED = "dropped"  # refused for good, or given up
+
+
+NOTIFIED = (*(kind.value for kind in Kind), "commit-status")
+"""What is sent: the kinds of messages, and commit statuses."""
+
+
 class Families:
     """The metrics in a registry of their own."""
 
@@ -60,6 +73,7 @@ class Families:
         self._about_keys()
         self._about_work()
         self._about_the_repository()
+        self._about_notifications()
         self._about_the_program()
 
     def by_host(self) -> tuple[Gauge | Counter, ...]:
@@ -230,6 +244,22 @@ class Families:
             "evaluation_failures",
             "Evaluations that failed; without a host: that of the list of hosts.",
             "host",
+        )
+
+    def _about_notifications(self) -> None:
+        self.notifications = self._counter(
+            "notifications",
+            "Messages and commit statuses, counted for each target, by what became of"
+            " them; failed counts tries.",
+            *("kind", "result"),
+        )
+        self.notifications_pending = self._gauge(
+            "notifications_pending",
+            "Messages and commit statuses that no target has accepted yet.",
+        )
+        self.notifications_oldest = self._gauge(
+            "notifications_oldest_pending_timestamp_seconds",
+            "When the oldest of those was written; 0 while there is none.",
         )
 
     def _about_the_program(self) -> None:

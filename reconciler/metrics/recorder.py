@@ -9,7 +9,13 @@ from importlib.metadata import version
 from prometheus_client import Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from reconciler.metrics.families import Families, KeyResult, PassResult
+from reconciler.metrics.families import (
+    NOTIFIED,
+    Families,
+    KeyResult,
+    PassResult,
+    Sent,
+)
 from reconciler.metrics.queue import QueueReading
 from reconciler.model import (
     Attempt,
@@ -41,6 +47,7 @@ class Metrics:
         self._hosts: set[HostName] = set()
         self._lock = threading.Lock()  # over the set, and whatever belongs to one host
         self._info: dict[Gauge, dict[str, dict[str, str]]] = {}
+        self._waiting: dict[str, tuple[int, float]] = {}  # by target
         self._begin()
 
     # --- hosts -------------------------------------------------------------------
@@ -150,6 +157,23 @@ class Metrics:
             self._tell(self._families.commit_info, "", labels)
             self._families.commit_timestamp.set(commit.committed_at)
 
+    # --- notifications -----------------------------------------------------------
+
+    def notified(self, kind: str, result: Sent | str) -> None:
+        """Count what became of a message. Raises ValueError for a *result* of none."""
+        self._families.notifications.labels(kind, Sent(result).value).inc()
+
+    def notifications_wait(self, target: str, waiting: int, oldest_at: float) -> None:
+        """Show what waits for one target; *oldest_at* is 0 where nothing does."""
+        families = self._families
+        with self._lock:
+            self._waiting[target] = (waiting, oldest_at)
+            oldest = [at for count, at in self._waiting.values() if count]
+            families.notifications_pending.set(
+                sum(count for count, _ in self._waiting.values())
+            )
+            families.notifications_oldest.set(min(oldest, default=0.0))
+
     # --- the program -------------------------------------------------------------
 
     def heartbeat(self, now: float) -> None:
@@ -182,6 +206,9 @@ class Metrics:
         self._tell(families.commit_info, "", {"commit": "", "branch": ""})
         for phase in Phase:
             families.phase_duration.labels(phase.value)
+        for kind in NOTIFIED:
+            for result in Sent:
+                families.notifications.labels(kind, result.value)
 
     # --- series of one host, under the lock ---------------------------------------
 

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -158,8 +159,27 @@ def _unknown(place: Place) -> str:
 
 def _names(place: Place) -> list[str]:
     """Return the keys that the section at *place* takes."""
-    section = _sections()[str(place[0])] if place else Settings
-    return list(section.model_fields)
+    found: object = Settings
+    for part in place:
+        found = _below(found, part)
+    return list(found.model_fields) if _is_section(found) else []
+
+
+def _is_section(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _below(kind: object, part: str | int) -> object:
+    """Return what lies below the key or index *part* of a value of *kind*."""
+    if _is_section(kind):
+        return _plain(kind.model_fields[str(part)].annotation)
+    inside = [one for one in get_args(kind) if one is not Ellipsis]
+    return _plain(inside[-1]) if inside else kind
+
+
+def _plain(kind: object) -> object:
+    """Return a type without its annotations."""
+    return _plain(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
 
 
 def _all_names() -> Iterator[str]:

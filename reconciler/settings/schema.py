@@ -2,7 +2,7 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
@@ -10,12 +10,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     Strict,
     ValidationInfo,
+    model_validator,
 )
 
+from reconciler.messages import FIELDS, LINK_FIELDS, Kind
 from reconciler.model import Mode
-from reconciler.settings import values
+from reconciler.settings import senders, values
 
 
 def _folder(info: ValidationInfo) -> Path | None:
@@ -33,6 +36,14 @@ def _url(text: str, info: ValidationInfo) -> str:
 
 def _nix_path_entry(text: str, info: ValidationInfo) -> str:
     return values.nix_path_entry(text, _folder(info))
+
+
+def _message_template(text: str) -> str:
+    return senders.template(text, FIELDS)
+
+
+def _link_template(text: str) -> str:
+    return senders.link(text, LINK_FIELDS)
 
 
 def _or_empty(value: object) -> object:
@@ -68,6 +79,15 @@ HostKey = Annotated[Text, AfterValidator(values.host_name)]
 Address = Annotated[Text, AfterValidator(values.address)]
 User = Annotated[Text, AfterValidator(values.user)]
 Listen = Annotated[Text, AfterValidator(values.listen)]
+SomeOrNoSeconds = Annotated[float, BeforeValidator(values.duration)]
+SecretUrl = Annotated[SecretStr, BeforeValidator(senders.notification_url)]
+TargetName = Annotated[Text, AfterValidator(senders.target_name)]
+HostOrTag = Annotated[Text, AfterValidator(senders.host_or_tag)]
+Template = Annotated[Text, AfterValidator(_message_template)]
+Link = Annotated[Text, AfterValidator(_link_template)]
+ForgeUrl = Annotated[Text, AfterValidator(senders.forge_url)]
+ForgeRepository = Annotated[Text, AfterValidator(senders.forge_repository)]
+ForgeContext = Annotated[Text, AfterValidator(senders.forge_context)]
 
 
 class Layout(enum.Enum):
@@ -137,6 +157,77 @@ class PolicySettings(_Section):
     switch_timeout: SomeSeconds = 900.0  # for switch-to-configuration itself
 
 
+class NotifyTarget(_Section):
+    """Whom messages are sent to; the URL is a secret, so the name stands for it."""
+
+    name: TargetName
+    url: SecretUrl | None = None
+    url_file: FilePath | None = None
+    events: Annotated[tuple[Kind, ...], BeforeValidator(_list_of_one)] = ()  # all
+    hosts: Annotated[tuple[HostOrTag, ...], BeforeValidator(_list_of_one)] = ()  # all
+    title: Template = "$summary"
+    body: Annotated[tuple[Template, ...], BeforeValidator(_list_of_one)] = ("$details",)
+
+    @model_validator(mode="after")
+    def _has_one_url(self) -> Self:
+        if (self.url is None) == (self.url_file is None):
+            message = "needs either `url` or `url_file`"
+            raise ValueError(message)
+        return self
+
+
+class FlapSettings(_Section):
+    """How often something may begin and end before it is told as flapping."""
+
+    changes: Annotated[Number, Field(ge=2, le=50)] = 4
+    window: SomeSeconds = 600.0
+
+
+class NotifySettings(_Section):
+    """Who is told what happens."""
+
+    targets: Annotated[tuple[NotifyTarget, ...], BeforeValidator(_or_empty_list)] = ()
+    group: SomeOrNoSeconds = 10.0
+    flap: Annotated[FlapSettings, BeforeValidator(_or_empty)] = FlapSettings()
+
+    @model_validator(mode="after")
+    def _has_distinct_names(self) -> Self:
+        senders.require_distinct([target.name for target in self.targets])
+        return self
+
+
+class Provider(enum.Enum):
+    """The forges that show commit statuses."""
+
+    GITHUB = "github"
+    GITEA = "gitea"
+    FORGEJO = "forgejo"
+    GITLAB = "gitlab"
+
+
+class StatusTarget(_Section):
+    """A forge that is told how far each commit has come."""
+
+    provider: Provider
+    url: ForgeUrl | None = None  # default: the public one, where there is one
+    repository: ForgeRepository
+    token_file: FilePath
+    context: ForgeContext = "reconciler"
+    link: Link | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in history and in what people see."""
+        return f"{self.provider.value} {self.repository} {self.context}"
+
+    @model_validator(mode="after")
+    def _has_url(self) -> Self:
+        if self.url is None and self.provider in (Provider.GITEA, Provider.FORGEJO):
+            message = "needs `url`, such as https://git.example.org"
+            raise ValueError(message)
+        return self
+
+
 class HttpSettings(_Section):
     """Where metrics and health are served."""
 
@@ -155,5 +246,12 @@ class Settings(_Section):
     ssh: Annotated[SshSettings, BeforeValidator(_or_empty)] = SshSettings()
     hosts: Annotated[dict[HostKey, Host], BeforeValidator(_or_empty)] = {}
     policy: Annotated[PolicySettings, BeforeValidator(_or_empty)] = PolicySettings()
+    notify: Annotated[NotifySettings, BeforeValidator(_or_empty)] = NotifySettings()
+    statuses: Annotated[tuple[StatusTarget, ...], BeforeValidator(_list_of_one)] = ()
     http: Annotated[HttpSettings, BeforeValidator(_or_empty)] = HttpSettings()
     state: FilePath = Path("/var/lib/reconciler")
+
+    @model_validator(mode="after")
+    def _has_distinct_statuses(self) -> Self:
+        senders.require_distinct([target.name for target in self.statuses])
+        return self

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from reconciler.errors import ConnectError, EvaluationError
 from reconciler.loop import Daemon
@@ -326,3 +327,30 @@ def test_a_daemon_that_no_longer_looks_says_so(scene: Scene) -> None:
         wait_until(lambda: not daemon.problem(), SOON, "a sign of life")
 
     assert "these threads ended" in daemon.problem()
+
+
+def test_every_line_of_a_pass_has_its_id_and_that_of_its_attempt(scene: Scene) -> None:
+    with (
+        structlog.testing.capture_logs(
+            processors=[structlog.contextvars.merge_contextvars]
+        ) as lines,
+        running(scene),
+    ):
+        wait_in_sync(scene, "lufta", "keanu")
+
+    of_hosts = [line for line in lines if "host" in line]
+    assert {line["host"] for line in of_hosts} == {"lufta", "keanu"}
+    passes = {(line["host"], line["pass"]) for line in of_hosts}
+    assert len(passes) == len({number for _, number in passes}), "each has its own"
+    for host in ("lufta", "keanu"):
+        (attempt,) = scene.attempts(host)
+        named = [one for one in of_hosts if one.get("attempt") == attempt.id]
+        told = {one["event"] for one in named}
+        # A command that is run for the attempt knows nothing of it.
+        assert told >= {"attempt", "step", "command", "attempt ended"}
+        (in_sync,) = (
+            one
+            for one in of_hosts
+            if (one["host"], one["event"]) == (host, "host is in sync")
+        )
+        assert in_sync.get("attempt") is None, "the attempt has ended"

@@ -20,6 +20,7 @@ from reconciler.loop import Evaluations, Gate, HostPass, Repository, Result, Wor
 from reconciler.loop.queue import Backoff
 from reconciler.metrics import Metrics
 from reconciler.model import Attempt, Commit, HostName, HostStatus, Policy
+from reconciler.notify import Notify
 from reconciler.secrets import Keyring, Overlays
 from reconciler.settings import (
     PolicySettings,
@@ -82,6 +83,7 @@ class Scene:
         """Begin as a process that has just been started."""
         self.history = History.open(self.settings.state / "history.sqlite")
         self.metrics = Metrics()
+        self.notify = Notify(self.settings, self.history, self.metrics, self.clock)
         self.world = World(
             settings=self.settings,
             policy=self._policy,
@@ -92,6 +94,7 @@ class Scene:
             connections=cast("Connections", self.connections),
             history=self.history,
             metrics=self.metrics,
+            notify=self.notify,
             now=self.clock,
             monotonic=self.clock,
             sleep=self._sleep,

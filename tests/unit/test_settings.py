@@ -15,7 +15,15 @@ from pydantic_core import PydanticUndefined
 
 from reconciler.errors import SettingsError
 from reconciler.model import Mode
-from reconciler.settings import HostSettings, Layout, Settings, load, local_path
+from reconciler.settings import (
+    HostSettings,
+    Layout,
+    NotifyTarget,
+    Settings,
+    StatusTarget,
+    load,
+    local_path,
+)
 from reconciler.settings.values import DURATION_FORMS, LONGEST, duration
 
 DOCS = Path(__file__).parents[2] / "docs/settings.md"
@@ -437,8 +445,11 @@ def test_the_reference_has_the_default(tmp_path: Path, name: str, default: str) 
         assert fields(Settings)[name] == (None if default else PydanticUndefined)
         return
     settings: dict[str, object] = {"repository": {"url": "/srv/repo.git"}}
-    section, _, key = name.rpartition(".")
-    held = settings.setdefault(section, {}) if section else settings
+    *sections, key = name.split(".")
+    held: object = settings
+    for section in sections:
+        assert isinstance(held, dict)
+        held = held.setdefault(section, {})
     assert isinstance(held, dict)
     held[key] = yaml.safe_load(default.strip("`"))
 
@@ -496,3 +507,16 @@ def test_wrong_secrets_are_told_with_their_place(tmp_path: Path) -> None:
         "4: secrets.comand_timeout: is no setting; did you mean command_timeout?",
         f"5: secrets.command_timeout: must be more than 0; write {DURATION_FORMS}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "prefix"),
+    [(NotifyTarget, "notify.targets[]."), (StatusTarget, "statuses[].")],
+)
+def test_the_reference_names_what_lists_hold(
+    model: type[BaseModel], prefix: str
+) -> None:
+    rows = re.findall(r"^\| `([^`]+)` \|", DOCS.read_text("utf-8"), re.MULTILINE)
+
+    named = [row.removeprefix(prefix) for row in rows if row.startswith(prefix)]
+    assert named == list(model.model_fields)

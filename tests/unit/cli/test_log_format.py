@@ -109,3 +109,9 @@ def test_a_command_for_one_look_logs_nothing_unless_asked(
     structlog.get_logger().debug("all of it")
     assert "all of it" in capsys.readouterr().err
     assert sys.stderr
+
+
+def test_people_are_not_shown_the_id_of_a_pass() -> None:
+    told = line(level="info", event="rebooted", host="lufta", **{"pass": "1a2b3c4d"})
+
+    assert told == "11:02:03 lufta: rebooted"

@@ -1,0 +1,98 @@
+"""Delivers messages to what a target's URL means, through Apprise."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler import process
+from reconciler.errors import CommandError, CommandTimeoutError, DeliveryError
+from reconciler.notify.words import Text
+from reconciler.settings import NotifyTarget
+
+DEADLINE = 60.0
+"""Seconds for one delivery; some services want half a minute."""
+
+SECRET_LIMIT = 1 << 16
+"""Bytes of the largest file with a URL or a token."""
+
+_SCRIPT = Path(__file__).with_name("deliver.py")
+"""Started as a file: the rest of this program would only take time to import."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The way to one target."""
+
+    target: NotifyTarget
+
+    def send(self, text: Text) -> None:
+        """Deliver *text*. Raises DeliveryError, and StoppingError at shutdown."""
+        self._deliver(
+            {"title": text.title, "body": text.body, "level": text.level},
+            only_check=False,
+        )
+
+    def check(self) -> None:
+        """See whether Apprise takes the URL; sends nothing. Raises as `send` does."""
+        self._deliver({}, only_check=True)
+
+    def service(self) -> str:
+        """Return what kind of service it is; nothing else of a URL is shown."""
+        try:
+            return self._url().partition("://")[0]
+        except DeliveryError:
+            return "?"
+
+    def _deliver(self, what: dict[str, str], *, only_check: bool) -> None:
+        job = {"url": self._url(), "only_check": only_check, **what}
+        try:
+            done = process.run(
+                [sys.executable, "-P", str(_SCRIPT)],
+                stdin=json.dumps(job).encode(),
+                # A packaged program has its libraries on a path of its own.
+                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                deadline=DEADLINE,
+            )
+        except CommandTimeoutError as error:
+            message = f"did not end within {DEADLINE:.0f} s"
+            raise DeliveryError(message) from error
+        except CommandError as error:
+            # Its last words may hold anything.
+            message = f"the process that delivers ended with status {error.status}"
+            raise DeliveryError(message) from None
+        result = json.loads(done.stdout)
+        if not result["accepted"]:
+            raise DeliveryError(result["reason"])
+
+    def _url(self) -> str:
+        """Return the URL, read anew so that it can be changed at any time."""
+        if self.target.url is not None:
+            return self.target.url.get_secret_value()
+        if self.target.url_file is None:
+            return ""
+        url = read_secret(self.target.url_file)
+        if "://" not in url:
+            message = f"{self.target.url_file} holds no URL"
+            raise DeliveryError(message)
+        return url
+
+
+def read_secret(path: Path) -> str:
+    """Return the one line in the file at *path*. Raises DeliveryError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(SECRET_LIMIT + 1)
+        lines = content.decode().split("\n")
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise DeliveryError(message) from error
+    except UnicodeDecodeError:
+        message = f"{path} is not UTF-8 text"
+        raise DeliveryError(message) from None
+    found = [line.strip() for line in lines if line.strip()]
+    if len(content) > SECRET_LIMIT or len(found) != 1:
+        message = f"{path} should hold one line"
+        raise DeliveryError(message)
+    return found[0]

@@ -1,0 +1,260 @@
+"""What people and forges are told of what happens to hosts, through the whole loop."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import EvaluationError
+from reconciler.loop import Daemon, Done
+from reconciler.messages import MarkState
+from reconciler.model import Hold, HostName, Policy, UnitName
+from reconciler.settings import Settings
+from tests.support.scene import Scene
+from tests.support.wait import wait_until
+from tests.support.world import FAILED
+
+BOT, FACTS = "withinbot.service", "printerfacts.service"
+A = {"lufta": {BOT: "1"}, "keanu": {FACTS: "1"}}
+B = {"lufta": {BOT: "2"}, "keanu": {FACTS: "1"}}
+NOBODY = {
+    "notify": {"targets": [{"name": "phone", "url": "json://127.0.0.1:9/"}]},
+    "statuses": {
+        "provider": "github",
+        "repository": "me/x",
+        "token_file": "/nowhere",
+        "url": "http://127.0.0.1:9",
+    },
+}
+FORGE = "github me/x reconciler"
+SOON = 20.0  # seconds
+
+
+def told_to(scene: Scene) -> Scene:
+    """Have somebody told of *scene*; nothing is sent, since nobody starts that."""
+    whole = scene.settings.model_dump(mode="json")
+    scene.settings = Settings.model_validate({**whole, **NOBODY})
+    scene.restart()
+    return scene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = told_to(Scene(tmp_path))
+    yield scene
+    scene.close()
+
+
+def arrive(scene: Scene) -> None:
+    """Do what the daemon does when a commit has come."""
+    revision = scene.repository.current
+    assert revision is not None
+    scene.notify.arrived(revision.commit, revision.hosts)
+
+
+def deploy(scene: Scene, content: dict[str, dict[str, str]] = A) -> None:
+    scene.commit(content)
+    arrive(scene)
+    for host in content:
+        scene.run(host)
+
+
+def letters(scene: Scene) -> list[str]:
+    found = (one.message for one in scene.history.outbox.waiting("phone"))
+    return [f"{one.kind.value} {one.host}".strip() for one in found]
+
+
+def mark(scene: Scene) -> tuple[MarkState, str]:
+    """Return what is told of the newest commit."""
+    newest = scene.mirror.commits[-1].id
+    marks = (one.mark for one in scene.history.outbox.waiting_marks(FORGE))
+    (found,) = (one for one in marks if one.commit == newest)
+    return found.state, found.text
+
+
+def test_the_first_deployment_is_told_and_a_second_look_is_not(scene: Scene) -> None:
+    deploy(scene)
+    for host in A:
+        assert scene.run(host) == Done()
+
+    assert letters(scene) == ["deployed lufta", "deployed keanu"]
+    assert mark(scene) == (MarkState.SUCCESS, "on 2 hosts")
+
+
+def test_only_the_host_that_a_commit_changes_is_told_of(scene: Scene) -> None:
+    deploy(scene)
+    before = len(letters(scene))
+
+    deploy(scene, B)
+
+    assert letters(scene)[before:] == ["deployed lufta"]
+    assert mark(scene) == (MarkState.SUCCESS, "on 2 hosts")
+
+
+def test_a_service_that_is_healed_is_told(scene: Scene) -> None:
+    deploy(scene)
+    scene.clock.advance(60)
+    scene.run("lufta")
+    scene.machine("lufta").change(BOT, **FAILED)
+
+    scene.run("lufta")
+
+    assert letters(scene)[-1] == "healed lufta"
+    assert mark(scene)[0] is MarkState.SUCCESS
+
+
+def test_drift_that_is_not_healed_is_told_and_its_end(scene: Scene) -> None:
+    deploy(scene)
+    scene.restart(Policy(heal=False))
+    scene.look()
+    arrive(scene)
+    scene.machine("lufta").change(BOT, active_state="inactive", sub_state="dead")
+    scene.run("lufta")
+    scene.run("lufta")
+    scene.machine("lufta").change(BOT, active_state="active", sub_state="running")
+
+    scene.run("lufta")
+
+    assert letters(scene)[2:] == ["drift lufta", "healed lufta"]
+    assert mark(scene)[0] is MarkState.SUCCESS, "later drift is not the commit's doing"
+
+
+def test_a_deployment_that_fails_is_told_once_and_its_success(scene: Scene) -> None:
+    deploy(scene)
+    with scene.full_disk():
+        deploy(scene, B)
+        state, text = mark(scene)
+        scene.clock.advance(3600)
+        scene.run("lufta")
+    scene.clock.advance(3600)
+
+    scene.run("lufta")
+
+    assert letters(scene)[2:] == ["failed lufta", "deployed lufta"]
+    assert state is MarkState.FAILURE
+    assert text.startswith("lufta: ")
+    assert "No space left on device" in text
+    assert mark(scene) == (MarkState.SUCCESS, "on 2 hosts")
+
+
+def test_a_host_that_does_not_evaluate_fails_alone(scene: Scene) -> None:
+    deploy(scene)
+    broken = EvaluationError("undefined variable 'foo'", host="lufta")
+    scene.commit({**A, "lufta": broken})
+    arrive(scene)
+    for host in A:
+        scene.run(host)
+
+    assert letters(scene)[2:] == ["evaluation-failed lufta"]
+    state, text = mark(scene)
+    assert state is MarkState.FAILURE
+    assert "lufta: does not evaluate: undefined variable 'foo'" in text
+
+    deploy(scene, B)
+
+    assert letters(scene)[3:] == ["deployed lufta", "recovered lufta"]
+
+
+def test_a_rollback_is_told_once_and_what_comes_after_it(scene: Scene) -> None:
+    deploy(scene)
+    scene.machine("lufta").dying.add(UnitName(BOT))
+    deploy(scene, B)
+    for _ in range(3):
+        scene.clock.advance(4000)
+        scene.run("lufta")
+    state, text = mark(scene)
+    scene.machine("lufta").dying.clear()
+
+    deploy(scene, {**B, "lufta": {BOT: "3"}})
+
+    assert letters(scene)[2:] == ["rolled-back lufta", "deployed lufta"]
+    assert state is MarkState.FAILURE
+    assert BOT in text
+    assert mark(scene) == (MarkState.SUCCESS, "on 2 hosts")
+
+
+def test_a_hold_and_what_waits_for_it(scene: Scene) -> None:
+    deploy(scene)
+    hold = Hold(host=HostName("lufta"), reason="mine", actor="me", since=scene.clock())
+    scene.history.hold(hold)
+    deploy(scene, B)
+    waits = mark(scene)
+    scene.history.release(HostName("lufta"), now=scene.clock(), actor="me")
+
+    scene.run("lufta")
+
+    assert letters(scene)[2:] == ["held lufta", "deployed lufta", "released lufta"]
+    assert waits == (MarkState.PENDING, "on its way to 2 hosts; lufta is held")
+    assert mark(scene) == (MarkState.SUCCESS, "on 2 hosts")
+
+
+def test_a_host_that_goes_away_and_comes_back(scene: Scene) -> None:
+    deploy(scene)
+    scene.machine("lufta").disconnect()
+    scene.run("lufta")
+    scene.machine("lufta").failure = None
+
+    scene.run("lufta")
+
+    assert letters(scene)[2:] == ["unreachable lufta", "back lufta"]
+
+
+def test_a_repository_that_cannot_be_read(scene: Scene) -> None:
+    deploy(scene)
+    scene.mirror.away = "could not resolve host"
+    for _ in range(3):
+        with pytest.raises(Exception, match="could not resolve host"):
+            scene.look()
+    scene.mirror.away = ""
+
+    scene.look()
+
+    assert letters(scene)[2:] == ["repository-unreadable", "recovered"]
+
+
+def test_a_crash_between_the_attempt_and_its_telling_loses_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.commit(A)
+    arrive(scene)
+    with monkeypatch.context() as patch:
+        # The program dies just before it tells.
+        patch.setattr(type(scene.notify), "host", _die)
+        with pytest.raises(KeyboardInterrupt):
+            scene.run("lufta")
+    scene.restart()
+    scene.look()
+    arrive(scene)
+
+    scene.run("lufta")
+
+    assert letters(scene) == ["deployed lufta"]
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_daemon_tells_forges_when_a_commit_comes_and_who_left(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path / "quick", interval=0.02)
+    told_to(scene).push(A)
+    scene.machine("keanu").disconnect()
+    done = [(MarkState.SUPERSEDED, "superseded by"), (MarkState.SUCCESS, "on 1 host")]
+
+    def marks() -> list[list[tuple[MarkState, str]]]:
+        found = [one.mark for one in scene.history.outbox.waiting_marks(FORGE)]
+        return [[(one.state, one.text[: len("superseded by")]) for one in found]]
+
+    daemon = Daemon(scene.world)
+    daemon.start()
+    try:
+        wait_until(lambda: "unreachable keanu" in letters(scene), SOON, "the message")
+        scene.push({"lufta": A["lufta"]})
+        wait_until(lambda: "recovered keanu" in letters(scene), SOON, "the end")
+        wait_until(lambda: done in marks(), SOON, "both commits to be marked")
+    finally:
+        daemon.shut()
+        assert daemon.join(SOON)
+        scene.close()
