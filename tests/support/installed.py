@@ -8,6 +8,7 @@ git and OpenSSH.
 
 import functools
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -15,16 +16,22 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tests.support.fleet import FleetHost
+from tests.support.fleet import Fleet, FleetHost
 from tests.support.rig import NIXPKGS, ROOT
 
+# Paths on the host, from its root. /etc/systemd/system is NixOS's own; on other systems
+# the unit could lie there as well.
 PREFIX = "opt/reconciler"
+UNITS = "usr/local/lib/systemd/system"
+STATE = "var/lib/reconciler"
+REPOSITORY = "srv/git/nixos-configs.git"
+KEY = "etc/reconciler-keys/id_ed25519"
 DEPLOY = ROOT / "deploy"
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 SITE = f"{PREFIX}/lib/{PYTHON}/site-packages"
@@ -53,6 +60,29 @@ def install(host: FleetHost, wheel: Path) -> None:
     host.exec("systemd-tmpfiles", "--create", "reconciler.conf")
     host.exec("systemctl", "daemon-reload")
     host.exec("systemctl", "start", "nix-daemon.socket")
+
+
+def configure(host: FleetHost, fleet: Fleet, settings: Mapping[str, object]) -> None:
+    """
+    Give the installed reconciler *settings*, and all that it needs to reach *fleet*.
+
+    The repository is an empty one at `REPOSITORY`, the key a credential of systemd.
+    """
+    with io.BytesIO() as buffer:
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            text = json.dumps(settings).encode()
+            _add(tar, "etc/reconciler/reconciler.yaml", text)
+            key = (fleet.path / "id_ed25519").read_bytes()
+            _add(tar, KEY, key, mode=0o600)
+            drop_in = f"[Service]\nLoadCredential=id_ed25519:/{KEY}\n".encode()
+            _add(tar, f"{UNITS}/reconciler.service.d/key.conf", drop_in)
+            known = (fleet.path / "known_hosts").read_bytes()
+            _add(tar, f"{STATE}/known_hosts", known)
+            _add(tar, f"{STATE}/secrets/withinbot.env", b"WITHINBOT_TOKEN=first\n")
+        put(host, buffer.getvalue())
+    host.exec("chown", "-R", "reconciler:", f"/{STATE}")
+    host.exec("git", "init", "-q", "--bare", "-b", "main", f"/{REPOSITORY}")
+    host.exec("systemctl", "daemon-reload")
 
 
 def put(host: FleetHost, tar: bytes) -> None:
@@ -92,14 +122,12 @@ def _add_program(tar: tarfile.TarFile, wheel: Path) -> None:
 
 
 def _add_units(tar: tarfile.TarFile) -> None:
-    # /etc/systemd/system is NixOS's own; on other systems either folder would do.
     ours = DEPLOY / "systemd"
-    units = "usr/local/lib/systemd/system"
-    tar.add(ours / "reconciler.service", f"{units}/reconciler.service")
+    tar.add(ours / "reconciler.service", f"{UNITS}/reconciler.service")
     tar.add(ours / "sysusers.conf", "usr/lib/sysusers.d/reconciler.conf")
     tar.add(ours / "tmpfiles.conf", "usr/lib/tmpfiles.d/reconciler.conf")
     for name, text in _NIX_DAEMON.items():
-        _add(tar, f"{units}/{name}", text.encode())
+        _add(tar, f"{UNITS}/{name}", text.encode())
 
 
 # As every Nix with a daemon brings them; Debian has them in another package.
