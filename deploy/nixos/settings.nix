@@ -143,6 +143,21 @@ in
       default = "30s";
       description = "How often each host is looked at. More than 0.";
     };
+    settle = mkOption {
+      type = duration;
+      default = "10s";
+      description = "How long a new system must stay healthy before it is confirmed.";
+    };
+    confirm_timeout = mkOption {
+      type = duration;
+      default = "1m";
+      description = "How long it may take until it is healthy. With `settle` and the declared checks this is what the host waits for confirmation before it goes back by itself.";
+    };
+    switch_timeout = mkOption {
+      type = duration;
+      default = "15m";
+      description = "How long `switch-to-configuration` itself may take.";
+    };
   };
   http = {
     listen = mkOption {

@@ -47,7 +47,15 @@ EVERYTHING = {
         no = { address = "example.org"; };
         "7" = { };
     }""",
-    "policy": """{ mode = "report"; heal = false; parallel = 3; interval = 5; }""",
+    "policy": """{
+        mode = "report";
+        heal = false;
+        parallel = 3;
+        interval = 5;
+        settle = "3s";
+        confirm_timeout = "30s";
+        switch_timeout = "5m";
+    }""",
     "http": """{ listen = "[::1]:0"; }""",
     "state": '"/var/lib/elsewhere"',
 }

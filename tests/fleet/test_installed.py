@@ -17,7 +17,7 @@ import pytest
 
 from tests.support import installed
 from tests.support.fleet import FleetFactory
-from tests.support.rig import DEADLINE, EXAMPLE, ROOT, Repository
+from tests.support.rig import DEADLINE, EXAMPLE, QUICK, ROOT, Repository
 from tests.support.wait import wait_until
 
 pytestmark = [
@@ -51,7 +51,7 @@ class Site:
             "nix": {"path": ["nixpkgs=/srv/nixpkgs"]},
             "ssh": {"identity": CREDENTIAL},
             "hosts": {host.name: {"address": host.address} for host in self.fleet},
-            "policy": {"interval": "1s"},
+            "policy": dict(QUICK),
         }
         installed.install(self.own, installed.build_wheel(folder))
         installed.configure(self.own, self.fleet, self.settings)
@@ -211,9 +211,8 @@ def test_it_deploys_the_system_that_it_is_part_of(site: Site) -> None:
     """
     The NixOS module takes over; each switch stops the daemon that carries it out.
 
-    The attempt is cut and made again by the daemon that the switch starts. What is to
-    be added once activations are confirmed from outside: that the one which the restart
-    cuts is neither rolled back nor quarantined.
+    The guardian on the host lives on, and the daemon that the switch started follows
+    the attempt to its end: nothing is rolled back, nothing made twice.
     """
     shutil.copytree(ROOT / "deploy" / "nixos", site.repository.work / "reconciler")
     own = site.repository.work / f"hosts/{OWN}"
@@ -245,8 +244,9 @@ def test_it_deploys_the_system_that_it_is_part_of(site: Site) -> None:
     assert site.show("InvocationID") != before
     assert '"interval": "2s"' in site.own.exec("cat", "/etc/reconciler/reconciler.yaml")
     attempts = json.loads(site.run("history", OWN, "--json"))
-    assert [one for one in attempts if one["outcome"] is None] == []
-    assert attempts[0]["outcome"] == "succeeded"
+    sys.stderr.write(json.dumps(attempts, indent=1))
+    # The guardian lived on, and the daemon that the switch started confirmed to it.
+    assert {one["outcome"] for one in attempts} == {"succeeded"}
 
 
 def own_module(site: Site) -> str:
@@ -260,7 +260,9 @@ def own_module(site: Site) -> str:
           # There is no Python with libraries in the stand-in for nixpkgs.
           package = pkgs.writeShellScriptBin "reconciler" ''exec {PROGRAM} "$@"'';
           credentials.id_ed25519 = "/{installed.KEY}";
-          settings = builtins.fromJSON {settings} // {{ policy.interval = "1s"; }};
+          settings = lib.recursiveUpdate (builtins.fromJSON {settings}) {{
+            policy.interval = "1s";
+          }};
         }};
         # It would be given 90 s, and wait for its own attempt, which waits for it.
         systemd.services.reconciler.serviceConfig.TimeoutStopSec = lib.mkForce "3s";
