@@ -6,11 +6,17 @@
 let
   inherit (lib) mkOption types;
   # `30s`, `1h30m`, or a plain number of seconds.
-  duration = types.either types.numbers.positive (
-    types.strMatching "[0-9.]+([dhms]([0-9.]+[dhms])*)?"
-  );
+  text = types.strMatching "[0-9.]+([dhms]([0-9.]+[dhms])*)?";
+  lasting = number: types.either number text;
+  duration = lasting types.numbers.positive;
+  durationOrNone = lasting types.numbers.nonnegative;
   # Text, not a Nix path: that would be copied to the store, which everybody may read.
   file = types.strMatching "[^\n]+";
+  secret = lib.mkOptionType {
+    name = "secret";
+    description = "nothing here: everybody may read the store. Name a file instead";
+    check = _: false;
+  };
   section =
     options:
     types.submodule {

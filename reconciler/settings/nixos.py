@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
 from reconciler.settings import values
@@ -31,11 +31,17 @@ _HEAD = """\
 let
   inherit (lib) mkOption types;
   # `30s`, `1h30m`, or a plain number of seconds.
-  duration = types.either types.numbers.positive (
-    types.strMatching "[0-9.]+([dhms]([0-9.]+[dhms])*)?"
-  );
+  text = types.strMatching "[0-9.]+([dhms]([0-9.]+[dhms])*)?";
+  lasting = number: types.either number text;
+  duration = lasting types.numbers.positive;
+  durationOrNone = lasting types.numbers.nonnegative;
   # Text, not a Nix path: that would be copied to the store, which everybody may read.
   file = types.strMatching "[^\\n]+";
+  secret = lib.mkOptionType {
+    name = "secret";
+    description = "nothing here: everybody may read the store. Name a file instead";
+    check = _: false;
+  };
   section =
     options:
     types.submodule {
@@ -46,6 +52,7 @@ in
 """
 
 _ROW = re.compile(r"^\| `([^`]+)` \|[^|]*\|[^|]*\| (.+) \|$", re.MULTILINE)
+_MEMBER = re.compile(r"\.[A-Z]+(?=\.|$)|\[\]")  # of a table, of a list
 _LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _PLAIN: Mapping[object, str] = {
@@ -54,23 +61,27 @@ _PLAIN: Mapping[object, str] = {
     int: "types.int",
     str: "types.str",
     Path: "file",
+    SecretStr: "secret",
 }
 # What a validator makes of more than the annotation tells.
-_DURATIONS = (values.duration, values.positive_duration)
+_DURATIONS = {
+    values.positive_duration: "duration",
+    values.duration: "durationOrNone",
+}
 _NIX_OPTION = "types.oneOf [ types.bool types.int types.str ]"
 
 Metadata = Sequence[object]
 
 
-def module(reference: str) -> str:
+def module(reference: str, model: type[BaseModel] = Settings) -> str:
     """
-    Return the Nix file; *reference* is the text of ``docs/settings.md``.
+    Return the Nix file for *model*; *reference* is the text of ``docs/settings.md``.
 
     Raises ValueError for a setting that the reference does not describe, or whose type
     no option here could have.
     """
-    described = dict(_ROW.findall(reference))
-    lines = _options(Settings, described)
+    described = {_plain(name): text for name, text in _ROW.findall(reference)}
+    lines = _options(model, described)
     return "".join([_HEAD, *(f"{line}\n" for line in lines)])
 
 
@@ -110,13 +121,18 @@ def _option(
 
 
 def _description(described: Mapping[str, str], place: str, field: FieldInfo) -> str:
-    if place in described:
-        return _LINK.sub(r"\1", described[place]).replace("\\|", "|")
+    if (text := described.get(_plain(place))) is not None:
+        return _LINK.sub(r"\1", text).replace("\\|", "|")
     inner = _model(field.annotation)
     if inner is None:
         message = f"docs/settings.md has no row for `{place}`"
         raise ValueError(message)
     return inner.__doc__ or ""
+
+
+def _plain(name: str) -> str:
+    """Return the name of a setting without what stands for any member."""
+    return _MEMBER.sub("", name)
 
 
 # --- types -----------------------------------------------------------------------
@@ -134,7 +150,7 @@ def _typed(
     if origin in (Union, types.UnionType):
         return _union(arguments, metadata, described, place)
     if origin in (tuple, list, set, frozenset):
-        inside = _typed(arguments[0], (), described, f"{place}.")
+        inside = _typed(arguments[0], (), described, f"{place}[].")
         return _wrapped("types.listOf", inside)
     if origin in (dict, Mapping):
         inside = _typed(arguments[1], (), described, f"{place}.NAME.")
@@ -150,9 +166,9 @@ def _scalar(kind: Any, metadata: Metadata, place: str) -> str:  # noqa: ANN401 -
         return _enum(get_args(kind))
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return _enum([member.value for member in kind])
-    if _is_duration(metadata):
-        return "duration"
-    if _has_validator(metadata, (values.nix_option,)):
+    if name := _duration_type(metadata):
+        return name
+    if _has(metadata, values.nix_option):
         return _NIX_OPTION
     if kind is int and (bounds := _bounds(metadata)):
         return bounds
@@ -190,13 +206,14 @@ def _model(kind: Any) -> type[BaseModel] | None:  # noqa: ANN401 -- see above
     return next(filter(None, map(_model, get_args(kind))), None)
 
 
-def _is_duration(metadata: Metadata) -> bool:
-    return _has_validator(metadata, _DURATIONS)
+def _duration_type(metadata: Metadata) -> str:
+    names = (name for function, name in _DURATIONS.items() if _has(metadata, function))
+    return next(names, "")
 
 
-def _has_validator(metadata: Metadata, functions: Sequence[object]) -> bool:
+def _has(metadata: Metadata, function: object) -> bool:
     return any(
-        isinstance(one, BeforeValidator) and one.func in functions for one in metadata
+        isinstance(one, BeforeValidator) and one.func == function for one in metadata
     )
 
 
@@ -228,11 +245,13 @@ def _value(value: object, metadata: Metadata) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     if isinstance(value, int | float):
-        return _text(_duration(value)) if _is_duration(metadata) else str(value)
+        return _text(_duration(value)) if _duration_type(metadata) else str(value)
     if isinstance(value, str | Path):
         return _text(str(value))
-    if not value:
-        return "{ }" if isinstance(value, Mapping) else "[ ]"
+    if isinstance(value, tuple | list):
+        return " ".join(["[", *(_value(one, ()) for one in value), "]"])
+    if value == {}:
+        return "{ }"
     message = f"{value!r} as a default has no form in Nix; add one to {__name__}"
     raise ValueError(message)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, SecretStr
 
 from reconciler.settings import Settings, load, nixos
 from tests.deploy.conftest import DEPLOY
@@ -189,9 +190,10 @@ def test_every_setting_can_be_set(nix: Nix, tmp_path: Path) -> None:
     minimal.write_text("repository: {url: /srv/repo.git}")
     default = load(minimal).model_dump()
     for section, values in settings.model_dump().items():
-        if section in ("hosts", "state"):
+        if not isinstance(values, dict):
             continue
-        unchanged = [key for key in values if values[key] == default[section][key]]
+        before = default[section]
+        unchanged = [key for key in values if values[key] == before.get(key)]
         assert not unchanged, f"{section}: add these above"
     assert settings.repository.poll == 5400
     assert settings.ssh.identity == Path(
@@ -221,6 +223,26 @@ def test_what_has_the_wrong_type_does_not_evaluate(
 
     assert "services.reconciler.settings.repository" in error
     assert told in " ".join(error.split())
+
+
+class Secretive(BaseModel):
+    """A setting that some section may have one day."""
+
+    url: SecretStr | None = None
+
+
+def test_a_secret_does_not_get_into_the_store(nix: Nix, tmp_path: Path) -> None:
+    file = tmp_path / "settings.nix"
+    file.write_text(nixos.module("| `url` | text | none | Where. |", Secretive))
+    lib = "import <nixpkgs/lib>"
+    options = f"import {file} {{ lib = {lib}; freeform = null; }}"
+    config = f"(({lib}).evalModules {{ modules = [ {{ options = {options}; %s }} ]; }})"
+
+    assert nix.value(f"({config % ''}).config.url") is None
+    told = config % 'config.url = "hunter2";'
+    error = nix.error(f"({told}).config.url")
+
+    assert "Name a file instead" in error
 
 
 def test_a_repository_has_to_be_named(nix: Nix) -> None:
