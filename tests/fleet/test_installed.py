@@ -141,6 +141,14 @@ def test_it_is_hardened_as_far_as_the_documentation_says(site: Site) -> None:
     assert f"`systemd-analyze security`: {exposure}" in documentation
 
 
+def test_commands_work_as_the_documentation_says(site: Site) -> None:
+    """As the daemon's user, who may read what systemd has given to the daemon."""
+    told = json.loads(site.run("check", "--json"))
+
+    assert [one["problem"] for one in told if not one["ok"]] == []
+    assert {f"host {OWN}", f"host {OTHER}"} <= {one["check"] for one in told}
+
+
 def test_nobody_else_reads_the_key(site: Site) -> None:
     assert site.own.exec("cat", CREDENTIAL).startswith("-----BEGIN")
     read = ["runuser", "-u", "nobody", "--", "cat"]
