@@ -1,6 +1,7 @@
 """The NixOS module, evaluated with the stand-in for nixpkgs."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -290,6 +291,24 @@ def test_the_unit_is_hardened_as_the_one_for_other_systems(nix: Nix) -> None:
 
     assert comparable(ours) == comparable(other)
     assert len(other) > 30
+
+
+def test_other_settings_are_another_unit(nix: Nix) -> None:
+    """So that a switch starts the daemon anew, as late as it can."""
+    text = f'{nix.config(machine("%s"))}.systemd.units."reconciler.service".text'
+    triggers = [
+        re.findall(r"^X-Restart-Triggers=(/nix/store/.*)$", told, re.MULTILINE)
+        for told in (
+            str(nix.value(text % f'repository.url = "/srv/{name}.git";'))
+            for name in ("a", "b")
+        )
+    ]
+
+    assert [len(found) for found in triggers] == [1, 1]
+    assert triggers[0] != triggers[1]
+    assert unit(nix, machine('repository.url = "/srv/a.git";'))["X-StopIfChanged"] == [
+        "false"
+    ]
 
 
 def test_credentials_are_loaded_by_systemd(nix: Nix) -> None:

@@ -217,7 +217,7 @@ def test_another_nix_reads_our_files_too(site: Site, file: str) -> None:
 
 def test_it_deploys_the_system_that_it_is_part_of(site: Site) -> None:
     """
-    The NixOS module takes over; each switch stops the daemon that carries it out.
+    The NixOS module takes over: the switch ends the daemon that carries it out.
 
     The guardian on the host lives on, and the daemon that the switch started follows
     the attempt to its end: nothing is rolled back, nothing made twice.
@@ -244,15 +244,7 @@ def test_it_deploys_the_system_that_it_is_part_of(site: Site) -> None:
     assert fragment.startswith("/nix/store/")
     assert site.own.exec("systemd-analyze", "security", "--threshold=20", UNIT)
 
-    before = site.show("InvocationID")
-    site.repository.edit(f"hosts/{OWN}/reconciler.nix", '"1s"', '"2s"')
-    site.push("Look at hosts less often")
-
-    site.wait_in_sync(120)
-    assert site.show("InvocationID") != before
-    assert '"interval": "2s"' in site.own.exec("cat", "/etc/reconciler/reconciler.yaml")
     attempts = json.loads(site.run("history", OWN, "--json"))
-    sys.stderr.write(json.dumps(attempts, indent=1))
     # The guardian lived on, and the daemon that the switch started confirmed to it.
     assert {one["outcome"] for one in attempts} == {"succeeded"}
 
