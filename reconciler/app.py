@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import faulthandler
 import fcntl
 import os
 import signal
@@ -25,6 +26,7 @@ from reconciler.remote import Connections
 from reconciler.secrets import Keyring, Overlays, protect
 from reconciler.settings import Settings
 from reconciler.source import FolderWatcher, Mirror, Watcher, local_path
+from reconciler.systemd import Notifier, Pulse
 from reconciler.web import Server, create_app
 
 log = structlog.get_logger(__name__)
@@ -82,6 +84,9 @@ def run_daemon(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; return the exit status."""
     protect()  # secrets pass through our memory, and must not end in a core dump
     _share_heap()
+    # What each thread does, without values, where systemd's watchdog ends us.
+    faulthandler.enable()
+    notifier = Notifier.from_environment(os.environ, os.getpid())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -101,7 +106,8 @@ def run_daemon(settings: Settings) -> int:
             branch=settings.repository.branch,
             metrics=f"http://{settings.http.listen}/metrics",
         )
-        stop.wait()
+        with Pulse(notifier, problem=daemon.problem, summary=daemon.summary):
+            stop.wait()
         log.info("stopping: no new attempts, waiting for those that run")
         for watcher in watchers:
             watcher.stop()

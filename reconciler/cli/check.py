@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from rich.text import Text
@@ -24,6 +24,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.loop import Evaluations, Repository, World, look
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
+from reconciler.settings import Settings
 
 T = TypeVar("T")
 
@@ -60,8 +61,21 @@ def register(app: typer.Typer) -> None:
     app.command()(check)
 
 
+OnlySettings = Annotated[
+    bool,
+    typer.Option(
+        "--only-settings",
+        help="Check the settings file alone, wherever it will be used.",
+    ),
+]
+
+
 def check(
-    context: typer.Context, hosts: Hosts = None, *, as_json: AsJson = False
+    context: typer.Context,
+    hosts: Hosts = None,
+    *,
+    only_settings: OnlySettings = False,
+    as_json: AsJson = False,
 ) -> None:
     """
     Check settings, tools, repository, evaluation and every host.
@@ -72,11 +86,14 @@ def check(
     ```
     reconciler -c ./reconciler.yaml check
     reconciler check lufta
+    reconciler -c ./reconciler.yaml check --only-settings
     ```
     """
     report = Report(as_json)
     try:
-        _check(context, hosts, report)
+        settings = _settings(context, report)
+        if settings is not None and not only_settings:
+            _check(context, settings, hosts, report)
     finally:
         if as_json:
             print_json(report.lines)
@@ -84,11 +101,14 @@ def check(
         raise typer.Exit(KNOWN_ERROR)
 
 
-def _check(context: typer.Context, hosts: list[str] | None, report: Report) -> None:
+def _settings(context: typer.Context, report: Report) -> Settings | None:
     config = chosen(context).config
-    settings = _try(report, "settings", lambda: chosen(context).settings(), str(config))
-    if settings is None:
-        return
+    return _try(report, "settings", lambda: chosen(context).settings(), str(config))
+
+
+def _check(
+    context: typer.Context, settings: Settings, hosts: list[str] | None, report: Report
+) -> None:
     for tool in TOOLS:
         _try(report, f"command {tool}", functools.partial(_tool, tool))
     for target in settings.notify.targets:

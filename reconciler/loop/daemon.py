@@ -29,6 +29,7 @@ from reconciler.loop.orders import OrderWatch
 from reconciler.loop.queue import Backoff, Queue
 from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.results import Again, Failed, Result
+from reconciler.loop.summary import summary
 from reconciler.loop.world import World
 from reconciler.model import HostName
 
@@ -112,6 +113,10 @@ class Daemon:
         if silent > SILENT_LIMIT:
             return f"the repository was not looked at for {silent:.0f} s"
         return ""
+
+    def summary(self) -> str:
+        """Return one line for people: the commit, the hosts in sync, what runs."""
+        return summary(self._world, self._repository)
 
     def _thread(self, name: str, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)

@@ -1,6 +1,7 @@
 """The daemon as a program: one per state directory, and an end in good order."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -41,10 +42,11 @@ def settings(tmp_path: Path, port: int) -> Path:
 
 
 @contextlib.contextmanager
-def daemon(settings: Path) -> Iterator[subprocess.Popen[str]]:
+def daemon(settings: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, "-m", "reconciler", "-c", str(settings), "run"],
         cwd=ROOT,
+        env=os.environ | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -154,3 +156,37 @@ def test_attempts_that_a_killed_daemon_left_open_are_ended(
 
     with contextlib.closing(History.open(path, read_only=True)) as history:
         assert history.attempt(attempt.id).outcome is Outcome.INTERRUPTED
+
+
+def test_systemd_is_told_when_it_serves_and_when_it_ends(
+    settings: Path, port: int, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(DEADLINE)
+        environment = {
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+            "WATCHDOG_USEC": "300000",
+        }
+        with daemon(settings, **environment) as process:
+            first = manager.recv(4096)
+            assert healthy(port), "ready means that it serves"
+            assert first.startswith(b"READY=1\nWATCHDOG=1\nSTATUS=waiting for a commit")
+            while manager.recv(4096) != b"WATCHDOG=1":
+                pass
+            process.terminate()
+            while not manager.recv(4096).startswith(b"STOPPING=1\n"):
+                pass
+            assert process.wait(DEADLINE) == 0
+
+
+def test_a_daemon_that_the_watchdog_ends_says_what_its_threads_did(
+    settings: Path, port: int
+) -> None:
+    with daemon(settings) as process:
+        wait_healthy(process, port)
+        process.send_signal(signal.SIGABRT)
+        _, err = process.communicate(timeout=DEADLINE)
+
+    assert "Fatal Python error: Aborted" in err
+    assert "in _watch_repository" in err

@@ -307,6 +307,33 @@ def test_a_daemon_that_is_stopped_in_an_attempt_leaves_it_to_its_guardian(
         assert (followed.id, followed.outcome) == (attempt.id, Outcome.SUCCEEDED)
 
 
+def test_the_daemon_sums_itself_up_in_one_line(scene: Scene) -> None:
+    """It is what `systemctl status` shows."""
+    assert Daemon(scene.world).summary() == ("waiting for a commit: none was read yet")
+    begun, let_go = threading.Event(), threading.Event()
+
+    def build() -> None:
+        begun.set()
+        assert let_go.wait(SOON)
+
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        commit = scene.mirror.commits[-1].short
+        assert daemon.summary() == f"commit {commit}, 2 of 2 hosts in sync"
+
+        scene.evaluator.before_build = build
+        commit = scene.push({"lufta": {BOT: "2"}, "keanu": {FACTS: "1"}}).short
+        daemon.look_again()
+        assert begun.wait(SOON)
+        told = f"commit {commit}, 1 of 2 hosts in sync, 1 attempt running"
+        wait_until(lambda: daemon.summary() == told, SOON, told)
+        scene.mirror.away = "Connection refused"
+        daemon.look_again()
+        told += "; Connection refused"
+        wait_until(lambda: daemon.summary() == told, SOON, told)
+        let_go.set()
+
+
 def test_a_daemon_that_no_longer_looks_says_so(scene: Scene) -> None:
     """As when git hangs for ever; the clock is moved, nothing is waited for."""
     let_go = threading.Event()

@@ -36,14 +36,17 @@ class FleetHost:
         self, *argv: str, stdin: str | None = None, deadline_s: float = 60.0
     ) -> str:
         """Run *argv* as root inside the host, without SSH; return its stdout."""
+        return _run(self.exec_argv(*argv), stdin=stdin, deadline_s=deadline_s)
+
+    def exec_argv(self, *argv: str) -> list[str]:
+        """Return the command line that runs *argv* as `exec` does."""
         where = ["exec", self.name, "--dir", str(self.fleet.path)]
-        return run_tool(*where, "--", *argv, stdin=stdin, deadline_s=deadline_s)
+        return [str(FLEET_TOOL), *where, "--", *argv]
 
     def exec_status(self, *argv: str) -> int:
         """Run *argv* as `exec` does; return its exit status only."""
-        where = [str(FLEET_TOOL), "exec", self.name, "--dir", str(self.fleet.path)]
         done = subprocess.run(
-            [*where, "--", *argv],
+            self.exec_argv(*argv),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,

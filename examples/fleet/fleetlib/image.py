@@ -27,6 +27,7 @@ PACKAGES = (
     "dbus",
     "openssh-server",
     "nix-bin",
+    "git",
     "iproute2",
     "procps",
     "inotify-tools",

@@ -17,6 +17,7 @@ let
     options = import ./options.nix lib;
     platforms = import ./platforms.nix;
     sources = import ./sources.nix lib;
+    sourceTypes = import ./source-types.nix lib;
     strings = import ./strings.nix lib;
     stringsWithDeps = import ./strings-with-deps.nix lib;
     trivial = import ./trivial.nix lib;
@@ -117,6 +118,7 @@ let
       options
       platforms
       sources
+      sourceTypes
       strings
       stringsWithDeps
       trivial

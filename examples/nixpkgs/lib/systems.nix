@@ -33,6 +33,8 @@ in
         "i686"
         "armv7l"
       ];
+      # The programs of another processor are nobody's to run here.
+      canExecute = other: other.system == system;
     };
   flakeExposed = [
     "x86_64-linux"

@@ -167,6 +167,8 @@ in
     bin = names "scp sftp ssh ssh-add ssh-agent ssh-keygen ssh-keyscan";
     sbin = [ "sshd" ];
   };
+  git = tool "git" { bin = names "git git-receive-pack git-upload-archive git-upload-pack"; };
+  gitMinimal = pkgs.git;
   sudo = tool "sudo" { };
   curl = tool "curl" { };
   inotify-tools = tool "inotify-tools" {

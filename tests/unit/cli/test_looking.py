@@ -286,6 +286,16 @@ def test_check_says_what_is_wrong_with_the_settings(cli: Cli, scene: Scene) -> N
     assert "repositry" in settings["problem"]
 
 
+def test_check_can_look_at_the_settings_alone(cli: Cli, scene: Scene) -> None:
+    """As where a NixOS system is built: nothing else is there yet."""
+    scene.mirror.away = "git.example: Connection refused"
+
+    said = cli("check", "--only-settings", "--json")
+
+    assert said.status == 0
+    assert [one["check"] for one in said.json] == ["settings"]
+
+
 def test_a_repository_that_is_away_is_an_error(cli: Cli, scene: Scene) -> None:
     scene.push(A)
     scene.mirror.away = "git.example: Connection refused"

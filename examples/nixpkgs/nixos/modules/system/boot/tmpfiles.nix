@@ -56,7 +56,13 @@ in
   };
 
   config = {
-    environment.etc = files;
+    environment.etc = files // {
+      # systemd's own; Debian's would empty /tmp at each switch that changes a rule.
+      "tmpfiles.d/tmp.conf".text = ''
+        q /tmp 1777 root root 10d
+        q /var/tmp 1777 root root 30d
+      '';
+    };
     systemd.targets.sysinit-reactivation.description = "Reactivate sysinit units";
     systemd.services.systemd-tmpfiles-resetup = {
       description = "Re-setup tmpfiles on a system that is already running.";

@@ -1,0 +1,337 @@
+"""The NixOS module, evaluated with the stand-in for nixpkgs."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from reconciler.settings import Settings, load, nixos
+from tests.deploy.conftest import DEPLOY
+from tests.nixpkgs.conftest import Nix
+from tests.support.rig import ROOT
+
+pytestmark = pytest.mark.nix
+
+MODULE = DEPLOY / "nixos" / "module.nix"
+GENERATED = DEPLOY / "nixos" / "settings.nix"
+REFERENCE = ROOT / "docs" / "settings.md"
+REAL_LIB = os.environ.get("REAL_NIXPKGS_LIB")
+
+# One value for each setting that is not its default, by section; YAML and Nix.
+EVERYTHING = {
+    "repository": """{
+        url = "ssh://git@git.example.org/infra.git";
+        branch = "feature/x";
+        poll = "1h30m";
+        layout = "hosts";
+        entry = [ "machines" ];
+        secrets."common/secrets" = "/var/lib/secrets";
+    }""",
+    "nix": """{
+        path = [ "nixpkgs=/srv/nixpkgs" ];
+        options = { cores = 4; sandbox = false; substituters = "https://example.org"; };
+        evaluate_timeout = 120;
+        build_timeout = "1d";
+    }""",
+    "secrets": """{ identity = [ "/etc/ssh/key" ]; command_timeout = "2.5s"; }""",
+    "ssh": """{
+        identity = "${config.services.reconciler.credentialsDirectory}/id_ed25519";
+        known_hosts = "/etc/known";
+        connect_timeout = 2.5;
+    }""",
+    "hosts": """{
+        chrysalis = { address = "::1"; port = 2222; user = "deploy"; };
+        no = { address = "example.org"; };
+        "7" = { };
+    }""",
+    "policy": """{
+        mode = "report";
+        heal = false;
+        parallel = 3;
+        interval = 5;
+        settle = "3s";
+        confirm_timeout = "30s";
+        switch_timeout = "5m";
+    }""",
+    "http": """{ listen = "[::1]:0"; }""",
+    "state": '"/var/lib/elsewhere"',
+}
+
+
+def machine(settings: str = "", rest: str = "") -> str:
+    """Return a module for a host that runs the reconciler."""
+    return f"""
+      {{ config, lib, pkgs, ... }}: {{
+        imports = [ {MODULE} ];
+        services.reconciler = {{
+          enable = true;
+          package = pkgs.writeShellScriptBin "reconciler" ''
+            exec {sys.executable} -m reconciler "$@"
+          '';
+          settings = {{ {settings} }};
+          {rest}
+        }};
+      }}
+    """
+
+
+def unit(nix: Nix, module: str) -> dict[str, list[str]]:
+    """Return the section [Service] of the unit that *module* makes."""
+    units = f'{nix.config(module)}.systemd.units."reconciler.service".text'
+    return service_section(str(nix.value(units)))
+
+
+def service_section(text: str) -> dict[str, list[str]]:
+    """Return every value of each key of [Service], lists taken apart."""
+    found: dict[str, list[str]] = {}
+    _, _, section = text.partition("[Service]\n")
+    section, _, _ = section.partition("\n[")
+    for line in section.splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            found.setdefault(name, []).extend(value.split())
+    return found
+
+
+def rendered(nix: Nix, module: str) -> Path:
+    """Build the settings file of *module*; return its path."""
+    source = 'environment.etc."reconciler/reconciler.yaml".source'
+    return nix.build(f"{nix.config(module)}.{source}")
+
+
+# --- the options -----------------------------------------------------------------
+
+
+def test_the_options_are_up_to_date() -> None:
+    told = (
+        "run: python -m reconciler.settings.nixos <docs/settings.md"
+        " >deploy/nixos/settings.nix"
+    )
+    assert GENERATED.read_text() == nixos.module(REFERENCE.read_text()), told
+
+
+def schema_names(schema: dict[str, Any]) -> set[str]:
+    """Return every setting of the JSON schema; tables have ``<name>``, lists ``*``."""
+
+    def below(part: dict[str, Any], place: str) -> Iterator[str]:
+        for one in (part, *part.get("anyOf", ()), *part.get("allOf", ())):
+            if "$ref" in one:
+                yield from below(schema["$defs"][one["$ref"].split("/")[-1]], place)
+            for name, inner in one.get("properties", {}).items():
+                here = f"{place}.{name}" if place else name
+                yield from list(below(inner, here)) or [here]
+            table = one.get("additionalProperties")
+            if isinstance(table, dict):
+                yield from below(table, f"{place}.<name>")
+            if "items" in one:
+                yield from below(one["items"], f"{place}.*")
+
+    return set(below(schema, ""))
+
+
+def option_names(nix: Nix, lib: str) -> set[str]:
+    """Return every option below `services.reconciler.settings`, tables opened."""
+    names = nix.value(f"""
+      let
+        lib = {lib};
+        pkgs = import <nixpkgs> {{ }};
+        options = (lib.evalModules {{
+          modules = [ {MODULE} {{ _module.args.pkgs = pkgs; _module.check = false; }} ];
+        }}).options.services.reconciler;
+      in map (option: option.name) (lib.optionAttrSetToDocList options)
+    """)
+    assert isinstance(names, list)
+    prefix = "services.reconciler.settings."
+    found = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    inner = {name for name in found if "_module." not in name}
+    # A table of sections is an option itself; what counts is what is in it.
+    return {name for name in inner if not any(o.startswith(f"{name}.") for o in inner)}
+
+
+def test_every_setting_is_an_option(nix: Nix) -> None:
+    settings = schema_names(Settings.model_json_schema())
+
+    assert "hosts.<name>.address" in settings
+    assert option_names(nix, "import <nixpkgs/lib>") == settings
+
+
+@pytest.mark.skipif(REAL_LIB is None, reason="REAL_NIXPKGS_LIB names no library")
+def test_the_real_library_finds_the_same_options(nix: Nix) -> None:
+    ours = option_names(nix, "import <nixpkgs/lib>")
+
+    assert option_names(nix, f"import {REAL_LIB}") == ours
+
+
+# --- the settings file -----------------------------------------------------------
+
+
+def test_what_is_not_set_has_the_default_of_the_schema(
+    nix: Nix, tmp_path: Path
+) -> None:
+    file = rendered(nix, machine('repository.url = "/srv/repo.git";'))
+
+    minimal = tmp_path / "reconciler.yaml"
+    minimal.write_text("repository: {url: /srv/repo.git}")
+    assert load(file) == load(minimal)
+    assert '"policy"' in file.read_text(), "it is written down all the same"
+
+
+def test_every_setting_can_be_set(nix: Nix, tmp_path: Path) -> None:
+    assert set(EVERYTHING) == set(Settings.model_fields), "add the section above"
+    text = "".join(f"{name} = {value};" for name, value in EVERYTHING.items())
+
+    settings = load(rendered(nix, machine(text)))
+
+    minimal = tmp_path / "reconciler.yaml"
+    minimal.write_text("repository: {url: /srv/repo.git}")
+    default = load(minimal).model_dump()
+    for section, values in settings.model_dump().items():
+        if not isinstance(values, dict):
+            continue
+        before = default[section]
+        unchanged = [key for key in values if values[key] == before.get(key)]
+        assert not unchanged, f"{section}: add these above"
+    assert settings.repository.poll == 5400
+    assert settings.ssh.identity == Path(
+        "/run/credentials/reconciler.service/id_ed25519"
+    )
+    assert settings.hosts["chrysalis"].port == 2222
+    assert list(settings.hosts) == ["7", "chrysalis", "no"]
+    assert settings.state == Path("/var/lib/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        pytest.param("branch = ./settings.nix;", "not of type `string'", id="path"),
+        pytest.param("secrets.x = ./secrets;", "not of type", id="a secret's path"),
+        pytest.param('layout = "argo";', 'one of "auto"', id="choice"),
+        pytest.param('poll = "soon";', "not of type", id="duration"),
+        pytest.param("poll = 0;", "not of type", id="no duration"),
+    ],
+)
+def test_what_has_the_wrong_type_does_not_evaluate(
+    nix: Nix, setting: str, told: str
+) -> None:
+    module = machine(f'repository = {{ url = "/srv/repo.git"; {setting} }};')
+
+    error = nix.error(f"{nix.config(module)}.system.build.toplevel.drvPath")
+
+    assert "services.reconciler.settings.repository" in error
+    assert told in " ".join(error.split())
+
+
+class Secretive(BaseModel):
+    """A setting that some section may have one day."""
+
+    url: SecretStr | None = None
+
+
+def test_a_secret_does_not_get_into_the_store(nix: Nix, tmp_path: Path) -> None:
+    file = tmp_path / "settings.nix"
+    file.write_text(nixos.module("| `url` | text | none | Where. |", Secretive))
+    lib = "import <nixpkgs/lib>"
+    options = f"import {file} {{ lib = {lib}; freeform = null; }}"
+    config = f"(({lib}).evalModules {{ modules = [ {{ options = {options}; %s }} ]; }})"
+
+    assert nix.value(f"({config % ''}).config.url") is None
+    told = config % 'config.url = "hunter2";'
+    error = nix.error(f"({told}).config.url")
+
+    assert "Name a file instead" in error
+
+
+def test_a_repository_has_to_be_named(nix: Nix) -> None:
+    error = nix.error(f"{nix.config(machine())}.system.build.toplevel.drvPath")
+
+    assert "services.reconciler.settings.repository.url" in error
+    assert "no value defined" in error
+
+
+BAD = 'repository = { url = "/srv/repo.git"; brunch = "main"; };'
+
+
+def test_what_the_reconciler_refuses_does_not_build(nix: Nix) -> None:
+    source = f'{nix.config(machine(BAD))}.environment.etc."reconciler/reconciler.yaml"'
+
+    done = nix.run("nix-build", "--no-out-link", "-E", f"{source}.source")
+
+    assert done.returncode != 0
+    assert "repository.brunch: is no setting; did you mean branch?" in done.stderr
+
+
+def test_the_check_can_be_turned_off(nix: Nix) -> None:
+    file = rendered(nix, machine(BAD, "checkSettings = false;"))
+
+    assert '"brunch": "main"' in file.read_text()
+
+
+# --- the unit --------------------------------------------------------------------
+
+# What the two units do not share, for reasons.
+OF_ONE_KIND = {"ExecStart", "Environment", "X-StopIfChanged"}
+
+
+def test_the_unit_is_hardened_as_the_one_for_other_systems(nix: Nix) -> None:
+    other = service_section((DEPLOY / "systemd" / "reconciler.service").read_text())
+    ours = unit(nix, machine('repository.url = "/srv/repo.git";'))
+
+    def comparable(section: dict[str, list[str]]) -> dict[str, list[str]]:
+        yes = {"true": "yes", "false": "no"}
+        return {
+            name: [yes.get(value, value) for value in values]
+            for name, values in section.items()
+            if name not in OF_ONE_KIND
+        }
+
+    assert comparable(ours) == comparable(other)
+    assert len(other) > 30
+
+
+def test_other_settings_are_another_unit(nix: Nix) -> None:
+    """So that a switch starts the daemon anew, as late as it can."""
+    text = f'{nix.config(machine("%s"))}.systemd.units."reconciler.service".text'
+    triggers = [
+        re.findall(r"^X-Restart-Triggers=(/nix/store/.*)$", told, re.MULTILINE)
+        for told in (
+            str(nix.value(text % f'repository.url = "/srv/{name}.git";'))
+            for name in ("a", "b")
+        )
+    ]
+
+    assert [len(found) for found in triggers] == [1, 1]
+    assert triggers[0] != triggers[1]
+    assert unit(nix, machine('repository.url = "/srv/a.git";'))["X-StopIfChanged"] == [
+        "false"
+    ]
+
+
+def test_credentials_are_loaded_by_systemd(nix: Nix) -> None:
+    credentials = 'credentials = { id = "/etc/keys/id"; token = "/etc/keys/token"; };'
+    section = unit(nix, machine('repository.url = "/srv/repo.git";', credentials))
+
+    assert section["LoadCredential"] == ["id:/etc/keys/id", "token:/etc/keys/token"]
+
+
+def test_a_state_directory_elsewhere_may_be_written_to(nix: Nix) -> None:
+    elsewhere = 'repository.url = "/srv/repo.git"; state = "/data/reconciler";'
+    section = unit(nix, machine(elsewhere))
+
+    assert section["ReadWritePaths"] == ["/data/reconciler"]
+    assert "StateDirectory" not in section
+    rules = nix.value(f"{nix.config(machine(elsewhere))}.systemd.tmpfiles.rules")
+    assert "d /data/reconciler 0700 reconciler reconciler -" in str(rules)
+
+
+def test_another_user_is_not_made(nix: Nix) -> None:
+    other = 'user = "git"; group = "git";'
+    module = machine('repository.url = "/srv/repo.git";', other)
+
+    assert unit(nix, module)["User"] == ["git"]
+    names = nix.value(f"builtins.attrNames {nix.config(module)}.users.users")
+    assert "reconciler" not in str(names)
