@@ -79,6 +79,7 @@ class Families:
             self.held,
             self.held_since,
             self.quarantined,
+            self.evaluation_failing,
         )
 
     def _about_hosts(self) -> None:
@@ -229,6 +230,13 @@ class Families:
         self.evaluation_failures = self._counter(
             "evaluation_failures",
             "Evaluations that failed; without a host: that of the list of hosts.",
+            "host",
+        )
+        self.evaluation_failing = self._gauge(
+            "evaluation_failing",
+            "Whether the newest commit does not evaluate for the host, which is kept as"
+            " the last good one says; without a host: whether its list of hosts does"
+            " not, and no host is brought to it.",
             "host",
         )
 
