@@ -35,7 +35,8 @@ VERDICTS = {
     "3": ("heal", "yellow"),
     "4": ("reported", "orange"),
     "5": ("held", "text"),
-    "6": ("blocked", "red"),
+    "6": ("quarantined", "dark-orange"),
+    "7": ("blocked", "red"),
 }
 """What the numbers of `VERDICT` mean."""
 

@@ -143,6 +143,8 @@ def timeline(face: Face) -> Panel:
         statetimeline.Panel()
         .show_value(common.VisibilityMode.NEVER)
         .row_height(0.9)
+        .fill_opacity(80)
+        .line_width(0)
         .merge_values(True)  # noqa: FBT003 -- the builder has no other way
         .color_scheme(board.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     )
@@ -162,6 +164,9 @@ def heat_map(face: Face) -> Panel:
         .calculate(False)  # noqa: FBT003 -- the builder has no other way
         .color(colours)
         .y_axis(heatmap.YAxisConfig().unit(face.unit))
+        .scale_distribution(
+            parts.ScaleDistributionConfig().type(common.ScaleDistribution.LINEAR)
+        )
         .interval("1m")
     )
     return _dressed(panel, face)
@@ -201,6 +206,9 @@ def rows(face: Face, columns: tuple[Column, ...]) -> Panel:
     }
     panel = (
         table.Panel()
+        .show_header(True)  # noqa: FBT003 -- the builder has no other way
+        .cell_height(common.TableCellHeight.SM)
+        .sort_by([parts.TableSortByFieldState().display_name(columns[0].title)])
         .with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
         .with_transformation(
             model.DataTransformerConfig(id_val="organize", options=organized)
