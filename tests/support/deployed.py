@@ -1,6 +1,7 @@
 """What `deploy/` ships for Prometheus and Grafana, as tests look at it."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +43,7 @@ class Asked:
     where: str
     expr: str
     now: bool = True  # of one moment, not of a range
+    shown: tuple[str, ...] = ()  # the labels that its result is shown by
 
     def __str__(self) -> str:
         """Return where it is asked, as the name of a test."""
@@ -81,12 +83,23 @@ def asked_by_dashboards() -> Iterator[Asked]:
     for uid, dashboard in dashboards().items():
         for panel in panels(dashboard):
             for target in panel["targets"]:
-                where = f"{uid}: {panel['title']}: {target['refId']}"
-                now = target["instant"]
-                yield Asked(where=where, expr=target["expr"], now=now)
+                yield Asked(
+                    where=f"{uid}: {panel['title']}: {target['refId']}",
+                    expr=target["expr"],
+                    now=target["instant"],
+                    shown=_labels(target.get("legendFormat", "")),
+                )
         for events in dashboard["annotations"]["list"]:
-            where = f"{uid}: events: {events['name']}"
-            yield Asked(where=where, expr=events["expr"], now=False)
+            yield Asked(
+                where=f"{uid}: events: {events['name']}",
+                expr=events["expr"],
+                now=False,
+                shown=_labels(events["titleFormat"]),
+            )
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"{{(\w+)}}", text))
 
 
 def asked() -> list[Asked]:

@@ -12,6 +12,7 @@ from deploy.grafana.generate.panels import (
     bars,
     counted,
     lines,
+    named,
     number,
     one,
 )
@@ -188,9 +189,13 @@ def _repository() -> tuple[Panel, ...]:
         bars(
             Face(
                 title="Evaluations that failed",
-                text="By host; without a host: the list of hosts of a commit.",
+                text="For which host; or of which commit Nix cannot list the hosts.",
                 queries=one(
-                    counted("reconciler_evaluation_failures_total{HERE}", "host"),
+                    named(
+                        counted("reconciler_evaluation_failures_total{HERE}", "host"),
+                        "host",
+                        "the list of hosts",
+                    ),
                     "{{host}}",
                 ),
                 decimals=0,
@@ -228,9 +233,13 @@ def _outside() -> tuple[Panel, ...]:
         bars(
             Face(
                 title="Webhook deliveries by provider",
-                text="Without a provider: for no route that there is.",
+                text="What comes for no route that there is has no provider.",
                 queries=one(
-                    counted("reconciler_webhook_requests_total{HERE}", "provider"),
+                    named(
+                        counted("reconciler_webhook_requests_total{HERE}", "provider"),
+                        "provider",
+                        "no route",
+                    ),
                     "{{provider}}",
                 ),
                 decimals=0,

@@ -94,6 +94,11 @@ def counted(series: str, by: str) -> str:
     return f"sum by ({by}) (increase({series}[$__rate_interval]))"
 
 
+def named(expr: str, label: str, words: str) -> str:
+    """Return *expr* with *words* where *label* is empty, so that a legend shows it."""
+    return f'label_replace({expr}, "{label}", "{words}", "{label}", "")'
+
+
 def number(face: Face, *, name: bool = False) -> Panel:
     """Return one number of now; with *name* the name of the series instead of it."""
     panel = (
