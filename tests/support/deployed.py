@@ -44,6 +44,7 @@ class Asked:
     expr: str
     now: bool = True  # of one moment, not of a range
     shown: tuple[str, ...] = ()  # the labels that its result is shown by
+    columns: frozenset[str] = frozenset()  # of a table: the labels that it has
 
     def __str__(self) -> str:
         """Return where it is asked, as the name of a test."""
@@ -88,6 +89,7 @@ def asked_by_dashboards() -> Iterator[Asked]:
                     expr=target["expr"],
                     now=target["instant"],
                     shown=_labels(target.get("legendFormat", "")),
+                    columns=_columns(panel),
                 )
         for events in dashboard["annotations"]["list"]:
             yield Asked(
@@ -100,6 +102,11 @@ def asked_by_dashboards() -> Iterator[Asked]:
 
 def _labels(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"{{(\w+)}}", text))
+
+
+def _columns(panel: Json) -> frozenset[str]:
+    found = (t["options"] for t in panel["transformations"] if t["id"] == "organize")
+    return frozenset(name for options in found for name in options["renameByName"])
 
 
 def asked() -> list[Asked]:

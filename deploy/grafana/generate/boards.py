@@ -174,7 +174,7 @@ def _asked(name: str, label: str, series: str, *, many: bool) -> board.QueryVari
     made.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
     made.sort(model.VariableSort.ALPHABETICAL_ASC)
     if many:
-        everything = model.VariableOption(text="All", value="$__all")
+        everything = model.VariableOption(text=["All"], value=["$__all"])
         made.multi(many).include_all(many).current(everything)
     return made
 

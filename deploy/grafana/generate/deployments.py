@@ -329,6 +329,27 @@ def _weeks() -> tuple[Panel, ...]:
                 unit=units.PercentUnit,
             )
         ),
+        lines(
+            Face(
+                title="Phases by day, p90",
+                text="Nine in ten of the day before each moment took at most this long.",
+                queries=one(
+                    "phase:reconciler_phase_duration_seconds:p90_1d{HERE}",
+                    "{{phase}} {{instance}}",
+                ),
+                unit=units.Seconds,
+                width=12,
+            )
+        ),
+        lines(
+            Face(
+                title="Hosts that answer",
+                text="The share of hosts that could be reached.",
+                queries=one("instance:reconciler_host_up:ratio{HERE}", "{{instance}}"),
+                unit=units.PercentUnit,
+                width=12,
+            )
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from deploy.grafana.generate.panels import (
     number,
     one,
     rows,
+    some,
     timeline,
 )
 
@@ -34,6 +35,7 @@ DRIFT_AGE = (
     "(time() - reconciler_drift_since_timestamp_seconds{HOSTS})"
     " * (reconciler_drift_since_timestamp_seconds{HOSTS} > bool 0)"
 )
+BY_KIND = "sum by (kind) (reconciler_drift_items{HOSTS})"
 SHORT_COMMIT = (
     'label_replace(reconciler_commit_info{HERE,commit!=""},'
     ' "short", "$1", "commit", "(.{8}).*")'
@@ -60,7 +62,7 @@ def _now() -> tuple[Panel, ...]:
                 text="The share of hosts that are what their commit says.",
                 queries=one("avg(reconciler_host_in_sync{HOSTS})"),
                 unit=units.PercentUnit,
-                decimals=0,
+                decimals=1,
                 steps=((None, "red"), (0.8, "orange"), (1, "green")),
             )
         ),
@@ -242,9 +244,7 @@ def _over_time() -> tuple[Panel, ...]:
                 text="What differs on all hosts. The kinds are explained in"
                 " docs/how-it-works.md; those that are legitimate and last are left"
                 " out.",
-                queries=one(
-                    "sum by (kind) (reconciler_drift_items{HOSTS})", "{{kind}}"
-                ),
+                queries=one(some(BY_KIND, "kind", "no difference"), "{{kind}}"),
                 decimals=0,
                 width=12,
                 height=9,
@@ -254,9 +254,9 @@ def _over_time() -> tuple[Panel, ...]:
         lines(
             Face(
                 title="How long hosts have drifted",
-                text="0 while a host is in sync. At the dashed line"
+                text="Hosts that differ from their commit. At the dashed line"
                 " ReconcilerHostDrift fires.",
-                queries=one(DRIFT_AGE, "{{host}}"),
+                queries=one(some(DRIFT_AGE, "host", "no host"), "{{host}}"),
                 unit=units.Seconds,
                 steps=ALERT_AFTER,
                 width=12,

@@ -6,6 +6,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from deploy.grafana.generate.boards import Board, Section
 from deploy.grafana.generate.fleet import (
     ALERT_AFTER,
+    BY_KIND,
     DRIFT_AGE,
     SINCE_SUCCESS,
     STATE,
@@ -25,6 +26,7 @@ from deploy.grafana.generate.panels import (
     number,
     one,
     rows,
+    some,
     timeline,
 )
 
@@ -191,7 +193,7 @@ def _drift() -> tuple[Panel, ...]:
             Face(
                 title="Differences by kind",
                 text="What differs. `reconciler show` names the units and keys.",
-                queries=one("reconciler_drift_items{HOSTS}", "{{kind}}"),
+                queries=one(some(BY_KIND, "kind", "no difference"), "{{kind}}"),
                 decimals=0,
                 width=12,
             ),

@@ -99,6 +99,16 @@ def named(expr: str, label: str, words: str) -> str:
     return f'label_replace({expr}, "{label}", "{words}", "{label}", "")'
 
 
+def some(expr: str, label: str, words: str) -> str:
+    """
+    Return the series of *expr* above 0, or one at 0 whose *label* is *words*.
+
+    A legend then names what there is, and a panel is not empty where all is well.
+    """
+    nothing = f'label_replace(vector(0), "{label}", "{words}", "", "")'
+    return f"({expr}) > 0 or ({nothing} unless on () ({expr}) > 0)"
+
+
 def number(face: Face, *, name: bool = False) -> Panel:
     """Return one number of now; with *name* the name of the series instead of it."""
     panel = (
@@ -203,11 +213,12 @@ class Column:
 
 def rows(face: Face, columns: tuple[Column, ...]) -> Panel:
     """Return a table of now: rows with the same labels are put together."""
+    names = [column.name for column in columns]
+    values = ["Value", *(f"Value #{_ref(at)}" for at in range(len(face.queries)))]
     organized = {
-        "includeByName": {column.name: True for column in columns},
-        "indexByName": {column.name: at for at, column in enumerate(columns)},
+        "excludeByName": {n: True for n in ("Time", *values) if n not in names},
+        "indexByName": {name: at for at, name in enumerate(names)},
         "renameByName": {column.name: column.title for column in columns},
-        "excludeByName": {},
     }
     panel = (
         table.Panel()
@@ -250,7 +261,7 @@ def _dressed(panel: P, face: Face, *, now: bool = False) -> P:
     panel.thresholds(thresholds(face.steps))
     panel.mappings([mapping(face.words)] if face.words else [])
     for at, query in enumerate(face.queries):
-        panel.with_target(_target(query, chr(ord("A") + at), now=now))
+        panel.with_target(_target(query, _ref(at), now=now))
     if face.decimals is not None:
         panel.decimals(face.decimals)
     if face.nothing:
@@ -281,6 +292,11 @@ def host_link(host: str) -> board.DashboardLink:
     query = "${datasource:queryparam}&${instance:queryparam}&${__url_time_range}"
     url = f"/d/reconciler-host?var-host={host}&{query}"
     return board.DashboardLink("Show this host").url(url)
+
+
+def _ref(at: int) -> str:
+    """Return the name of the query at this place of a panel."""
+    return chr(ord("A") + at)
 
 
 def _target(query: Query, name: str, *, now: bool) -> source.Dataquery:

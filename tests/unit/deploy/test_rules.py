@@ -9,7 +9,6 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.metrics import Metrics
-from reconciler.metrics.families import Families
 from reconciler.model import HostName
 from tests.support.deployed import (
     ALERTMANAGER,
@@ -185,9 +184,8 @@ def test_there_is_a_threshold_of_a_quantile() -> None:
 
 def last_bucket(histogram: str) -> float:
     """Return where the last bucket of a histogram ends that is not infinite."""
-    found = Families().registry.collect()
-    (samples,) = (family.samples for family in found if family.name == histogram)
-    ends = [float(s.labels["le"]) for s in samples if s.name.endswith("_bucket")]
+    there = series_at_the_start()
+    ends = (float(of["le"]) for name, of in there if name == f"{histogram}_bucket")
     return max(end for end in ends if end != float("inf"))
 
 

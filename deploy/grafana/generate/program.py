@@ -117,18 +117,20 @@ def _queue() -> tuple[Panel, ...]:
                 unit=units.Seconds,
                 steps=WAITS_AFTER,
             ),
+            limits=True,
         ),
         lines(
             Face(
                 title="Longest pass",
                 text="How long the longest of the passes that run has taken so far. At"
-                " 2 hours ReconcilerPassStuck fires.",
+                " the red line ReconcilerPassStuck fires.",
                 queries=one(
                     f"max({QUEUE}_longest_running_processor_seconds{{HERE}})", "runs"
                 ),
                 unit=units.Seconds,
                 steps=RUNS_AFTER,
             ),
+            limits=True,
         ),
         *(
             lines(
@@ -343,11 +345,11 @@ def _process() -> tuple[Panel, ...]:
     )
 
 
-def itself() -> Board:
+def program() -> Board:
     """Return the dashboard of the reconciler itself."""
     return Board(
-        uid="reconciler-itself",
-        title="Reconciler / Reconciler",
+        uid="reconciler-program",
+        title="Reconciler / Program",
         text="The reconciler itself: is it alive, does it keep up, does it read the"
         " repository, are its messages delivered.",
         hosts="none",
