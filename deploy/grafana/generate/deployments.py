@@ -332,7 +332,7 @@ def _weeks() -> tuple[Panel, ...]:
         lines(
             Face(
                 title="Phases by day, p90",
-                text="Nine in ten of the day before each moment took at most this long.",
+                text="Nine in ten of the day before took at most this long.",
                 queries=one(
                     "phase:reconciler_phase_duration_seconds:p90_1d{HERE}",
                     "{{phase}} {{instance}}",
