@@ -21,8 +21,6 @@ Json = dict[str, Any]
 
 NOT_YET = frozenset(
     {
-        "reconciler_rollbacks_total",
-        "reconciler_health_gate_seconds_bucket",
         "reconciler_webhook_requests_total",
         "reconciler_notifications_total",
         "reconciler_notifications_pending",

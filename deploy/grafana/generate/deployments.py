@@ -203,8 +203,8 @@ def _lead_time() -> tuple[Panel, ...]:
         heat_map(
             Face(
                 title="Health gate",
-                text="How long a new system was watched before it was confirmed or"
-                " rolled back.",
+                text="From the end of a switch until the new system was found healthy"
+                " or not; policy.settle is part of it.",
                 queries=one(
                     counted("reconciler_health_gate_seconds_bucket{HERE}", "le"),
                     "{{le}}",

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.lazy import SUMMARIES, load
+from reconciler.model import Reason
 from tests.support.deployed import ROOT, RUNBOOKS, rules
 from tests.unit.cli.test_help import options_of
 
 PAGES = sorted(RUNBOOKS.glob("*.md"))
 SHAPE = ["## What it means", "## How to look", "## How to mend"]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
-NOT_YET = {"hold", "release", "retry", "rollback", "logs", "ssh"}
-"""Subcommands that are named and not there before other work lands."""
 
 
 def code(page: str) -> Iterator[str]:
@@ -68,8 +67,6 @@ def test_the_command_of_an_alert_can_be_typed(name: str) -> None:
 def check_command(words: list[str]) -> None:
     """Assert that there is such a subcommand, and that it has these options."""
     name, *rest = words
-    if name in NOT_YET:
-        return
     assert name in SUMMARIES, words
     ours = rest[: rest.index("--")] if "--" in rest else rest
     options = {word for word in ours if word.startswith("-")}
@@ -87,6 +84,13 @@ def test_a_command_that_there_is_not_would_be_noticed() -> None:
     for words in found:
         with pytest.raises(AssertionError):
             check_command(words)
+
+
+def test_every_reason_of_a_rollback_is_explained() -> None:
+    page = (RUNBOOKS / "ReconcilerDeploymentRolledBack.md").read_text()
+
+    told = set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE))
+    assert told == {reason.value for reason in Reason} - {"asked"}
 
 
 def test_documentation_names_every_page() -> None:
