@@ -214,6 +214,11 @@ class Families:
         self.fetch_failures = self._counter(
             "fetch_failures", "Looks at the repository that failed."
         )
+        self.fetch_failing = self._gauge(
+            "fetch_failing",
+            "Whether the last look at the repository failed; hosts are kept as the last"
+            " commit that was read says.",
+        )
         self.last_fetch = self._gauge(
             "last_fetch_timestamp_seconds",
             "When the repository was last read; 0 if not since the start.",

@@ -144,11 +144,13 @@ class Metrics:
         """Count a look at the repository that worked."""
         self._families.fetches.inc()
         self._families.last_fetch.set(now)
+        self._families.fetch_failing.set(0)
 
     def fetch_failed(self) -> None:
         """Count a look at the repository that failed."""
         self._families.fetches.inc()
         self._families.fetch_failures.inc()
+        self._families.fetch_failing.set(1)
 
     def commit(self, commit: Commit) -> None:
         """Show the commit that hosts are brought to."""

@@ -371,6 +371,14 @@ def test_a_result_that_is_none_is_refused(metrics: Metrics) -> None:
         metrics.pass_ended(KEANU, "splendid")
 
 
+def test_a_repository_that_is_back_is_shown(metrics: Metrics) -> None:
+    metrics.fetch_failed()
+    metrics.fetched(700.0)
+
+    assert value(metrics, "fetch_failing") == 0
+    assert value(metrics, "fetch_failures_total") == 1
+
+
 def test_an_evaluation_that_works_again_is_shown(metrics: Metrics) -> None:
     metrics.evaluation_failed(None)
     metrics.evaluation_failed(KEANU)
@@ -397,6 +405,7 @@ def test_looks_at_the_repository_are_counted(metrics: Metrics) -> None:
 
     assert value(metrics, "fetches_total") == 2
     assert value(metrics, "fetch_failures_total") == 1
+    assert value(metrics, "fetch_failing") == 1
     assert value(metrics, "last_fetch_timestamp_seconds") == 700
     assert value(metrics, "evaluation_failures_total", host="") == 1
     assert value(metrics, "evaluation_failures_total", host=KEANU) == 1
