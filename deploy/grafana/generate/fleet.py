@@ -159,14 +159,19 @@ def _waiting() -> tuple[Panel, ...]:
         ),
         number(
             Face(
-                title="Age of the commit",
-                text="How long ago that commit was made, by its committer's clock.",
+                title="Newest commit",
+                text="Whether the newest commit of the branch is the one that hosts are"
+                " brought to, or what keeps it from that.",
                 queries=one(
-                    "time() - max(reconciler_commit_timestamp_seconds{HERE} > 0)"
+                    "2 * max(reconciler_fetch_failing{HERE})"
+                    " + max(reconciler_evaluation_failing{HERE})"
                 ),
-                unit=units.Seconds,
-                decimals=0,
-                nothing="none yet",
+                words={
+                    "0": ("taken up", "green"),
+                    "1": ("does not evaluate", "orange"),
+                    "2": ("cannot be read", "orange"),
+                    "3": ("cannot be read", "orange"),
+                },
             )
         ),
     )
