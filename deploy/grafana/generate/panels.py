@@ -179,6 +179,7 @@ def heat_map(face: Face) -> Panel:
         .calculate(False)  # noqa: FBT003 -- the builder has no other way
         .color(colours)
         .y_axis(heatmap.YAxisConfig().unit(face.unit))
+        .show_tooltip()
         .scale_distribution(
             parts.ScaleDistributionConfig().type(common.ScaleDistribution.LINEAR)
         )
@@ -231,7 +232,8 @@ def rows(face: Face, columns: tuple[Column, ...]) -> Panel:
         )
     )
     for column in columns:
-        panel.override_by_name(column.title, _properties(column))
+        if properties := _properties(column):
+            panel.override_by_name(column.title, properties)
     return _dressed(panel, face, now=True)
 
 
