@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit bench clean distclean
+.PHONY: help setup demo test lint unit bench dashboards clean distclean
 
 PYTHON ?= python3
 export PYTHON
@@ -25,6 +25,9 @@ unit: setup ## the tests that need no host and no Nix
 
 bench: setup ## measure, side by side with peers
 	@.venv/bin/python -m tests.bench
+
+dashboards: setup ## write what deploy/grafana generates
+	@.venv/bin/python -m deploy.grafana.generate
 
 clean: ## stop this checkout's fleets; remove .venv and caches
 	@if [ "$$(id -u)" -eq 0 ]; then examples/fleet/fleet down --all; fi

@@ -71,6 +71,8 @@ class Evaluations:
         key = world.evaluator.cache_key(revision.commit.tree, host)
         good = self._good.get(host)
         if good is not None and good[0] == key:
+            # It may have failed in between: a commit and its revert.
+            world.metrics.evaluation_works(host)
             return good[1]
         failed = self._failed.get(host)
         if failed is not None and failed.holds(key, world.now()):
@@ -82,6 +84,7 @@ class Evaluations:
         with self._lock:
             self._good[host] = (key, desired)
             self._failed.pop(host, None)
+        world.metrics.evaluation_works(host)
         return desired
 
     def last_good(self, host: HostName) -> Desired | None:

@@ -70,6 +70,7 @@ class Repository:
         except (PermanentError, SourceError, CommandError) as error:
             self._note(UNREADABLE, f"commit {commit.short}: {error}")
             raise
+        self._world.metrics.evaluation_works(None)
         if not self.problem:
             self._note(WELL, "")
         return revision

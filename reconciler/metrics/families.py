@@ -93,6 +93,7 @@ class Families:
             self.held,
             self.held_since,
             self.quarantined,
+            self.evaluation_failing,
         )
 
     def _about_hosts(self) -> None:
@@ -227,6 +228,11 @@ class Families:
         self.fetch_failures = self._counter(
             "fetch_failures", "Looks at the repository that failed."
         )
+        self.fetch_failing = self._gauge(
+            "fetch_failing",
+            "Whether the last look at the repository failed; hosts are kept as the last"
+            " commit that was read says.",
+        )
         self.last_fetch = self._gauge(
             "last_fetch_timestamp_seconds",
             "When the repository was last read; 0 if not since the start.",
@@ -243,6 +249,13 @@ class Families:
         self.evaluation_failures = self._counter(
             "evaluation_failures",
             "Evaluations that failed; without a host: that of the list of hosts.",
+            "host",
+        )
+        self.evaluation_failing = self._gauge(
+            "evaluation_failing",
+            "Whether the newest commit does not evaluate for the host, which is kept as"
+            " the last good one says; without a host: whether its list of hosts does"
+            " not, and no host is brought to it.",
             "host",
         )
 

@@ -123,6 +123,13 @@ class Metrics:
         with self._lock:
             if host is None or host in self._hosts:
                 self._families.evaluation_failures.labels(host or "").inc()
+                self._families.evaluation_failing.labels(host or "").set(1)
+
+    def evaluation_works(self, host: HostName | None) -> None:
+        """Show that the newest commit evaluates; None: its list of hosts."""
+        with self._lock:
+            if host is None or host in self._hosts:
+                self._families.evaluation_failing.labels(host or "").set(0)
 
     def phase(self, phase: Phase, seconds: float) -> None:
         """Record how long a phase took."""
@@ -144,11 +151,13 @@ class Metrics:
         """Count a look at the repository that worked."""
         self._families.fetches.inc()
         self._families.last_fetch.set(now)
+        self._families.fetch_failing.set(0)
 
     def fetch_failed(self) -> None:
         """Count a look at the repository that failed."""
         self._families.fetches.inc()
         self._families.fetch_failures.inc()
+        self._families.fetch_failing.set(1)
 
     def commit(self, commit: Commit) -> None:
         """Show the commit that hosts are brought to."""
@@ -203,6 +212,7 @@ class Metrics:
         python = platform.python_version()
         families.build_info.labels(version("reconciler"), python).set(1)
         families.evaluation_failures.labels("")
+        families.evaluation_failing.labels("")
         self._tell(families.commit_info, "", {"commit": "", "branch": ""})
         for phase in Phase:
             families.phase_duration.labels(phase.value)

@@ -255,13 +255,30 @@ def test_a_failed_evaluation_is_tried_again_after_an_hour(deployed: Scene) -> No
 def test_a_commit_that_mends_the_evaluation_clears_the_problem(
     deployed: Scene,
 ) -> None:
+    failing = 'reconciler_evaluation_failing{host="lufta"}'
+    assert deployed.metric(failing) == 0
     deployed.commit({"lufta": ERROR})
     deployed.run("lufta")
+    assert deployed.metric(failing) == 1
 
     deployed.commit(B)
 
     assert deployed.run("lufta") == Done()
     assert deployed.status("lufta").in_sync
+    assert deployed.metric(failing) == 0
+
+
+def test_a_commit_that_goes_back_to_the_last_good_one_clears_it_too(
+    deployed: Scene,
+) -> None:
+    """Nothing is evaluated then: the answer is still in memory."""
+    deployed.commit({"lufta": ERROR})
+    deployed.run("lufta")
+
+    deployed.commit(A)
+    deployed.run("lufta")
+
+    assert deployed.metric('reconciler_evaluation_failing{host="lufta"}') == 0
 
 
 # --- hosts -----------------------------------------------------------------------

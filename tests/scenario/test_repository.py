@@ -106,8 +106,11 @@ def test_a_commit_that_cannot_be_read_is_passed_over(scene: Scene) -> None:
     assert bad.short in problem
     assert "syntax error" in problem
     assert scene.metric('reconciler_evaluation_failures_total{host=""}') == 1
+    assert scene.metric('reconciler_evaluation_failing{host=""}') == 1
 
     scene.commit(B)
+
+    assert scene.metric('reconciler_evaluation_failing{host=""}') == 0
 
     assert scene.run("lufta") == Done()
     assert lufta.running == toplevel_of("lufta", B["lufta"])
@@ -148,3 +151,4 @@ def test_going_back_to_the_commit_before_an_unreadable_one(scene: Scene) -> None
 
     assert scene.repository.problem == ""
     assert last_problem(scene.history) == ""
+    assert scene.metric('reconciler_evaluation_failing{host=""}') == 0

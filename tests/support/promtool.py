@@ -1,4 +1,4 @@
-"""Finds Prometheus's own checker."""
+"""Finds and runs the tools of Prometheus, as ``make setup`` leaves them."""
 
 import os
 import shutil
@@ -12,18 +12,19 @@ import pytest
 DEADLINE = 60.0  # seconds
 
 
-def find_promtool() -> str:
+def find_tool(name: str) -> str:
     """
-    Return the path of promtool, as ``make setup`` leaves it or as PATH has it.
+    Return the path of promtool, amtool, prometheus or alertmanager.
 
-    Without it the test is skipped, or fails where nothing may be skipped (``CI=true``).
+    The environment may name it (``RECONCILER_PROMTOOL`` and so on). Without the tool
+    the test is skipped, or fails where nothing may be skipped (``CI=true``).
     """
-    own = Path(sys.executable).parent / "promtool"
-    found = os.environ.get("RECONCILER_PROMTOOL") or shutil.which(own)
-    found = found or shutil.which("promtool")
+    own = Path(sys.executable).parent / name
+    found = os.environ.get(f"RECONCILER_{name.upper()}") or shutil.which(own)
+    found = found or shutil.which(name)
     if found is not None:
         return found
-    told = "promtool is missing: run `make setup`"
+    told = f"{name} is missing: run `make setup`"
     if os.environ.get("CI") == "true":
         pytest.fail(told)
     pytest.skip(told)
@@ -33,8 +34,19 @@ def promtool(
     arguments: Sequence[str], *, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
     """Run promtool; return its status and all that it said."""
+    return _run("promtool", arguments, stdin)
+
+
+def amtool(arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run amtool; return its status and all that it said."""
+    return _run("amtool", arguments, b"")
+
+
+def _run(
+    name: str, arguments: Sequence[str], stdin: bytes
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [find_promtool(), *arguments],
+        [find_tool(name), *arguments],
         input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -371,6 +371,31 @@ def test_a_result_that_is_none_is_refused(metrics: Metrics) -> None:
         metrics.pass_ended(KEANU, "splendid")
 
 
+def test_a_repository_that_is_back_is_shown(metrics: Metrics) -> None:
+    metrics.fetch_failed()
+    metrics.fetched(700.0)
+
+    assert value(metrics, "fetch_failing") == 0
+    assert value(metrics, "fetch_failures_total") == 1
+
+
+def test_an_evaluation_that_works_again_is_shown(metrics: Metrics) -> None:
+    metrics.evaluation_failed(None)
+    metrics.evaluation_failed(KEANU)
+    metrics.evaluation_failed(LUFTA)
+
+    metrics.evaluation_works(None)
+    metrics.evaluation_works(KEANU)
+    metrics.evaluation_works(HostName("gone"))
+
+    shown = {
+        dict(labels)["host"]: number
+        for (name, labels), number in scrape(metrics).items()
+        if name == "reconciler_evaluation_failing"
+    }
+    assert shown == {"": 0, KEANU: 0, LUFTA: 1}
+
+
 def test_looks_at_the_repository_are_counted(metrics: Metrics) -> None:
     metrics.fetched(700.0)
     metrics.fetch_failed()
@@ -380,9 +405,11 @@ def test_looks_at_the_repository_are_counted(metrics: Metrics) -> None:
 
     assert value(metrics, "fetches_total") == 2
     assert value(metrics, "fetch_failures_total") == 1
+    assert value(metrics, "fetch_failing") == 1
     assert value(metrics, "last_fetch_timestamp_seconds") == 700
     assert value(metrics, "evaluation_failures_total", host="") == 1
     assert value(metrics, "evaluation_failures_total", host=KEANU) == 1
+    assert value(metrics, "evaluation_failing", host=KEANU) == 1
     assert value(metrics, "heartbeat_timestamp_seconds") == 710
 
 
