@@ -16,7 +16,7 @@ Tells people what happens, and forges how far each commit has come.
 | `notifier` | `Notify`, which the loop talks to |
 
 All but the last three rows are pure. Nothing else imports Apprise. It and httpx are
-imported only when something is sent.
+imported only by the processes that `channel` starts for each delivery.
 """
 
 from reconciler.notify.channel import Channel

@@ -1,13 +1,21 @@
-"""Delivers messages to what a target's URL means, through Apprise."""
+"""
+The ways to the outside: to what a target's URL means through Apprise, and to forges.
+
+Each delivery is made by a process of its own, which gets what is secret on its standard
+input: `deliver` and `post`.
+"""
 
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reconciler import process
 from reconciler.errors import CommandError, CommandTimeoutError, DeliveryError
+from reconciler.notify.forges import Answer, Request
 from reconciler.notify.words import Text
 from reconciler.settings import NotifyTarget
 
@@ -16,9 +24,6 @@ DEADLINE = 60.0
 
 SECRET_LIMIT = 1 << 16
 """Bytes of the largest file with a URL or a token."""
-
-_SCRIPT = Path(__file__).with_name("deliver.py")
-"""Started as a file: the rest of this program would only take time to import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +52,7 @@ class Channel:
 
     def _deliver(self, what: dict[str, str], *, only_check: bool) -> None:
         job = {"url": self._url(), "only_check": only_check, **what}
-        try:
-            done = process.run(
-                [sys.executable, "-P", str(_SCRIPT)],
-                stdin=json.dumps(job).encode(),
-                # A packaged program has its libraries on a path of its own.
-                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                deadline=DEADLINE,
-            )
-        except CommandTimeoutError as error:
-            message = f"did not end within {DEADLINE:.0f} s"
-            raise DeliveryError(message) from error
-        except CommandError as error:
-            # Its last words may hold anything.
-            message = f"the process that delivers ended with status {error.status}"
-            raise DeliveryError(message) from None
-        result = json.loads(done.stdout)
+        result = _in_a_process("deliver.py", job)
         if not result["accepted"]:
             raise DeliveryError(result["reason"])
 
@@ -77,6 +67,47 @@ class Channel:
             message = f"{self.target.url_file} holds no URL"
             raise DeliveryError(message)
         return url
+
+
+def post(request: Request) -> Answer:
+    """
+    Post *request* and return the answer, of which the text may be cut.
+
+    No redirection is followed. Raises DeliveryError where there is no answer, and
+    StoppingError at shutdown.
+    """
+    job = {
+        "url": request.url,
+        "headers": dict(request.headers),
+        "body": dict(request.body),
+    }
+    result = _in_a_process("post.py", job)
+    if "error" in result:
+        host = request.url.split("/")[2]
+        message = f"no answer from {host}: {result['error']}"
+        raise DeliveryError(message)
+    return Answer(**result)
+
+
+def _in_a_process(script: str, job: Mapping[str, object]) -> Any:  # noqa: ANN401
+    """Run *script* with *job* as JSON on standard input; return what it printed."""
+    try:
+        done = process.run(
+            # As a file: the rest of this program would only take time to import.
+            [sys.executable, "-P", str(Path(__file__).with_name(script))],
+            stdin=json.dumps(job).encode(),
+            # A packaged program has its libraries on a path of its own.
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            deadline=DEADLINE,
+        )
+    except CommandTimeoutError as error:
+        message = f"did not end within {DEADLINE:.0f} s"
+        raise DeliveryError(message) from error
+    except CommandError as error:
+        # Its last words may hold anything.
+        message = f"the process that delivers ended with status {error.status}"
+        raise DeliveryError(message) from None
+    return json.loads(done.stdout)
 
 
 def read_secret(path: Path) -> str:

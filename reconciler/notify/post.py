@@ -1,72 +1,62 @@
-"""Posts to forges over HTTP. httpx is imported when something is first posted."""
+"""
+Posts one request to a forge, in a process of its own.
 
-from __future__ import annotations
+For the reasons of `reconciler.notify.deliver`: httpx would stay in memory for a request
+at each commit, and has no deadline over a whole answer. What to post comes as JSON on
+standard input, with the token; the answer goes as JSON to standard output.
+"""
 
 import json
 import ssl
-import time
-from typing import TYPE_CHECKING
+import sys
+from typing import Any
 
-from reconciler.errors import DeliveryError
-from reconciler.notify.forges import Answer, Request
-
-if TYPE_CHECKING:
-    import httpx
+import httpx
 
 TIMEOUT = 10.0
 """Seconds to connect, and between two parts of an answer."""
-
-DEADLINE = 30.0
-"""Seconds for a whole answer."""
 
 ANSWER_LIMIT = 1 << 16
 """Bytes that are read of an answer; a status is far smaller, and we only quote it."""
 
 
-def post(request: Request) -> Answer:
-    """
-    Post *request* and return the answer, of which the text may be cut.
+def main() -> None:
+    """Post what standard input says; print the answer."""
+    json.dump(_post(json.load(sys.stdin)), sys.stdout)
 
-    No redirection is followed: the token is for this address. Raises DeliveryError
-    where there is no answer.
-    """
-    import httpx  # noqa: PLC0415 # only where there is a forge to tell
 
-    began = time.monotonic()
+def _post(job: dict[str, Any]) -> dict[str, Any]:
+    client = httpx.Client(
+        timeout=TIMEOUT,
+        # The certificates that the machine trusts, its owner's among them.
+        verify=ssl.create_default_context(),
+        follow_redirects=False,  # the token is for this address
+    )
+    content = json.dumps(job["body"]).encode()
+    headers = {**job["headers"], "Content-Type": "application/json"}
     try:
         with (
-            # The certificates that the machine trusts, its owner's among them.
-            httpx.Client(
-                timeout=TIMEOUT,
-                verify=ssl.create_default_context(),
-                follow_redirects=False,
-            ) as client,
-            client.stream(
-                "POST",
-                request.url,
-                content=json.dumps(request.body).encode(),
-                headers={**request.headers, "Content-Type": "application/json"},
-            ) as response,
+            client,
+            client.stream("POST", job["url"], content=content, headers=headers) as got,
         ):
-            return Answer(
-                status=response.status_code,
-                headers={k.lower(): value for k, value in response.headers.items()},
-                text=_read(response, began + DEADLINE),
-            )
+            return {
+                "status": got.status_code,
+                "headers": {name.lower(): value for name, value in got.headers.items()},
+                "text": _read(got),
+            }
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        # Neither names a header: httpx's messages are about connections and URLs.
-        message = f"no answer from {_host(request)}: {type(error).__name__}: {error}"
-        raise DeliveryError(message) from error
+        # These speak of connections and addresses, and of no header.
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
-def _read(response: httpx.Response, ends: float) -> str:
+def _read(response: httpx.Response) -> str:
     content = bytearray()
     for chunk in response.iter_bytes():
         content += chunk
-        if len(content) > ANSWER_LIMIT or time.monotonic() > ends:
+        if len(content) > ANSWER_LIMIT:
             break
     return content[:ANSWER_LIMIT].decode(errors="replace")
 
 
-def _host(request: Request) -> str:
-    return request.url.split("/")[2]
+if __name__ == "__main__":
+    main()

@@ -15,10 +15,9 @@ from typing_extensions import override
 
 from reconciler.errors import DeliveryError, StateError, StoppingError
 from reconciler.messages import Backlog, Waiting, WaitingMark
-from reconciler.notify.channel import Channel, read_secret
+from reconciler.notify.channel import Channel, post, read_secret
 from reconciler.notify.forges import AT_MOST, Answer, Request, request_of, result_of
 from reconciler.notify.groups import next_group, ready_in
-from reconciler.notify.post import post
 from reconciler.notify.words import text_of
 from reconciler.settings import NotifyTarget, StatusTarget
 
