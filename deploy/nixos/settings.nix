@@ -165,6 +165,98 @@ in
       description = "How long `switch-to-configuration` itself may take.";
     };
   };
+  notify = {
+    targets = mkOption {
+      type = types.listOf (section {
+        name = mkOption {
+          type = types.str;
+          description = "What the target is called wherever it is named; its URL is a secret.";
+        };
+        url = mkOption {
+          type = types.nullOr secret;
+          default = null;
+          description = "A URL as Apprise takes it, such as `ntfy://host/topic`.";
+        };
+        url_file = mkOption {
+          type = types.nullOr file;
+          default = null;
+          description = "A file with the URL in it; read anew for each message. Either this or `url` must be given.";
+        };
+        events = mkOption {
+          type = types.listOf (types.enum [ "deployed" "healed" "failed" "rolled-back" "drift" "unreachable" "back" "held" "released" "quarantined" "blocked" "evaluation-failed" "repository-unreadable" "recovered" "flapping" "steady" "test" ]);
+          default = [ ];
+          description = "What is told: `deployed`, `healed`, `failed`, `rolled-back`, `drift`, `unreachable`, `held`, `quarantined`, `blocked`, `evaluation-failed`, `repository-unreadable`. Whoever hears of a bad state hears of its end, and that it flaps. Empty: everything.";
+        };
+        hosts = mkOption {
+          type = types.listOf types.str;
+          default = [ ];
+          description = "Of which hosts: names, and tags with `@` before them. Empty: all.";
+        };
+        title = mkOption {
+          type = types.str;
+          default = "$summary";
+          description = "The template of a title.";
+        };
+        body = mkOption {
+          type = types.listOf types.str;
+          default = [ "$details" ];
+          description = "The template of a body, line by line.";
+        };
+      });
+      default = [ ];
+      description = "Whom messages are sent to; see below.";
+    };
+    group = mkOption {
+      type = durationOrNone;
+      default = "10s";
+      description = "For how long messages of one kind and commit are collected into one.";
+    };
+    flap = {
+      changes = mkOption {
+        type = types.ints.between 2 50;
+        default = 4;
+        description = "From how many changes within the window on something is called flapping, 2 to 50.";
+      };
+      window = mkOption {
+        type = duration;
+        default = "10m";
+        description = "The window, and how long it must be quiet to be called steady. More than 0.";
+      };
+    };
+  };
+  statuses = mkOption {
+    type = types.listOf (section {
+      provider = mkOption {
+        type = types.enum [ "github" "gitea" "forgejo" "gitlab" ];
+        description = "`github`, `gitea`, `forgejo` or `gitlab`.";
+      };
+      url = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        description = "Where its API is: `https://git.example.org`. Without it: GitHub's or GitLab's own. For GitHub Enterprise Server `https://host/api/v3`.";
+      };
+      repository = mkOption {
+        type = types.str;
+        description = "`owner/name`; for GitLab the whole path, or the number in quotes.";
+      };
+      token_file = mkOption {
+        type = file;
+        description = "A file with the token in it; read anew for each request.";
+      };
+      context = mkOption {
+        type = types.str;
+        default = "reconciler";
+        description = "What the status is called at the commit.";
+      };
+      link = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        description = "The template of a link, with `$commit`, `$host` and `$attempt`.";
+      };
+    });
+    default = [ ];
+    description = "The forges.";
+  };
   http = {
     listen = mkOption {
       type = types.str;

@@ -181,10 +181,11 @@ def test_systemd_is_told_when_it_serves_and_when_it_ends(
 
 
 def test_a_daemon_that_the_watchdog_ends_says_what_its_threads_did(
-    settings: Path, port: int
+    settings: Path,
 ) -> None:
     with daemon(settings) as process:
-        wait_healthy(process, port)
+        assert process.stderr
+        next(line for line in process.stderr if '"running"' in line)
         process.send_signal(signal.SIGABRT)
         _, err = process.communicate(timeout=DEADLINE)
 

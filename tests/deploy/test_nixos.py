@@ -58,6 +58,24 @@ EVERYTHING = {
         confirm_timeout = "30s";
         switch_timeout = "5m";
     }""",
+    "notify": """{
+        targets = [ {
+          name = "phone";
+          url_file = "/run/keys/ntfy";
+          events = [ "failed" "drift" ];
+          hosts = [ "@house" ];
+          title = "$hosts: $summary";
+          body = [ "$details" "-- the reconciler" ];
+        } ];
+        group = 0;
+        flap = { changes = 6; window = "1h"; };
+    }""",
+    "statuses": """[ {
+        provider = "forgejo";
+        url = "https://git.example.org";
+        repository = "me/nixos-configs";
+        token_file = "/run/keys/forgejo";
+    } ]""",
     "http": """{ listen = "[::1]:0"; }""",
     "state": '"/var/lib/elsewhere"',
 }
