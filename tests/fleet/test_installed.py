@@ -170,7 +170,7 @@ def test_it_may_not_write_elsewhere(site: Site) -> None:
 
 
 def test_a_daemon_that_hangs_is_started_anew_by_the_watchdog(site: Site) -> None:
-    site.drop_in("watchdog", "WatchdogSec=1s\nRestartSec=0\nTimeoutAbortSec=1s")
+    site.drop_in("watchdog", "WatchdogSec=2s\nRestartSec=0\nTimeoutAbortSec=1s")
     pid, restarts = site.show("MainPID"), int(site.show("NRestarts"))
 
     site.own.exec("kill", "-STOP", pid)
