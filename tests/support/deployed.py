@@ -22,9 +22,6 @@ Json = dict[str, Any]
 NOT_YET = frozenset(
     {
         "reconciler_webhook_requests_total",
-        "reconciler_notifications_total",
-        "reconciler_notifications_pending",
-        "reconciler_notifications_oldest_pending_timestamp_seconds",
         "reconciler_settings_reload_success",
     }
 )
