@@ -19,7 +19,7 @@ from reconciler.errors import ConnectError, ReconcilerError, RemoteError, Tempor
 from reconciler.loop import Evaluations, Gate, HostPass, Repository, World
 from reconciler.loop import look as look_at
 from reconciler.loop.queue import Backoff
-from reconciler.model import Desired, HostName, Mode, Policy
+from reconciler.model import Desired, HostName
 
 PAUSE = 0.5  # seconds between two looks
 ASK_DEADLINE = 15.0
@@ -63,7 +63,7 @@ def reboot(
     reconciler reboot lufta keanu --no-wait
     ```
     """
-    with opened(context, policy=Policy(mode=Mode.AUTO)) as world:
+    with opened(context, asked=True) as world:
         repository, revision = look(world)
         names = choose_hosts(hosts, revision.hosts)
 

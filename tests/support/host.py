@@ -80,6 +80,7 @@ class FakeHost:
     machine_id: str = "0123456789abcdef0123456789abcdef"
     store_free: int = 1 << 30
     clock: float = BOOTED_AT + 3600.0
+    switching: bool = False  # somebody holds the lock
     switch_status: int = 0  # what switch-to-configuration exits with
     switch_output: str = "activating"
     generations: list[StorePath] = field(default_factory=list)  # empty: the profile
@@ -173,6 +174,7 @@ class FakeHost:
             f"uptime={self.clock - BOOTED_AT:.2f} 0.00",
             f"boot_id={self.boot_id}",
             f"machine_id={self.machine_id}",
+            f"switching={'yes' if self.switching else ''}",
             f"store_free={self.store_free} 1",
             "systemctl=0",
             "== units",
