@@ -445,6 +445,7 @@ class Phase(enum.Enum):
     SETTLE = "settle"
     CONFIRM = "confirm"  # and set what the host boots
     ROLL_BACK = "roll-back"
+    REBOOT = "reboot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
