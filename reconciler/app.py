@@ -45,6 +45,17 @@ def known_hosts(settings: Settings) -> Path:
     return settings.ssh.known_hosts or settings.state / "known_hosts"
 
 
+def policy_of(settings: Settings) -> Policy:
+    """Return what the settings allow."""
+    policy = settings.policy
+    return Policy(
+        mode=policy.mode,
+        heal=policy.heal,
+        removal_limit=policy.removal_limit,
+        reboot=policy.reboot,
+    )
+
+
 @contextlib.contextmanager
 def open_world(
     settings: Settings, *, policy: Policy | None = None, tell: Tell = tell_nobody
@@ -62,7 +73,7 @@ def open_world(
     metrics = Metrics()
     world = World(
         settings=settings,
-        policy=policy or Policy(mode=settings.policy.mode, heal=settings.policy.heal),
+        policy=policy or policy_of(settings),
         mirror=Mirror(settings.repository, state=settings.state),
         evaluator=evaluator,
         overlays=overlays,

@@ -207,6 +207,7 @@ class Observed:
     store_free: int  # bytes
     clock: float  # the host's own
     keys: Mapping[str, ObservedKey] = field(default_factory=dict)  # by path
+    switching: bool = False  # the lock of switch-to-configuration is held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,7 +315,8 @@ class StepKind(enum.Enum):
     RELOAD = "reload"
     RESTART = "restart"
     START = "start"
-    SET_BOOT = "set-boot"  # last: only a system that works may become the boot default
+    SET_BOOT = "set-boot"  # only a system that works may become the boot default
+    REBOOT = "reboot"  # alone, when all else is closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,12 +360,21 @@ class Mode(enum.Enum):
     REPORT = "report"
 
 
+class Reboot(enum.Enum):
+    """Whether the reconciler may reboot hosts that need it."""
+
+    NEVER = "never"
+    ALLOWED = "allowed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the settings allow."""
 
     mode: Mode = Mode.AUTO
     heal: bool = True
+    removal_limit: float = 0.5  # share of what is there that may go unasked; 1: all
+    reboot: Reboot = Reboot.NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,6 +386,10 @@ class Known:
     hold: str | None = None  # reason of a hold, if there is one
     quarantine: str | None = None  # why the desired toplevel failed here, if it did
     delivered: frozenset[str] = frozenset()  # paths of keys that we put on the host
+    services: frozenset[UnitName] = frozenset()  # what it had when last in sync
+    approved: bool = False  # a person let the desired toplevel pass the guards
+    rebooted: bool = False  # it was rebooted for the desired toplevel already
+    under_way: bool = False  # an attempt is: no order and no guard stops it half-way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,6 +445,7 @@ class Phase(enum.Enum):
     SETTLE = "settle"
     CONFIRM = "confirm"  # and set what the host boots
     ROLL_BACK = "roll-back"
+    REBOOT = "reboot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

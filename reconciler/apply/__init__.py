@@ -15,6 +15,7 @@ from reconciler.apply.keys import (
     set_owners,
 )
 from reconciler.apply.mend import MEND_STEPS, mend
+from reconciler.apply.space import require_room
 
 __all__ = [
     "MEND_STEPS",
@@ -26,6 +27,7 @@ __all__ = [
     "mend",
     "protect",
     "remove_keys",
+    "require_room",
     "set_boot",
     "set_owners",
 ]

@@ -31,7 +31,7 @@ from reconciler.loop import (
     World,
 )
 from reconciler.loop.queue import Backoff
-from reconciler.model import Attempt, HostName, HostStatus, Mode, Policy
+from reconciler.model import Attempt, HostName, HostStatus
 from reconciler.plan import status_as_dict
 
 
@@ -63,7 +63,7 @@ def apply(
     ```
     """
     progress = Progress()
-    with opened(context, policy=Policy(mode=Mode.AUTO), tell=progress.tell) as world:
+    with opened(context, asked=True, tell=progress.tell) as world:
         repository, revision = look(world)
         names = choose_hosts(hosts, revision.hosts)
         if dry_run:

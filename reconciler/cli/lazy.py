@@ -19,6 +19,7 @@ SUMMARIES = {
     "hold": "Have hosts left alone, or show who is held.",
     "release": "Let go of hosts that are held.",
     "retry": "Try hosts again at once, also a system that failed there.",
+    "approve": "Let pass what a guard stopped.",
     "rollback": "Take a host back to an older generation, and hold it there.",
     "generations": "List the systems that a host can be taken back to.",
     "history": "Show attempts, newest first: what was done where, how it ended.",

@@ -1,6 +1,5 @@
 """``reconciler reboot HOST…``: reboot, wait, deliver keys, see that all is well."""
 
-import time
 from typing import Annotated
 
 import typer
@@ -11,22 +10,18 @@ from reconciler.cli.common import (
     OK,
     choose_hosts,
     complete_hosts,
-    err,
     out,
 )
+from reconciler.cli.ordering import actor
+from reconciler.cli.progress import Progress
 from reconciler.cli.worlds import for_each, look, opened
-from reconciler.errors import ConnectError, ReconcilerError, RemoteError, TemporaryError
+from reconciler.errors import HostBusyError, ReconcilerError
 from reconciler.loop import Evaluations, Gate, HostPass, Repository, World
 from reconciler.loop import look as look_at
 from reconciler.loop.queue import Backoff
-from reconciler.model import Desired, HostName, Mode, Policy
-
-PAUSE = 0.5  # seconds between two looks
-ASK_DEADLINE = 15.0
-
-
-class RebootError(TemporaryError):
-    """A host did not come back in order."""
+from reconciler.loop.reboot import DEADLINE, await_order
+from reconciler.loop.reboot import reboot as restart
+from reconciler.model import HostName
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +45,7 @@ def reboot(
     ] = True,
     deadline: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long a host may take.")
-    ] = 600.0,
+    ] = DEADLINE,
 ) -> None:
     """
     Reboot hosts; wait, deliver their keys, see that all is well.
@@ -63,18 +58,22 @@ def reboot(
     reconciler reboot lufta keanu --no-wait
     ```
     """
-    with opened(context, policy=Policy(mode=Mode.AUTO)) as world:
+    progress = Progress()
+    with opened(context, asked=True, tell=progress.tell) as world:
         repository, revision = look(world)
         names = choose_hosts(hosts, revision.hosts)
 
         def one(host: HostName) -> str:
+            problem = ""
             try:
                 _reboot(world, repository, host, deadline if wait else 0.0)
             except ReconcilerError as error:
-                return str(error)
-            return ""
+                problem = str(error)
+            progress.ended(host, problem)
+            return problem
 
-        problems = for_each(world, names, one)
+        with progress:
+            problems = for_each(world, names, one)
     done = "back and in sync" if wait else "rebooting"
     for name, problem in zip(names, problems, strict=True):
         out.print(Text.assemble((name, "bold"), f"  {problem or done}"))
@@ -82,61 +81,35 @@ def reboot(
 
 
 def _reboot(
-    world: World, repository: Repository, host: HostName, deadline: float
+    world: World, repository: Repository, host: HostName, seconds: float
 ) -> None:
     revision = repository.current
     if revision is None:
         return
     desired = Evaluations(world).desired(revision, host)
     seen = look_at(world, desired, revision.checkout, policy=world.policy)
+    began = world.monotonic()
     with world.history.lock(host):
-        _ask(world, desired)
-        world.history.event(
-            now=world.now(), kind="reboot", host=host, text="asked for by a person"
+        restart(
+            world,
+            desired,
+            boot_id=seen.observed.boot_id,
+            seconds=seconds,
+            why=f"asked for by {actor()}",
         )
-    if deadline:
-        give_up = time.monotonic() + deadline
-        _await_boot(world, desired, seen.observed.boot_id, give_up)
-        _await_order(world, repository, host, give_up)
+    if seconds:
+        one_pass = HostPass(world, repository, Evaluations(world), Gate(Backoff()))
+        left = max(0.0, seconds - (world.monotonic() - began))
+        await_order(world, host, lambda: _ails(world, one_pass, host), seconds=left)
 
 
-def _ask(world: World, desired: Desired) -> None:
-    writer = world.connections.writer(desired.host, desired.target)
+def _ails(world: World, one_pass: HostPass, host: HostName) -> str:
+    """Make a pass; return what is wrong with the host after it."""
     try:
-        # Not at once: the answer to this command must still reach us.
-        argv = ("systemd-run", "--quiet", "--on-active=0.2", "systemctl", "reboot")
-        writer.run(argv, what="reboot", deadline=ASK_DEADLINE)
-    finally:
-        world.connections.reconnect(desired.host)
-
-
-def _await_boot(world: World, desired: Desired, old: str, give_up: float) -> None:
-    script = "cat /proc/sys/kernel/random/boot_id"
-    with err.status(f"{desired.host}: waiting for the new boot"):
-        while time.monotonic() < give_up:
-            reader = world.connections.reader(desired.host, desired.target)
-            try:
-                told = reader.read(script, what="boot id", deadline=ASK_DEADLINE)
-                if told.strip() not in ("", old):
-                    return
-            except (ConnectError, RemoteError):
-                world.connections.reconnect(desired.host)
-            time.sleep(PAUSE)
-    message = f"{desired.host}: did not boot in time; its boot id is still {old}"
-    raise RebootError(message)
-
-
-def _await_order(
-    world: World, repository: Repository, host: HostName, give_up: float
-) -> None:
-    one_pass = HostPass(world, repository, Evaluations(world), Gate(Backoff()))
-    while True:
         one_pass.run(host)
-        status = {one.host: one for one in world.history.statuses()}.get(host)
-        if status is not None and status.in_sync:
-            return
-        if time.monotonic() > give_up:
-            told = status.error if status else "nothing is known of it"
-            message = f"{host}: is back, but not in sync: {told}"
-            raise RebootError(message)
-        time.sleep(PAUSE)
+    except HostBusyError as error:
+        return str(error)
+    status = {one.host: one for one in world.history.statuses()}.get(host)
+    if status is None:
+        return "nothing is known of it"
+    return "" if status.in_sync else status.error or "it differs"

@@ -10,7 +10,6 @@ from reconciler.cli.keys import IN_PLACE, Found, look_at_each, rows_of, table_of
 from reconciler.cli.worlds import look, opened
 from reconciler.errors import ReconcilerError
 from reconciler.loop import KeySteps, Revision, World
-from reconciler.model import Mode, Policy
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +36,7 @@ def send_keys(
     reconciler send-keys lufta
     ```
     """
-    with opened(context, policy=Policy(mode=Mode.AUTO)) as world:
+    with opened(context, asked=True) as world:
         _, revision = look(world)
         found = look_at_each(world, revision, hosts)
         if dry_run:

@@ -5,30 +5,36 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 import typer
 
 from reconciler import process
-from reconciler.app import open_world
+from reconciler.app import open_world, policy_of
 from reconciler.cli.common import INTERRUPTED, chosen, err, warn
 from reconciler.errors import SourceError
 from reconciler.loop import Repository, Revision, World
 from reconciler.loop.world import Tell, tell_nobody
-from reconciler.model import HostName, Policy
+from reconciler.model import HostName, Mode
 
 T = TypeVar("T")
 
 
 @contextlib.contextmanager
 def opened(
-    context: typer.Context,
-    *,
-    policy: Policy | None = None,
-    tell: Tell = tell_nobody,
+    context: typer.Context, *, asked: bool = False, tell: Tell = tell_nobody
 ) -> Iterator[World]:
-    """Open the world that the settings describe."""
-    with open_world(chosen(context).settings(), policy=policy, tell=tell) as world:
+    """
+    Open the world that the settings describe.
+
+    What a person *asked* for is done also where the policy only reports.
+    """
+    settings = chosen(context).settings()
+    policy = policy_of(settings)
+    if asked:
+        policy = replace(policy, mode=Mode.AUTO, heal=True)
+    with open_world(settings, policy=policy, tell=tell) as world:
         yield world
 
 

@@ -5,8 +5,12 @@ from reconciler.history.records import (
     Event,
     Ordered,
     Retention,
+    approval_of_commit,
+    approval_of_system,
     confirmed_key,
     last_good_key,
+    rebooted_key,
+    services_key,
 )
 from reconciler.history.repository import last_problem
 from reconciler.history.store import CUT_SHORT, History
@@ -19,7 +23,11 @@ __all__ = [
     "History",
     "Ordered",
     "Retention",
+    "approval_of_commit",
+    "approval_of_system",
     "confirmed_key",
     "last_good_key",
     "last_problem",
+    "rebooted_key",
+    "services_key",
 ]

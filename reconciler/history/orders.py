@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
 
 from reconciler.history import events
 from reconciler.history.database import Database
-from reconciler.history.records import Event, Ordered, clean
-from reconciler.history.schema import approvals, holds, quarantines
+from reconciler.history.records import Event, Ordered, clean, rebooted_key
+from reconciler.history.schema import approvals, evaluations, holds, quarantines
 from reconciler.model import Hold, HostName, Quarantine, StorePath
 
 HOLD, RELEASE, HOLD_ENDED = "hold", "release", "hold-ended"
@@ -137,10 +137,13 @@ class OrderBook:
         """
         Forget which toplevels failed on a host, and have it tried again at once.
 
-        Returns whether there were any; the order counts in either case.
+        Also that it was rebooted in vain. Returns whether there were any quarantines;
+        the order counts in either case.
         """
         with self._database.writing(durable=True) as connection:
             lifted = drop_quarantines(connection, host)
+            in_vain = evaluations.c.key == rebooted_key(host)
+            connection.execute(delete(evaluations).where(in_vain))
             _note(connection, kind=RETRY, host=host, now=now, actor=actor)
         return lifted
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from reconciler.model import HostName
+from reconciler.model import CommitId, HostName, StorePath
 
 DAY = 86400.0
 
@@ -55,6 +55,30 @@ def last_good_key(host: HostName) -> str:
 def confirmed_key(host: HostName) -> str:
     """Return under what is saved what a host was last in sync with."""
     return f"{_KEPT}confirmed, {host}"
+
+
+def services_key(host: HostName) -> str:
+    """Return under what is saved which services a host had when last in sync."""
+    return f"{_KEPT}services, {host}"
+
+
+def rebooted_key(host: HostName) -> str:
+    """Return under what is saved for which system a host was last rebooted."""
+    return f"{_KEPT}rebooted, {host}"
+
+
+KEPT_KEYS = (last_good_key, confirmed_key, services_key, rebooted_key)
+"""Under what is saved whatever goes with its host."""
+
+
+def approval_of_system(host: HostName, toplevel: StorePath) -> str:
+    """Return what is approved where a system may be brought to a host."""
+    return f"{host}: {toplevel}"
+
+
+def approval_of_commit(commit: CommitId) -> str:
+    """Return what is approved where a commit may be taken over."""
+    return f"commit {commit}"
 
 
 def clean(text: str) -> str:

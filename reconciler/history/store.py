@@ -16,11 +16,10 @@ from reconciler.history.locks import HostLocks, this_process
 from reconciler.history.orders import OrderBook, drop_quarantines
 from reconciler.history.outbox import Outbox
 from reconciler.history.records import (
+    KEPT_KEYS,
     Event,
     Retention,
     clean,
-    confirmed_key,
-    last_good_key,
 )
 from reconciler.history.schema import attempts, commits, evaluations, machines
 from reconciler.model import (
@@ -303,7 +302,7 @@ class History(OrderBook):
         with self._database.writing() as connection:
             hosts.forget(connection, host)
             drop_quarantines(connection, host)
-            kept = (last_good_key(host), confirmed_key(host))
+            kept = [key(host) for key in KEPT_KEYS]
             connection.execute(delete(evaluations).where(evaluations.c.key.in_(kept)))
 
     # --- commits and evaluations -------------------------------------------------

@@ -51,6 +51,7 @@ from reconciler.loop.guarded import (
 from reconciler.loop.health import HealthGate, UnhealthyError
 from reconciler.loop.key_steps import KeySteps
 from reconciler.loop.look import Look, look
+from reconciler.loop.reboot import DEADLINE, RebootError, reboot
 from reconciler.loop.recorded import Recorded
 from reconciler.loop.world import World
 from reconciler.model import (
@@ -152,6 +153,8 @@ class AttemptRun:
             raise SupersededError
         if StepKind.ACTIVATE in kinds:
             self._under_guard(functools.partial(self._replace, kinds))
+        elif StepKind.REBOOT in kinds:
+            self._restart()
         else:
             self._heal(kinds)
 
@@ -265,6 +268,26 @@ class AttemptRun:
             message = f"{self.desired.host} was booted before anybody confirmed"
             raise RolledBackError(message, reason=Reason.REBOOTED)
 
+    # --- a reboot ----------------------------------------------------------------
+
+    def _restart(self) -> None:
+        """Boot the system that runs, whose kernel or systemd does not run yet."""
+        self._step("reboot", Phase.REBOOT, self._reboot)
+        self._become_healthy()
+        running = self.seen.observed.running
+        if running != self.desired.toplevel:
+            message = f"{self.desired.host}: booted another system: {running}"
+            raise RebootError(message)
+
+    def _reboot(self) -> None:
+        reboot(
+            self.world,
+            self.desired,
+            boot_id=self._before.boot_id,
+            seconds=DEADLINE,
+            why="the policy allows it",
+        )
+
     # --- the same system ---------------------------------------------------------
 
     def _heal(self, kinds: set[StepKind]) -> None:
@@ -306,6 +329,8 @@ class AttemptRun:
         self.world.evaluator.build(self.desired, root=root, on_line=self._log)
 
     def _copy(self) -> None:
+        keep = self.world.settings.policy.min_free
+        apply.require_room(self._writer(), self.desired, keep=keep)
         apply.protect(self._writer(), self.desired.toplevel)
         apply.copy_closure(
             self.desired,

@@ -13,9 +13,10 @@ import structlog
 
 from reconciler.desired import from_json, to_json
 from reconciler.errors import ReconcilerError, StateError, StoppingError
-from reconciler.history import confirmed_key
+from reconciler.history import confirmed_key, services_key
 from reconciler.loop.world import World
 from reconciler.model import CommitId, Desired, HostName
+from reconciler.plan import services_of
 
 log = structlog.get_logger(__name__)
 
@@ -32,9 +33,14 @@ class Wanted:
 
 def remember(world: World, wanted: Wanted) -> None:
     """Record that a host is in sync with *wanted*."""
-    fields = {"commit": wanted.commit, "desired": to_json(wanted.desired)}
-    key = confirmed_key(wanted.desired.host)
-    text = json.dumps(fields)
+    host, desired = wanted.desired.host, wanted.desired
+    fields = {"commit": wanted.commit, "desired": to_json(desired)}
+    _keep(world, confirmed_key(host), json.dumps(fields))
+    # Apart, since every pass reads it.
+    _keep(world, services_key(host), json.dumps(sorted(services_of(desired))))
+
+
+def _keep(world: World, key: str, text: str) -> None:
     if world.history.evaluation(key) != text:
         world.history.save_evaluation(key, text, now=world.now())
 

@@ -163,11 +163,8 @@ class Daemon:
     def _look_once(self) -> float:
         """Look at the repository; return the seconds until the next look."""
         try:
-            self._repository.look()
+            self._look_at_repository()
             self._announce()
-        except PermanentError as error:
-            # The repository itself answers, and its next commit may be better.
-            log.warning("cannot use the newest commit", error=str(error))
         except StoppingError:
             return 0.0
         except ReconcilerError as error:
@@ -178,6 +175,13 @@ class Daemon:
             return self._fetch_retry.failed(REPOSITORY) + 1.0
         self._fetch_retry.forget(REPOSITORY)
         return spread(self._world.settings.repository.poll)
+
+    def _look_at_repository(self) -> None:
+        try:
+            self._repository.look()
+        except PermanentError as error:
+            # The repository itself answers, and its next commit may be better.
+            log.warning("cannot use the newest commit", error=str(error))
 
     def _announce(self) -> None:
         """Have every host looked at if there is a new revision."""

@@ -36,7 +36,7 @@ from reconciler.model import (
     StepKind,
     Verdict,
 )
-from reconciler.plan import Baseline, unreachable
+from reconciler.plan import Baseline, stranger, unreachable
 from reconciler.plan import plan as make_plan
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ class HostPass:
         policy = self._world.policy
         seen = look(self._world, wanted.desired, wanted.checkout, policy=policy)
         self._note_boot(host, seen.observed)
-        if seen.plan.verdict is Verdict.BLOCKED:
+        if stranger(seen.observed, seen.known):
             return seen
         if seen.known.machine_id is None:
             history.remember_machine(host, seen.observed.machine_id)

@@ -39,7 +39,7 @@ def look(
     """
     known = world.known(desired)
     if under_way:
-        known = replace(known, hold=None, quarantine=None)
+        known = replace(known, under_way=True)
     digests = world.digests(desired, checkout)
     reader = world.connections.reader(desired.host, desired.target)
     paths = {key.path for key in desired.keys.values()} | known.delivered

@@ -12,9 +12,14 @@ from dataclasses import dataclass
 import structlog
 
 from reconciler.errors import StateError, UnknownHostError
-from reconciler.history import History, Ordered
+from reconciler.history import (
+    History,
+    Ordered,
+    approval_of_commit,
+    approval_of_system,
+)
 from reconciler.loop.world import World
-from reconciler.model import Hold, HostName
+from reconciler.model import CommitId, Hold, HostName, StorePath
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +80,36 @@ class Orders:
         """
         history = self.history
         return [h for h in hosts if history.lift(h, now=self.now, actor=self.actor)]
+
+    def to_come(self, hosts: Iterable[HostName]) -> dict[HostName, StorePath]:
+        """
+        Return the systems that *hosts* should run, as when they were last looked at.
+
+        Raises UnknownHostError for a host of which that is not known.
+        """
+        targets = {one.host: one.target for one in self.history.statuses()}
+        found: dict[HostName, StorePath] = {}
+        for host in hosts:
+            target = targets.get(host)
+            if target is None:
+                raise UnknownHostError(host, known=[h for h in targets if targets[h]])
+            found[host] = target
+        return found
+
+    def approve(self, systems: Mapping[HostName, StorePath]) -> None:
+        """Let these systems come, whatever services they take away."""
+        for host, toplevel in systems.items():
+            self.history.approve(
+                approval_of_system(host, toplevel),
+                host=host,
+                now=self.now,
+                actor=self.actor,
+            )
+
+    def approve_commit(self, commit: CommitId) -> None:
+        """Let *commit* count, whatever hosts it takes away."""
+        what = approval_of_commit(commit)
+        self.history.approve(what, now=self.now, actor=self.actor)
 
 
 def select(

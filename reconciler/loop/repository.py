@@ -5,10 +5,23 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.errors import CommandError, PermanentError, SourceError
-from reconciler.history.repository import AWAY, UNREADABLE, WELL, last_problem
+from reconciler.errors import (
+    CommandError,
+    PermanentError,
+    ReconcilerError,
+    SourceError,
+)
+from reconciler.history import approval_of_commit
+from reconciler.history.repository import (
+    AWAY,
+    UNREADABLE,
+    WELL,
+    WITHHELD,
+    last_problem,
+)
 from reconciler.loop.world import World
 from reconciler.model import Commit, CommitId, HostName
+from reconciler.plan import hosts_gone, told_gone
 
 log = structlog.get_logger(__name__)
 
@@ -42,18 +55,24 @@ class _Unreadable:
         return same and now < self.at + RETRY_UNREADABLE
 
 
+class WithheldError(PermanentError):
+    """A commit takes away more hosts than may go unasked."""
+
+
 class Repository:
     """
     Keeps the current revision; looks again when told to.
 
     A commit whose list of hosts Nix cannot evaluate does not replace the current
-    revision: the hosts stay served with the last one that could be read, and `problem`
-    says why. It is not evaluated again at each look: it may take long to fail.
+    revision: the hosts stay served with the last one that was taken over, and `problem`
+    says why. It is not evaluated again at each look: it may take long to fail. Nor does
+    one that takes away too many hosts, until a person approves it.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._unreadable: _Unreadable | None = None
+        self._withheld: Revision | None = None
         self.current: Revision | None = None
         self.problem = ""
 
@@ -68,9 +87,14 @@ class Repository:
         try:
             revision = self._unless_current(commit)
         except (PermanentError, SourceError, CommandError) as error:
-            self._note(UNREADABLE, f"commit {commit.short}: {error}")
+            withheld = isinstance(error, WithheldError)
+            self._world.metrics.commit_withheld(withheld=withheld)
+            kind = WITHHELD if withheld else UNREADABLE
+            self._note(kind, f"commit {commit.short}: {error}")
+            self._fall_back(commit)
             raise
         self._world.metrics.evaluation_works(None)
+        self._world.metrics.commit_withheld(withheld=False)
         if not self.problem:
             self._note(WELL, "")
         return revision
@@ -104,11 +128,52 @@ class Repository:
         if current and (current.commit.id, current.overlay) == (commit.id, overlay):
             return None
         revision = self._read(commit, overlay)
-        self._world.history.save_commit(commit)
-        self._world.metrics.commit(commit)
+        self._require_approval(revision)
+        self._take_over(revision)
+        return revision
+
+    def _take_over(self, revision: Revision) -> None:
+        self._world.history.save_commit(revision.commit)
+        self._world.metrics.commit(revision.commit)
         # Last, so that a look that fails half-way is made again.
         self.current = revision
-        return revision
+
+    def _require_approval(self, revision: Revision) -> None:
+        """Raise WithheldError if too many hosts are gone and nobody let that pass."""
+        world, commit = self._world, revision.commit
+        before = self._hosts_before(commit)
+        gone = hosts_gone(before, revision.hosts, world.policy.removal_limit)
+        if not gone or world.history.is_approved(approval_of_commit(commit.id)):
+            self._withheld = None
+            return
+        self._withheld = revision
+        world.metrics.evaluation_works(None)
+        message = (
+            f"{told_gone(gone, len(before))}; until somebody lets it pass, the commit"
+            f" before it counts: reconciler approve {commit.short}"
+        )
+        raise WithheldError(message)
+
+    def _hosts_before(self, commit: Commit) -> tuple[HostName, ...]:
+        """Return the hosts that *commit* is compared with; none if it is not new."""
+        history, last = self._world.history, self._world.history.last_commit()
+        if self.current is not None:
+            return self.current.hosts
+        if last is None or last.id == commit.id:
+            return ()
+        return tuple(status.host for status in history.statuses())
+
+    def _fall_back(self, newest: Commit) -> None:
+        """Serve what was taken over last, where we were started anew meanwhile."""
+        last = self._world.history.last_commit()
+        if self.current is not None or last is None or last.id == newest.id:
+            return
+        try:
+            revision = self._read(last, self._world.overlays.fingerprint())
+        except ReconcilerError as error:
+            log.warning("cannot serve the commit before", error=str(error))
+            return
+        self._take_over(revision)
 
     def _read(self, commit: Commit, overlay: str) -> Revision:
         world, known = self._world, self._unreadable
@@ -119,11 +184,20 @@ class Repository:
         return Revision(
             commit=commit,
             checkout=checkout,
-            hosts=self._hosts(commit, overlay, checkout),
+            hosts=self._known_hosts(commit, overlay, checkout),
             seen_at=world.now(),
             overlay=overlay,
             first=self.current is None,
         )
+
+    def _known_hosts(
+        self, commit: Commit, overlay: str, checkout: Path
+    ) -> tuple[HostName, ...]:
+        """Return the hosts of a commit; one that waits is not evaluated again."""
+        held = self._withheld
+        if held and (held.commit.id, held.overlay) == (commit.id, overlay):
+            return held.hosts
+        return self._hosts(commit, overlay, checkout)
 
     def _hosts(
         self, commit: Commit, overlay: str, checkout: Path

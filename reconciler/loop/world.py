@@ -1,5 +1,6 @@
 """Everything that a pass uses to touch the world, in one value."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -8,7 +9,12 @@ from pathlib import Path
 
 from reconciler.desired import Evaluator
 from reconciler.errors import StoppingError
-from reconciler.history import History
+from reconciler.history import (
+    History,
+    approval_of_system,
+    rebooted_key,
+    services_key,
+)
 from reconciler.metrics import Metrics
 from reconciler.model import (
     Desired,
@@ -18,8 +24,10 @@ from reconciler.model import (
     Known,
     Policy,
     Quarantine,
+    Reboot,
     StorePath,
     Target,
+    UnitName,
 )
 from reconciler.notify import Notify
 from reconciler.remote import Connections
@@ -57,15 +65,26 @@ class World:
 
     def known(self, desired: Desired) -> Known:
         """Return what history remembers of a host and a plan may use."""
-        host, history = desired.host, self.history
-        hold, failed = self.orders(host, desired.toplevel)
+        host, toplevel, history = desired.host, desired.toplevel, self.history
+        hold, failed = self.orders(host, toplevel)
+        applied = history.applied(host)
+        # What need not be asked of the database at every look is not.
+        new, reboots = applied != toplevel, self.policy.reboot is Reboot.ALLOWED
         return Known(
-            applied=history.applied(host),
+            applied=applied,
             machine_id=history.machine_id(host),
             delivered=history.delivered(host),
             hold=hold.reason if hold else None,
             quarantine=failed.reason if failed else None,
+            services=self._services(host) if new else frozenset(),
+            approved=new and history.is_approved(approval_of_system(host, toplevel)),
+            rebooted=reboots and history.evaluation(rebooted_key(host)) == toplevel,
         )
+
+    def _services(self, host: HostName) -> frozenset[UnitName]:
+        """Return the services that *host* had when it was last in sync."""
+        text = self.history.evaluation(services_key(host))
+        return frozenset(map(UnitName, json.loads(text))) if text else frozenset()
 
     def orders(
         self, host: HostName, target: StorePath | None

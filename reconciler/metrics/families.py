@@ -242,6 +242,10 @@ class Families:
             "Always 1: the commit that hosts are brought to.",
             *("commit", "branch"),
         )
+        self.commit_withheld = self._gauge(
+            "commit_withheld",
+            "Whether the newest commit waits for a person: it removes too many hosts.",
+        )
         self.commit_timestamp = self._gauge(
             "commit_timestamp_seconds",
             "When that commit was made, by its committer's clock; 0 before the first.",

@@ -166,6 +166,10 @@ class Metrics:
             self._tell(self._families.commit_info, "", labels)
             self._families.commit_timestamp.set(commit.committed_at)
 
+    def commit_withheld(self, *, withheld: bool) -> None:
+        """Show whether the newest commit waits for a person."""
+        self._families.commit_withheld.set(withheld)
+
     # --- notifications -----------------------------------------------------------
 
     def notified(self, kind: str, result: Sent | str) -> None:

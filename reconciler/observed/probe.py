@@ -97,6 +97,7 @@ def _observed(
         units=read_units(answer, asked, booted_at=booted_at),
         store_free=_store_free(fields),
         clock=clock,
+        switching=fields.get("switching") == "yes",
     )
 
 

@@ -33,11 +33,25 @@ resolve() {
     fi
 }
 
+# Whether somebody holds the lock of switch-to-configuration. The kernel is asked: to try
+# to take it could make a switch fail that begins in the same moment.
+switching() {
+    lock=/run/nixos/switch-to-configuration.lock
+    if [ ! -e "$lock" ]; then return; fi
+    device=$(stat -c %d -- "$lock") inode=$(stat -c %i -- "$lock")
+    major=$((device >> 8 & 0xfff)) minor=$((device & 0xff | device >> 12 & ~0xff))
+    id=$(printf '%02x:%02x:%s' "$major" "$minor" "$inode")
+    while read -r line; do
+        case $line in *" FLOCK "*" $id "*) say yes && return ;; esac
+    done </proc/locks
+}
+
 say '== host'
 say "clock=$(date +%s.%N)"
 say "uptime=$(first_line /proc/uptime)"
 say "boot_id=$(first_line /proc/sys/kernel/random/boot_id)"
 say "machine_id=$(first_line /etc/machine-id)"
+say "switching=$(switching)"
 say "store_free=$(stat -f -c '%a %S' /nix/store 2>/dev/null)"
 
 # A template is no unit, so systemctl would refuse it: its file has to do.

@@ -11,6 +11,7 @@ Pure: values in, values out; no clock, no network, no file.
 | `keys` | what differs in one key? |
 | `states` | does a unit do what it should? |
 | `steps` | what closes a drift, and in which order? |
+| `guards` | what is not done without asking, or not just now? |
 | `diff` | what differs on a host? |
 | `policy` | what is done about it? |
 | `baseline` | what was up before a switch, and what was broken? |
@@ -20,9 +21,10 @@ Pure: values in, values out; no clock, no network, no file.
 
 from reconciler.plan.baseline import Baseline
 from reconciler.plan.diff import drifts, is_open
+from reconciler.plan.guards import hosts_gone, services_of, told_gone
 from reconciler.plan.health import Problem, ProblemKind, judge, still_moving
 from reconciler.plan.keys import present_keys, restart_steps
-from reconciler.plan.policy import plan, unreachable
+from reconciler.plan.policy import plan, stranger, unreachable
 from reconciler.plan.render import (
     Line,
     as_dict,
@@ -41,13 +43,17 @@ __all__ = [
     "as_dict",
     "as_text",
     "drifts",
+    "hosts_gone",
     "is_open",
     "judge",
     "plan",
     "present_keys",
     "restart_steps",
+    "services_of",
     "status_as_dict",
     "still_moving",
+    "stranger",
     "summary_lines",
+    "told_gone",
     "unreachable",
 ]

@@ -11,13 +11,18 @@ from reconciler.model import (
     Observed,
     Plan,
     Policy,
+    Reboot,
+    Step,
+    StepKind,
     StorePath,
     Verdict,
 )
 from reconciler.plan.diff import NO_DIGESTS, findings, is_open
+from reconciler.plan.guards import removes_too_much, switched_by_somebody
 from reconciler.plan.steps import steps_of
 
 _ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
+_REBOOT = Step(kind=StepKind.REBOOT)
 _OF_COMMITS = frozenset({DriftKind.SYSTEM, DriftKind.BOOT})
 
 
@@ -38,11 +43,13 @@ def plan(
     """
     found = findings(desired, observed, known, digests)
     drifts = tuple(finding.drift for finding in found)
-    if blocked := _guard(observed, known):
-        verdict, reason = Verdict.BLOCKED, blocked
+    if strange := stranger(observed, known):
+        verdict, reason = Verdict.BLOCKED, strange
     else:
-        verdict, reason = _judge(desired, drifts, known, policy)
+        verdict, reason = _judge(desired, observed, drifts, known, policy)
     steps = steps_of(found, again=verdict is Verdict.DEPLOY)
+    if verdict is Verdict.HEAL and not any(map(is_open, drifts)):
+        steps = (_REBOOT,)
     if verdict is Verdict.HEAL and not steps:
         verdict, reason = Verdict.REPORTED, _nothing_helps(drifts)
     return Plan(
@@ -68,33 +75,58 @@ def unreachable(host: HostName, target: StorePath, reason: str) -> Plan:
 
 
 def _judge(
-    desired: Desired, drifts: tuple[Drift, ...], known: Known, policy: Policy
+    desired: Desired,
+    observed: Observed,
+    drifts: tuple[Drift, ...],
+    known: Known,
+    policy: Policy,
 ) -> tuple[Verdict, str]:
     """
     Return the verdict on a host that may be touched, and its reason.
 
     The first that applies:
 
-    1. Nothing open: CONVERGED, also for a host that is held.
+    1. Nothing open: CONVERGED, also for a host that is held; or HEAL, if a reboot is
+       due and nothing of what follows forbids it.
     2. Held by a person: HELD.
     3. This system failed here before: QUARANTINED.
     4. The policy says to look only: REPORTED.
-    5. A commit changes the host: DEPLOY, which closes all other drift with it.
-    6. The host changed by itself or by hand: HEAL, or REPORTED if the policy says so.
+    5. Somebody else is switching the host just now, or the system takes away more than
+       may go unasked: BLOCKED, unless the policy says below not to heal.
+    6. A commit changes the host: DEPLOY, which closes all other drift with it.
+    7. The host changed by itself or by hand: HEAL, or REPORTED if the policy says so.
     """
-    if not any(is_open(drift) for drift in drifts):
-        return Verdict.CONVERGED, ""
-    if forbidden := _forbidden(desired.host, known, policy):
+    forbidden = _forbidden(desired.host, known, policy)
+    blocked = switched_by_somebody(observed)
+    if not any(map(is_open, drifts)):
+        may = not (forbidden or blocked) and _wants_reboot(drifts, known, policy)
+        return (Verdict.HEAL if may else Verdict.CONVERGED), ""
+    if forbidden:
         return forbidden
-    if _caused_by_commit(desired, drifts, known):
-        return Verdict.DEPLOY, ""
-    if policy.heal:
-        return Verdict.HEAL, ""
-    return Verdict.REPORTED, "no commit caused this, and the policy says not to heal"
+    by_commit = _caused_by_commit(desired, drifts, known)
+    if not by_commit and not policy.heal:
+        reason = "no commit caused this, and the policy says not to heal"
+        return Verdict.REPORTED, reason
+    blocked = blocked or removes_too_much(desired, drifts, known, policy)
+    if blocked and not known.under_way:
+        return Verdict.BLOCKED, blocked
+    return (Verdict.DEPLOY if by_commit else Verdict.HEAL), ""
 
 
-def _guard(observed: Observed, known: Known) -> str:
-    """Return why the host must not be touched and what to do, or an empty text."""
+def _wants_reboot(drifts: tuple[Drift, ...], known: Known, policy: Policy) -> bool:
+    """
+    Return whether the host is to be rebooted.
+
+    Once for one system: if it still runs old parts after that, another reboot would
+    change nothing, for ever.
+    """
+    needed = any(drift.kind is DriftKind.REBOOT_NEEDED for drift in drifts)
+    allowed = policy.reboot is Reboot.ALLOWED
+    return needed and allowed and not known.rebooted and not known.under_way
+
+
+def stranger(observed: Observed, known: Known) -> str:
+    """Return why this is not the host that we know, or an empty text."""
     host = observed.host
     if known.machine_id not in (None, observed.machine_id):
         return (
@@ -114,6 +146,8 @@ def _forbidden(
     host: HostName, known: Known, policy: Policy
 ) -> tuple[Verdict, str] | None:
     """Return which order forbids to touch the host, if any does."""
+    if known.under_way:
+        return None
     if known.hold is not None:
         return Verdict.HELD, f"held: {known.hold}"
     if known.quarantine is not None:

@@ -19,6 +19,7 @@ from reconciler.model import (
     Plan,
     Quarantine,
     Step,
+    StepKind,
     Verdict,
 )
 from reconciler.plan.diff import is_open
@@ -149,6 +150,8 @@ def _effect(drift: Drift, plan: Plan) -> str:
     match drift.kind:
         case DriftKind.SYSTEM if plan.verdict is not Verdict.BLOCKED:
             return f"{verb} activate"
+        case DriftKind.REBOOT_NEEDED if _reboots(plan):
+            return f"{verb} reboot"
         case DriftKind.BOOT:
             return f"{verb} set"
         case DriftKind.UNIT_CHANGED if drift.effect is Effect.STOP:
@@ -160,6 +163,10 @@ def _effect(drift: Drift, plan: Plan) -> str:
             restarts = f" and restart {', '.join(drift.restarts)}"
             more = restarts if drift.restarts else ""
             return f"{verb} {action}{more}" if action else ""
+
+
+def _reboots(plan: Plan) -> bool:
+    return any(step.kind is StepKind.REBOOT for step in plan.steps)
 
 
 def _reverted(drift: Drift, plan: Plan) -> bool:

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from reconciler.messages import FIELDS, LINK_FIELDS, Kind
-from reconciler.model import Mode
+from reconciler.model import Mode, Reboot
 from reconciler.settings import senders, values
 
 
@@ -66,6 +66,8 @@ Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
 Number = Annotated[int, Strict()]
 SomeSeconds = Annotated[float, BeforeValidator(values.positive_duration)]
+Share = Annotated[float, BeforeValidator(values.share)]
+Size = Annotated[int, BeforeValidator(values.size)]
 Port = Annotated[Number, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, BeforeValidator(values.not_empty), AfterValidator(_absolute)]
 Url = Annotated[Text, AfterValidator(_url)]
@@ -155,6 +157,9 @@ class PolicySettings(_Section):
     settle: SomeSeconds = 10.0  # a new system must stay healthy so long
     confirm_timeout: SomeSeconds = 60.0  # and become so within this, or is rolled back
     switch_timeout: SomeSeconds = 900.0  # for switch-to-configuration itself
+    removal_limit: Share = 0.5  # part of services or hosts that may go unasked
+    min_free: Size = 256 << 20  # bytes that a copy leaves free in a host's store
+    reboot: Reboot = Reboot.NEVER
 
 
 class NotifyTarget(_Section):

@@ -17,6 +17,8 @@ LONGEST = 366 * 86400.0
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS), re.ASCII)
+_SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(rf"({_NUMBER})([KMGT]?)", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
@@ -64,6 +66,34 @@ def _seconds(value: object) -> float | None:
         return None
     pairs = zip(match.groups(default="0"), _UNITS.values(), strict=True)
     return sum(float(number) * unit for number, unit in pairs)
+
+
+# --- shares and sizes ------------------------------------------------------------
+
+
+def share(value: object) -> float:
+    """Return the part of a whole, from 0 to 1, that *value* means; ``off`` is all."""
+    if value is False or value == "off":  # YAML takes a bare off for false
+        return 1.0
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 <= value <= 1
+    ):
+        return float(value)
+    message = f"should be a part from 0 to 1, such as 0.5, or off, not {value!r}"
+    raise ValueError(message)
+
+
+def size(value: object) -> int:
+    """Return the bytes that *value* means: 256M, 1.5G or a plain number of bytes."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        message = f"is no size: {value!r}; write 512K, 256M, 1.5G or a number of bytes"
+        raise ValueError(message)
+    return round(float(match[1]) * _SIZES[match[2]])
 
 
 # --- hosts and addresses ---------------------------------------------------------

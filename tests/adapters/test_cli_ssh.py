@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired import to_json
-from reconciler.history import History
+from reconciler.history import History, last_good_key
+from reconciler.model import HostName
 from tests.support.world import desired_of
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def run(tmp_path: Path) -> Run:
     state.mkdir()
     with contextlib.closing(History.open(state / "history.sqlite")) as history:
         last = to_json(desired_of("lufta", {}, tmp_path / "lufta.drv"))
-        history.save_evaluation("last good: lufta", last, now=0)
+        history.save_evaluation(last_good_key(HostName("lufta")), last, now=0)
     settings = tmp_path / "reconciler.yaml"
 
     def run(*words: str, user: str = "root") -> subprocess.CompletedProcess[str]:

@@ -43,6 +43,7 @@ FOLDER = "/usr/lib/systemd/system"
 MASK = f"/run/systemd/system/{DEMO}"
 DROP_IN = f"/run/systemd/system/{DEMO}.d/by hand.conf"
 SYSTEM = StorePath(f"/nix/store/{'s' * 32}-nixos-system-lufta-24.05")
+LOCK = "/run/nixos/switch-to-configuration.lock"
 INSTALL = r"""
 cd "$(mktemp -d)" && mkdir unit-demo
 printf '[Service]\nExecStart=/bin/sleep infinity\n' >unit-demo/demo.service
@@ -70,6 +71,12 @@ class World(Protocol):
 
     def kill(self) -> None:
         """Let demo.service fail."""
+
+    def switch(self) -> None:
+        """Hold the lock that switch-to-configuration takes."""
+
+    def leave(self) -> None:
+        """Let go of it; the file stays."""
 
 
 class RealWorld:
@@ -102,6 +109,17 @@ class RealWorld:
         """Send a signal."""
         self.sh(f"systemctl kill --signal=KILL {DEMO}")
         self.sh(f"until systemctl is-failed -q {DEMO}; do sleep 0.05; done")
+
+    def switch(self) -> None:
+        """Hold it as switch-to-configuration does."""
+        self.sh(
+            f"mkdir -p /run/nixos; systemd-run -q -u holder flock -n {LOCK} sleep 99"
+        )
+        self.sh(f"until ! flock -n {LOCK} true; do sleep 0.05; done")
+
+    def leave(self) -> None:
+        """End the one who holds it."""
+        self.sh("systemctl stop holder")
 
     def sh(self, script: str) -> None:
         """Run a script inside, without SSH."""
@@ -142,6 +160,14 @@ class FakeWorld:
     def kill(self) -> None:
         """Set what a signal causes."""
         self.change(active_state="failed", sub_state="failed", result="signal")
+
+    def switch(self) -> None:
+        """Set what the probe tells then."""
+        self.fake.switching = True
+
+    def leave(self) -> None:
+        """Set what the probe tells then."""
+        self.fake.switching = False
 
     def change(self, **fields: object) -> None:
         """Set fields of demo.service."""
@@ -263,6 +289,17 @@ def test_the_host_itself(world: World) -> None:
     assert len(observed.machine_id) == 32
     assert observed.store_free > 0
     assert observed.clock > 1_600_000_000
+
+
+def test_that_somebody_switches_is_seen_and_does_not_disturb(world: World) -> None:
+    assert not look(world).switching
+
+    world.switch()
+    seen = [look(world).switching, look(world).switching]
+    world.leave()
+
+    assert seen == [True, True]
+    assert not look(world).switching
 
 
 def test_a_stopped_service_is_seen_and_started(world: World) -> None:

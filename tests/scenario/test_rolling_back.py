@@ -1,7 +1,5 @@
 """What failed is gone back from, remembered, and followed after a restart."""
 
-import itertools
-
 import pytest
 
 from reconciler.errors import ConnectError
@@ -9,7 +7,7 @@ from reconciler.loop import Again, Done, Failed, OutOfSightError
 from reconciler.loop.judgement import SUSPECT_LIMIT
 from reconciler.model import HostName, Outcome, Reason, UnitName, Verdict
 from tests.support.scene import Scene
-from tests.support.world import toplevel_of
+from tests.support.world import do_nothing, toplevel_of
 
 BOT = "withinbot.service"
 A = {"lufta": {BOT: "1"}}
@@ -226,10 +224,9 @@ def test_a_host_that_goes_out_of_sight_is_followed_when_it_is_back(
 ) -> None:
     lufta = deployed.machine("lufta")
     deployed.commit(B)
-    looks = itertools.count()
 
     def gone_after_the_switch() -> None:
-        if next(looks) == 1:
+        if lufta.running == SYSTEM_B:
             lufta.disconnect()
 
     lufta.before_read = gone_after_the_switch
@@ -238,7 +235,7 @@ def test_a_host_that_goes_out_of_sight_is_followed_when_it_is_back(
     assert isinstance(result, Failed)
     assert isinstance(result.error, OutOfSightError | ConnectError)
     assert len(deployed.history.unfinished()) == 1
-    lufta.failure = None
+    lufta.before_read, lufta.failure = do_nothing, None
     deployed.run("lufta")
     assert deployed.history.unfinished() == []
     followed = deployed.attempts("lufta")[1]

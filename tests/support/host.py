@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 from reconciler.errors import ConnectError, RemoteError
+from reconciler.loop.reboot import BOOT_ID
 from reconciler.model import (
     HostName,
     ObservedUnit,
@@ -76,10 +77,12 @@ class FakeHost:
     )  # toplevels that can be activated, and the units as they are then
     keys: FakeKeys = field(default_factory=FakeKeys)
     parts: SystemParts = field(default_factory=SystemParts)
+    booted_parts: SystemParts | None = None  # None: the same
     boot_id: str = "6f7c6a4e-3a35-4a54-bb5e-6c8c1f2f0d11"
     machine_id: str = "0123456789abcdef0123456789abcdef"
     store_free: int = 1 << 30
     clock: float = BOOTED_AT + 3600.0
+    switching: bool = False  # somebody holds the lock
     switch_status: int = 0  # what switch-to-configuration exits with
     switch_output: str = "activating"
     generations: list[StorePath] = field(default_factory=list)  # empty: the profile
@@ -100,6 +103,10 @@ class FakeHost:
             (names,) = re.findall(r"^for unit in (.*); do$", script, re.MULTILINE)
             told = "".join(f"== {name}\n I am {name}\n" for name in names.split())
             return f"{told}== end\n"
+        if script == BOOT_ID:
+            return f"{self.boot_id}\n"
+        if what == "free space":
+            return self._told_room(script)
         if script == GENERATIONS:
             return self._told_generations()
         header, found, rest = script.partition(PROBE)
@@ -140,15 +147,23 @@ class FakeHost:
                 return self._detached(rest[rest.index("--") + 1 :])
             case ("sh", "-c", script, "guard", *words) if script == GUARD:
                 return self._guarded(*words)
-            case ("ln", "-sfn", system, root) if root.startswith("/nix/var/nix/gcr"):
-                self.protected = StorePath(system)
-                return ""
             case ("sh", "-c", script) if script == KEYS:
                 return self.keys.deliver(stdin)
             case ("sh", "-c", script, "sh", *paths) if script == REMOVE:
                 return self.keys.remove(paths)
-        message = f"the fake knows no command {argv!r}"
-        raise UnknownCommandError(message)
+        self._do_silently(argv)
+        return ""
+
+    def _do_silently(self, argv: tuple[str, ...]) -> None:
+        match argv:
+            case ("systemd-run", "--quiet", _, "systemctl", "reboot"):
+                self.log.append("reboot")
+                self.reboot()
+            case ("ln", "-sfn", system, root) if root.startswith("/nix/var/nix/gcr"):
+                self.protected = StorePath(system)
+            case _:
+                message = f"the fake knows no command {argv!r}"
+                raise UnknownCommandError(message)
 
     def _reach(self, what: str, deadline: float) -> None:
         assert deadline > 0, f"{what} has no time at all"
@@ -173,6 +188,7 @@ class FakeHost:
             f"uptime={self.clock - BOOTED_AT:.2f} 0.00",
             f"boot_id={self.boot_id}",
             f"machine_id={self.machine_id}",
+            f"switching={'yes' if self.switching else ''}",
             f"store_free={self.store_free} 1",
             "systemctl=0",
             "== units",
@@ -194,11 +210,12 @@ class FakeHost:
 
     def _links(self) -> dict[str, str]:
         links: dict[str, str] = {}
-        for link, system in (("running", self.running), ("booted", self.booted)):
-            path = {"running": "/run/current-system", "booted": "/run/booted-system"}
-            if system is not None:
-                links[path[link]] = system
-                links |= _part_links(path[link], self.parts)
+        if self.running is not None:
+            links["/run/current-system"] = self.running
+            links |= _part_links("/run/current-system", self.parts)
+        if self.booted is not None:
+            links["/run/booted-system"] = self.booted
+            links |= _part_links("/run/booted-system", self.booted_parts or self.parts)
         if self.profile is not None:
             links["/nix/var/nix/profiles/system"] = self.profile
         return links
@@ -323,6 +340,13 @@ class FakeHost:
         self.running, self.units = guard.old, guard.units
         guard.result = "rolled-back"
 
+    def _told_room(self, script: str) -> str:
+        """Return what space.sh prints."""
+        _, _, rest = script.partition("<<'PATHS' || exit 1\n")
+        closure, _, _ = rest.partition("\nPATHS\n")
+        lacking = [path for path in closure.splitlines() if path not in self.systems]
+        return "\n".join([*lacking, f"free {self.store_free} 1"]) + "\n"
+
     def _boot(self, system: StorePath) -> None:
         """Make it a new generation, as ``nix-env --set`` does."""
         self.log.append(f"boot {system}")
@@ -355,6 +379,7 @@ class FakeHost:
         """Boot what is the boot default; nothing in memory lives through it."""
         self.guard, self.boot_id = None, f"{self.boot_id}+"
         self.running = self.booted = self.profile
+        self.booted_parts = None
         self.units = dict(self.systems.get(self.profile, {})) if self.profile else {}
 
     def _detached(self, argv: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from reconciler.model import (
     Observed,
     ObservedUnit,
     Policy,
+    Reboot,
     StorePath,
     SystemParts,
     Target,
@@ -193,14 +194,25 @@ parts = st.builds(
     systemd=st.sampled_from(("", "/nix/store/s1-systemd")),
 )
 systems = st.sampled_from((OLD, NEW, NEW, ODD))
-policies = st.builds(Policy, mode=st.sampled_from(Mode), heal=st.booleans())
+policies = st.builds(
+    Policy,
+    mode=st.sampled_from(Mode),
+    heal=st.booleans(),
+    removal_limit=st.sampled_from((0.0, 0.5, 1.0)),
+    reboot=st.sampled_from(Reboot),
+)
 knowns = st.builds(
     Known,
     applied=st.one_of(st.none(), systems),
     machine_id=st.sampled_from((None, "m1", "m1", "m1", "m2")),
     hold=st.sampled_from((None, None, None, "disk is being changed")),
     quarantine=st.sampled_from((None, None, None, "it did not stay up")),
+    services=st.frozensets(names, max_size=6),
+    approved=st.booleans(),
+    rebooted=st.booleans(),
 )
+never = st.just(False)  # noqa: FBT003 -- the value that is drawn
+now_and_then = st.integers(0, 5).map(lambda number: number == 0)
 
 
 @st.composite
@@ -209,6 +221,7 @@ def worlds(
     *,
     known: st.SearchStrategy[Known] = knowns,
     policy: st.SearchStrategy[Policy] = policies,
+    switching: st.SearchStrategy[bool] = now_and_then,
 ) -> World:
     """Draw a host with everything that a plan takes."""
     declared, loaded = draw(units())
@@ -235,6 +248,7 @@ def worlds(
         keys=secrets.observed,
         store_free=10**9,
         clock=1000.0,
+        switching=draw(switching),
     )
     remembered = dataclasses.replace(draw(known), delivered=secrets.delivered)
     return World(

@@ -98,6 +98,13 @@ def _carry_out_step(step: Step, desired: Desired, observed: Observed) -> Observe
         case StepKind.SET_BOOT:
             assert observed.running == desired.toplevel
             return dataclasses.replace(observed, profile=desired.toplevel)
+        case StepKind.REBOOT:
+            assert observed.running == observed.profile == desired.toplevel
+            return dataclasses.replace(
+                observed,
+                booted=observed.profile,
+                booted_parts=observed.running_parts,
+            )
     assert step.unit is not None
     units = dict(observed.units)
     units[step.unit] = _on_unit(step, desired, units[step.unit])

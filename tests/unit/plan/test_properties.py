@@ -12,6 +12,7 @@ from reconciler.model import (
     Mode,
     Plan,
     Policy,
+    Reboot,
     StepKind,
     Verdict,
 )
@@ -22,15 +23,19 @@ from reconciler.plan import (
     is_open,
     plan,
     present_keys,
+    services_of,
+    stranger,
     summary_lines,
 )
 from reconciler.plan.effects import is_up
 from tests.support.key_strategies import ONCE_OURS
-from tests.support.strategies import World, worlds
+from tests.support.strategies import World, never, worlds
 from tests.unit.plan.simulator import carry_out
 
 acting = worlds(
-    known=st.builds(Known, machine_id=st.just("m1")), policy=st.just(Policy())
+    known=st.builds(Known, machine_id=st.just("m1")),
+    policy=st.builds(Policy, reboot=st.sampled_from(Reboot)),
+    switching=never,
 )
 order = list(StepKind)
 OF_KEYS = (
@@ -61,12 +66,13 @@ def make_plan(world: World) -> Plan:
 
 def settled(world: World) -> World:
     """
-    Return the world after two plans.
+    Return the world after some plans.
 
     One is mostly enough, but what a switch or the removal of an override uncovers is
     not known before it; an attempt plans once more after a switch for that reason.
     """
-    for _ in range(2):
+    # The third is a reboot, for which all else must be closed.
+    for _ in range(3):
         made = make_plan(world)
         after = carry_out(made, world.desired, world.observed, world.digests)
         world = dataclasses.replace(world, observed=after)
@@ -121,7 +127,53 @@ def test_only_deploy_and_heal_have_steps_and_they_always_do(world: World) -> Non
 def test_converged_means_that_nothing_is_open(world: World) -> None:
     made = make_plan(world)
 
-    assert (made.verdict is Verdict.CONVERGED) == (not any(map(is_open, made.drifts)))
+    closed = not any(map(is_open, made.drifts))
+    assert (made.verdict is Verdict.CONVERGED) == (closed and not made.steps)
+
+
+@given(worlds())
+def test_a_reboot_comes_alone_and_only_where_it_may(world: World) -> None:
+    made = make_plan(world)
+
+    if StepKind.REBOOT in [step.kind for step in made.steps]:
+        assert len(made.steps) == 1
+        assert not any(map(is_open, made.drifts))
+        assert DriftKind.REBOOT_NEEDED in [drift.kind for drift in made.drifts]
+        assert world.policy.reboot is Reboot.ALLOWED
+        assert world.policy.mode is Mode.AUTO
+        assert not world.known.rebooted
+
+
+@given(worlds())
+def test_nothing_stops_an_attempt_half_way_but_another_machine(world: World) -> None:
+    known = dataclasses.replace(world.known, under_way=True)
+
+    made = make_plan(dataclasses.replace(world, known=known, policy=Policy()))
+
+    if made.verdict is Verdict.BLOCKED:
+        assert stranger(world.observed, known)
+    assert made.verdict not in (Verdict.HELD, Verdict.QUARANTINED)
+
+
+@given(worlds())
+def test_no_system_takes_away_too_much_unasked(world: World) -> None:
+    made = make_plan(world)
+    had = world.known.services
+    gone = had - services_of(world.desired)
+
+    if StepKind.ACTIVATE in [step.kind for step in made.steps]:
+        switches = DriftKind.SYSTEM in [drift.kind for drift in made.drifts]
+        few = len(gone) <= world.policy.removal_limit * len(had) or len(had) <= 3
+        assert few or world.known.approved or not switches
+
+
+@given(worlds(switching=st.just(True)))  # noqa: FBT003 -- the value that is drawn
+def test_nothing_is_done_while_somebody_else_switches(world: World) -> None:
+    made = make_plan(world)
+
+    assert made.steps == ()
+    if made.verdict is Verdict.CONVERGED:
+        assert not any(map(is_open, made.drifts))
 
 
 @given(worlds())

@@ -1,0 +1,86 @@
+"""
+Reboot a host, and wait until it is booted anew; for people and for attempts.
+
+A boot is told by its boot id, so a host that never went down is not taken for one that
+came back. What a host must be like then is for the caller to judge: its keys are gone,
+and its services may wait for them.
+"""
+
+from collections.abc import Callable
+
+from reconciler.errors import (
+    ConnectError,
+    RemoteError,
+    TemporaryError,
+)
+from reconciler.history import rebooted_key
+from reconciler.loop.world import World
+from reconciler.model import Desired, HostName
+
+DEADLINE = 600.0  # seconds until a host must answer again; servers take their time
+ASK_DEADLINE = 15.0
+PAUSE = 0.5  # seconds between two looks
+BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+
+
+class RebootError(TemporaryError):
+    """A host did not come back in order."""
+
+
+def reboot(
+    world: World, desired: Desired, *, boot_id: str, seconds: float, why: str
+) -> None:
+    """
+    Reboot a host whose boot id is *boot_id*; return when it answers with another.
+
+    It is remembered for which system that was: see `Known.rebooted`. Waits for at most
+    *seconds*; not at all if that is 0. Raises RebootError, what asking it raises, and
+    StoppingError.
+    """
+    host, now = desired.host, world.now()
+    world.history.save_evaluation(rebooted_key(host), desired.toplevel, now=now)
+    world.history.event(now=now, kind="reboot", host=host, text=why)
+    _ask(world, desired)
+    world.tell(host, "rebooting")
+    give_up = world.monotonic() + seconds
+    while seconds and not _is_back(world, desired, boot_id):
+        if world.monotonic() > give_up:
+            message = f"{host}: did not boot in time; its boot id is still {boot_id}"
+            raise RebootError(message)
+        world.pause(PAUSE)
+
+
+def await_order(
+    world: World, host: HostName, ails: Callable[[], str], *, seconds: float
+) -> None:
+    """
+    Wait until *ails*, which looks at the host and does what it can, says nothing more.
+
+    Raises RebootError with what it said last after *seconds*.
+    """
+    give_up = world.monotonic() + seconds
+    while told := ails():
+        if world.monotonic() > give_up:
+            message = f"{host}: is back, but not in order: {told}"
+            raise RebootError(message)
+        world.pause(PAUSE)
+
+
+def _ask(world: World, desired: Desired) -> None:
+    writer = world.connections.writer(desired.host, desired.target)
+    try:
+        # Not at once: the answer to this command must still reach us.
+        argv = ("systemd-run", "--quiet", "--on-active=0.2", "systemctl", "reboot")
+        writer.run(argv, what="reboot", deadline=ASK_DEADLINE)
+    finally:
+        world.connections.reconnect(desired.host)
+
+
+def _is_back(world: World, desired: Desired, old: str) -> bool:
+    reader = world.connections.reader(desired.host, desired.target)
+    try:
+        told = reader.read(BOOT_ID, what="boot id", deadline=ASK_DEADLINE).strip()
+    except (ConnectError, RemoteError):
+        world.connections.reconnect(desired.host)
+        return False
+    return told not in ("", old)

@@ -1,0 +1,100 @@
+"""What is not done to a host without asking a person, or not just now."""
+
+from collections.abc import Iterable
+
+from reconciler.model import (
+    Desired,
+    Drift,
+    DriftKind,
+    HostName,
+    Known,
+    Observed,
+    Policy,
+    UnitName,
+)
+from reconciler.plan.effects import is_up
+
+FEW = 3
+"""Of so few services, or hosts, any number may go: it is a change like any other."""
+
+NAMED = 5  # how many of those that would go are named
+_REBUILD = UnitName("nixos-rebuild-switch-to-configuration.service")
+_OURS = UnitName("reconciler-activation.service")
+
+
+def services_of(desired: Desired) -> frozenset[UnitName]:
+    """Return the services that a host should run."""
+    return frozenset(
+        unit.name
+        for unit in desired.units.values()
+        if unit.wanted and unit.path and unit.name.endswith(".service")
+    )
+
+
+def removes_too_much(
+    desired: Desired, drifts: Iterable[Drift], known: Known, policy: Policy
+) -> str:
+    """
+    Return why a person is to be asked before a system is brought to its host.
+
+    Empty if nobody need be: it takes away no more than the allowed part of what the
+    host had when it was last in sync, or a person has let it pass.
+    """
+    switches = any(drift.kind is DriftKind.SYSTEM for drift in drifts)
+    gone = sorted(known.services - services_of(desired))
+    if not switches or known.approved:
+        return ""
+    if not is_too_much(len(gone), len(known.services), policy.removal_limit):
+        return ""
+    return (
+        f"this system has {len(gone)} of the {len(known.services)} services no more"
+        f" that {desired.host} had when it was last in sync ({_named(gone)}); if that"
+        f" is right, run: reconciler approve {desired.host}"
+    )
+
+
+def hosts_gone(
+    before: Iterable[HostName], after: Iterable[HostName], limit: float
+) -> tuple[HostName, ...]:
+    """
+    Return the hosts that a commit no longer has, if they are too many to go unasked.
+
+    *limit* is the part of the fleet that may go; that all go is too many in any case.
+    """
+    were, are = frozenset(before), frozenset(after)
+    gone = tuple(sorted(were - are))
+    emptied = bool(were) and not are
+    return gone if emptied or is_too_much(len(gone), len(were), limit) else ()
+
+
+def told_gone(gone: tuple[HostName, ...], before: int) -> str:
+    """Say which hosts a commit no longer has, of so many."""
+    return f"it has {len(gone)} of the {before} hosts no more ({_named(gone)})"
+
+
+def is_too_much(gone: int, of: int, limit: float) -> bool:
+    """Return whether *gone* of *of* is more than the part *limit*; never of a few."""
+    return of > FEW and gone > limit * of
+
+
+def switched_by_somebody(observed: Observed) -> str:
+    """
+    Return who else is changing the host just now, or an empty text.
+
+    An attempt of ours, which another process may be making, is not somebody else: who
+    finds it follows it.
+    """
+    units = observed.units
+    if _REBUILD in units and is_up(units[_REBUILD]):
+        return "somebody is switching this host with nixos-rebuild; waiting"
+    ours = _OURS in units and is_up(units[_OURS])
+    if observed.switching and not ours:
+        return "somebody is switching this host; waiting"
+    return ""
+
+
+def _named(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = len(listed) - NAMED
+    told = ", ".join(listed[:NAMED])
+    return f"{told} and {more} more" if more > 0 else told

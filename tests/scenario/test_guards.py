@@ -1,0 +1,348 @@
+"""What is not done without asking, or not just now; and what happens when it may."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.history import last_problem
+from reconciler.loop import Done, Failed, Orders
+from reconciler.loop.repository import WithheldError
+from reconciler.model import HostName, Outcome, Policy, Reboot, SystemParts, Verdict
+from tests.scenario.test_orders import running
+from tests.support.scene import Scene
+from tests.support.wait import wait_until
+from tests.support.world import Content, do_nothing, toplevel_of
+
+LUFTA = HostName("lufta")
+BOT = "withinbot.service"
+A = {"lufta": {BOT: "1"}}
+MANY = {"lufta": {f"{name}.service": "1" for name in "abcde"}}
+FEW = {"lufta": {"a.service": "1"}}
+FLEET: Content = {name: {BOT: "1"} for name in ("azure", "keanu", "logos", "lufta")}
+REST: Content = {"lufta": {BOT: "1"}}
+NONE: Content = {}
+SOON = 20.0  # seconds that anything may take here
+WITHHELD = "reconciler_commit_withheld"
+OLD = SystemParts(kernel="/nix/store/old-linux")
+NEW = SystemParts(kernel="/nix/store/new-linux")
+
+
+def orders(scene: Scene) -> Orders:
+    return Orders(history=scene.history, now=scene.clock(), actor="cadey")
+
+
+def deployed(scene: Scene, content: Content) -> None:
+    scene.commit(content)
+    assert isinstance(content, dict)
+    for host in content:
+        assert scene.run(host) == Done()
+        assert scene.run(host) == Done(), "a look that finds nothing to do"
+
+
+# --- services --------------------------------------------------------------------
+
+
+def test_a_system_without_most_services_waits_until_it_is_approved(
+    scene: Scene,
+) -> None:
+    deployed(scene, MANY)
+    scene.commit(FEW)
+
+    assert scene.run("lufta") == Done()
+
+    status = scene.status("lufta")
+    assert status.verdict is Verdict.BLOCKED
+    assert "4 of the 5 services" in status.error
+    assert "reconciler approve lufta" in status.error
+    assert len(scene.attempts("lufta")) == 1
+    assert len(scene.machine("lufta").units) == 5
+
+    new = toplevel_of("lufta", FEW["lufta"])
+    assert orders(scene).to_come([LUFTA]) == {LUFTA: new}
+    orders(scene).approve({LUFTA: new})
+    assert scene.run("lufta") == Done()
+    assert scene.status("lufta").in_sync
+    assert len(scene.machine("lufta").units) == 1
+
+
+def test_what_was_approved_is_one_system(scene: Scene) -> None:
+    deployed(scene, MANY)
+    scene.commit(FEW)
+    scene.run("lufta")
+    orders(scene).approve(orders(scene).to_come([LUFTA]))
+    scene.commit({"lufta": {"b.service": "1"}})
+
+    scene.run("lufta")
+
+    assert scene.status("lufta").verdict is Verdict.BLOCKED
+
+
+def test_what_a_host_has_is_remembered_across_a_restart(scene: Scene) -> None:
+    deployed(scene, MANY)
+    scene.push(FEW)
+    scene.restart()
+    scene.look()
+
+    scene.run("lufta")
+
+    assert scene.status("lufta").verdict is Verdict.BLOCKED
+
+
+def test_a_host_that_was_away_for_a_while_is_compared_with_what_it_had(
+    scene: Scene,
+) -> None:
+    """Not with the commit before, which it never had."""
+    deployed(scene, MANY)
+    lufta = scene.machine("lufta")
+    lufta.disconnect()
+    scene.commit({"lufta": {f"{name}.service": "1" for name in "abc"}})
+    scene.run("lufta")
+    scene.commit({"lufta": {f"{name}.service": "1" for name in "ab"}})
+    lufta.failure = None
+
+    scene.run("lufta")
+
+    assert "3 of the 5 services" in scene.status("lufta").error
+
+
+def test_the_limit_is_a_setting(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, policy=Policy(removal_limit=1.0))
+    deployed(scene, MANY)
+    deployed(scene, FEW)
+    scene.close()
+
+
+# --- hosts -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [REST, NONE], ids=["most", "all"])
+def test_a_commit_without_most_hosts_does_not_count(
+    scene: Scene, content: Content
+) -> None:
+    deployed(scene, FLEET)
+    before = scene.repository.current
+    bad = scene.push(content)
+
+    for _ in range(2):
+        with pytest.raises(WithheldError, match="of the 4 hosts no more"):
+            scene.look()
+
+    assert scene.repository.current is before
+    problem = last_problem(scene.history)
+    assert f"reconciler approve {bad.short}" in problem
+    assert [event.kind for event in scene.history.events()] == ["commit-withheld"]
+    assert scene.metric(WITHHELD) == 1
+    assert scene.evaluator.listed == 2, "it is not evaluated at each look"
+    lufta = scene.machine("lufta")
+    lufta.change(BOT, active_state="inactive")
+    scene.run("lufta")
+    assert scene.status("lufta").in_sync, "the hosts stay served"
+
+    orders(scene).approve_commit(bad.id)
+    revision = scene.repository.look()
+
+    assert revision is not None
+    assert revision.commit == bad
+    assert scene.metric(WITHHELD) == 0
+    assert last_problem(scene.history) == ""
+
+
+def test_another_commit_takes_the_place_of_one_that_waits(scene: Scene) -> None:
+    deployed(scene, FLEET)
+    scene.push(REST)
+    with pytest.raises(WithheldError):
+        scene.look()
+
+    commit = scene.commit(FLEET, "All of them again")
+
+    assert scene.repository.current is not None
+    assert scene.repository.current.commit == commit
+    assert scene.metric(WITHHELD) == 0
+
+
+def test_a_restart_while_a_commit_waits_serves_the_one_before(scene: Scene) -> None:
+    good = scene.commit(FLEET)
+    for host in ("azure", "keanu", "logos", "lufta"):
+        scene.run(host)
+    bad = scene.push(REST)
+    scene.restart()
+
+    with pytest.raises(WithheldError):
+        scene.look()
+
+    assert scene.repository.current is not None
+    assert scene.repository.current.commit == good
+    assert scene.run("azure") == Done()
+    orders(scene).approve_commit(bad.id)
+    scene.look()
+    assert scene.repository.current.commit == bad
+    scene.restart()
+    scene.look()
+    assert scene.repository.current.commit == bad, "what counted once is not asked of"
+
+
+def test_a_daemon_takes_an_approved_commit_over_at_once(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, interval=3600.0)
+    deployed(scene, FLEET)
+    bad = scene.push(REST)
+    with running(scene):
+        wait_until(lambda: scene.metric(WITHHELD) == 1, SOON, "the commit to wait")
+        assert {one.host for one in scene.history.statuses()} == set(FLEET)
+        orders(scene).approve_commit(bad.id)
+
+        def left() -> list[str]:
+            return [one.host for one in scene.history.statuses()]
+
+        wait_until(lambda: left() == ["lufta"], SOON, "three hosts to leave")
+    scene.close()
+
+
+def test_a_few_hosts_may_go_unasked(scene: Scene) -> None:
+    scene.commit({"keanu": {BOT: "1"}, "lufta": {BOT: "1"}})
+    scene.run("lufta")
+    scene.commit(REST)
+
+    assert scene.repository.current is not None
+    assert scene.repository.current.hosts == ("lufta",)
+
+
+# --- space and other people ------------------------------------------------------
+
+
+def test_a_system_that_has_no_room_is_not_copied(scene: Scene) -> None:
+    scene.machine("lufta").store_free = (256 << 20) + 999
+    scene.commit(A)
+
+    result = scene.run("lufta")
+
+    assert isinstance(result, Failed)
+    told = str(result.error)
+    assert "needs 1000 B more, 256.0 MiB are free, and 256.0 MiB" in told
+    (attempt,) = scene.attempts("lufta")
+    assert [step.name for step in attempt.steps] == ["build", "copy"]
+    assert scene.machine("lufta").log == []
+    assert scene.machine("lufta").protected is None
+
+    scene.machine("lufta").store_free += 1
+    scene.clock.advance(3600)
+    assert scene.run("lufta") == Done()
+
+
+def test_what_is_on_the_host_needs_no_room(scene: Scene) -> None:
+    other = {"lufta": {BOT: "2"}}
+    deployed(scene, A)
+    deployed(scene, other)
+    scene.machine("lufta").store_free = 0
+
+    scene.commit(A)
+
+    assert scene.run("lufta") == Done()
+    assert scene.machine("lufta").running == toplevel_of("lufta", A["lufta"])
+
+
+def test_a_host_that_somebody_switches_is_left_alone_meanwhile(scene: Scene) -> None:
+    lufta = scene.machine("lufta")
+    lufta.switching = True
+    scene.commit(A)
+
+    assert scene.run("lufta") == Done()
+    assert scene.status("lufta").verdict is Verdict.BLOCKED
+    assert scene.status("lufta").error.startswith("somebody is switching this host")
+    assert scene.attempts("lufta") == []
+
+    lufta.switching = False
+    assert scene.run("lufta") == Done()
+    assert scene.status("lufta").in_sync
+
+
+# --- reboots ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def rebooting(tmp_path: Path) -> Iterator[Scene]:
+    """Return a host that needs a reboot, where reboots are allowed."""
+    scene = Scene(tmp_path, policy=Policy(reboot=Reboot.ALLOWED))
+    deployed(scene, A)
+    lufta = scene.machine("lufta")
+    lufta.booted, lufta.parts, lufta.booted_parts = lufta.running, NEW, OLD
+    yield scene
+    scene.close()
+
+
+def test_a_host_is_rebooted_where_that_is_allowed(rebooting: Scene) -> None:
+    lufta = rebooting.machine("lufta")
+    before = lufta.boot_id
+
+    assert rebooting.run("lufta") == Done()
+
+    assert lufta.boot_id != before
+    attempt = rebooting.attempts("lufta")[-1]
+    assert (attempt.outcome, attempt.verdict) == (Outcome.SUCCEEDED, Verdict.HEAL)
+    assert attempt.steps[0].name == "reboot"
+    assert rebooting.status("lufta").in_sync
+    assert rebooting.run("lufta") == Done()
+    assert lufta.log.count("reboot") == 1
+
+
+def test_a_host_is_not_rebooted_in_vain_for_ever(rebooting: Scene) -> None:
+    lufta = rebooting.machine("lufta")
+
+    def stay_old() -> None:
+        lufta.booted_parts = OLD
+
+    lufta.before_read = stay_old
+    for _ in range(3):
+        rebooting.run("lufta")
+        rebooting.clock.advance(7200)
+    assert lufta.log.count("reboot") == 1
+    assert rebooting.status("lufta").in_sync, "a reboot that is due is only told"
+
+    orders(rebooting).retry([LUFTA])
+    rebooting.run("lufta")
+    assert lufta.log.count("reboot") == 2
+
+
+def test_a_host_that_does_not_come_back_fails_its_attempt(rebooting: Scene) -> None:
+    lufta = rebooting.machine("lufta")
+
+    def stay_away() -> None:
+        if "reboot" in lufta.log:
+            lufta.disconnect()
+
+    lufta.before_read = stay_away
+    rebooting.run("lufta")
+
+    attempt = rebooting.attempts("lufta")[-1]
+    assert attempt.outcome is Outcome.FAILED
+    assert "did not boot in time" in attempt.message
+    lufta.before_read, lufta.failure = do_nothing, None
+    rebooting.clock.advance(7200)
+    assert rebooting.run("lufta") == Done()
+    assert rebooting.status("lufta").in_sync
+
+
+def test_a_host_that_boots_another_system_is_told(rebooting: Scene) -> None:
+    lufta = rebooting.machine("lufta")
+    before = lufta.boot_id
+
+    def boot_another() -> None:
+        if lufta.boot_id != before:
+            lufta.running = toplevel_of("lufta", MANY["lufta"])
+
+    lufta.before_read = boot_another
+    rebooting.run("lufta")
+
+    attempt = rebooting.attempts("lufta")[-1]
+    assert attempt.outcome is Outcome.FAILED
+
+
+def test_without_leave_a_reboot_is_only_told(scene: Scene) -> None:
+    deployed(scene, A)
+    lufta = scene.machine("lufta")
+    lufta.booted, lufta.parts, lufta.booted_parts = lufta.running, NEW, OLD
+
+    assert scene.run("lufta") == Done()
+
+    assert scene.status("lufta").verdict is Verdict.CONVERGED
+    assert "reboot" not in lufta.log
