@@ -87,6 +87,10 @@ class Host:
         self.unit = self.stop_post(self.unit_of) if self.protocol.stop_post else None
         return True
 
+    def unit_dies(self) -> None:
+        """Kill everything of the unit, its ExecStopPost as well."""
+        self.unit = self.unit_of = None
+
     def lose_power(self) -> None:
         """Lose everything in memory."""
         self.on = self.frozen = self.locked = False
@@ -145,7 +149,16 @@ class Host:
             self.folders[attempt.number].go = True
 
     def decide(self, attempt: Attempt, word: Decision) -> Steps[None]:
-        """Make the decision unless it was made; ``ln -s`` does so in one step."""
+        """Make the decision, and see that somebody is there to carry it out."""
+        yield from self._make_decision(attempt, word)
+        folder = self.folders.get(attempt.number)
+        lies_open = folder is not None and folder.result is None
+        if lies_open and self.unit is None and self.protocol.raises_the_dead:
+            self.unit, self.unit_of = self.stop_post(attempt), attempt
+            self.main_died = True
+
+    def _make_decision(self, attempt: Attempt, word: Decision) -> Steps[None]:
+        """``ln -s``: in one step, unless it was made."""
         folder = self.folders.get(attempt.number)
         if folder is not None and folder.decision is None:
             if not self.protocol.atomic_decision:
@@ -163,7 +176,7 @@ class Host:
         yield
         until = self.now + ARMED_FOR
         while not folder.go:
-            if self.now > until:
+            if self.now > until or folder.decision is not None:
                 yield from self._leave_as_it_was(folder, Result.NOT_STARTED)
                 return
             yield
@@ -187,7 +200,7 @@ class Host:
         while folder.decision is None:
             yield
             if self.now > until and self.protocol.deadline:
-                yield from self.decide(attempt, Decision.NOBODY_CAME)
+                yield from self._make_decision(attempt, Decision.NOBODY_CAME)
         yield
         yield from self._carry_out_decision(attempt, folder)
 
@@ -199,7 +212,7 @@ class Host:
         if folder.phase is Phase.ARMED:
             yield from self._leave_as_it_was(folder, Result.NOT_STARTED)
             return
-        yield from self.decide(attempt, Decision.NOBODY_CAME)
+        yield from self._make_decision(attempt, Decision.NOBODY_CAME)
         yield
         yield from self._carry_out_decision(attempt, folder)
 

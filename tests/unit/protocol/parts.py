@@ -120,8 +120,9 @@ class Protocol:
     boot_default_last: bool = True
     atomic_decision: bool = True
     buries: bool = True  # an attempt given up for lost can no longer begin
-    keys_while_held: bool = True  # keys are refused where no guardian can undo them
+    keys_while_held: bool = True  # none are taken that no guardian would put back
     outcome_by_what_runs: bool = True  # after a power cut; else by the profile
     blames_its_own_decision: bool = True  # quarantine only for a verdict that won
-    counts_silence: bool = True  # quarantine after two rollbacks that nobody asked for
+    counts_silence: bool = True  # quarantine after some ends that no verdict asked for
+    raises_the_dead: bool = True  # a guardian killed with its ExecStopPost is replaced
     serves_last_good: bool = True  # a host in quarantine gets its own system's keys

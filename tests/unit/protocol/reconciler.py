@@ -19,7 +19,7 @@ from tests.unit.protocol.parts import (
     T,
 )
 
-SILENCES = 2  # rollbacks that no verdict asked for, until the toplevel is blamed
+SILENCES = 3  # ends in a row that no verdict asked for, until the toplevel is blamed
 OUTCOMES = {
     Result.CONFIRMED: Outcome.SUCCEEDED,
     Result.ROLLED_BACK: Outcome.ROLLED_BACK,
@@ -67,6 +67,7 @@ class Seen:
     keys: str | None
     boot: int
     folder: Folder | None
+    guarded: bool  # the guardian's unit is there
 
 
 @dataclass(kw_only=True)
@@ -91,7 +92,7 @@ class Reconciler:
 
     def _pass(self) -> Steps[None]:
         for attempt in self.history.unfinished:
-            yield from self._follow(attempt)
+            yield from self._take_up(attempt)
         aim = self._aim()
         seen = yield from self._probe()
         if seen.running == seen.profile == aim:
@@ -125,6 +126,14 @@ class Reconciler:
 
     # --- an attempt, be it ours or that of a process that has died ---------------
 
+    def _take_up(self, attempt: Attempt) -> Steps[None]:
+        """Follow an attempt whose process, or connection, is gone."""
+        seen = yield from self._probe(attempt)
+        armed = seen.folder is not None and seen.folder.phase is Phase.ARMED
+        if armed or self._aim() != attempt.new:
+            yield from self._ask(self.host.decide(attempt, Decision.NOBODY_CAME))
+        yield from self._follow(attempt)
+
     def _follow(self, attempt: Attempt) -> Steps[None]:
         """Follow the guardian to its end; judge when it waits."""
         while attempt.number not in self.history.outcomes:
@@ -134,6 +143,8 @@ class Reconciler:
                 self._end_without_folder(attempt, seen)
             elif folder.result is not None:
                 self._end(attempt, folder, folder.result)
+            elif not seen.guarded:
+                yield from self._ask(self.host.decide(attempt, Decision.NOBODY_CAME))
             elif folder.phase is Phase.WAITING and folder.decision is None:
                 yield from self._judge(attempt)
             yield
@@ -196,6 +207,7 @@ class Reconciler:
                 keys=host.keys,
                 boot=host.boot,
                 folder=replace(folder) if folder else None,
+                guarded=host.unit is not None,
             )
 
         return (yield from self._ask(at_once(look)))
