@@ -9,6 +9,7 @@ from pathlib import Path
 from reconciler.desired import Evaluator
 from reconciler.errors import StoppingError
 from reconciler.history import History
+from reconciler.loop.live import Live
 from reconciler.metrics import Metrics
 from reconciler.model import (
     Desired,
@@ -39,8 +40,7 @@ def tell_nobody(_host: HostName, _what: str) -> None:
 class World:
     """The adapters, the settings and the clock; made once by the composition root."""
 
-    settings: Settings
-    policy: Policy
+    live: Live
     mirror: Mirror
     evaluator: Evaluator
     overlays: Overlays
@@ -54,6 +54,16 @@ class World:
     stopping: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[threading.Event, float], bool] = threading.Event.wait
     tell: Tell = tell_nobody
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of now; they may differ at the next call."""
+        return self.live.now[0]
+
+    @property
+    def policy(self) -> Policy:
+        """What may be done now."""
+        return self.live.now[1]
 
     def known(self, desired: Desired) -> Known:
         """Return what history remembers of a host and a plan may use."""

@@ -27,6 +27,7 @@ from reconciler.plan.render import (
     Line,
     as_dict,
     as_text,
+    attempt_as_dict,
     status_as_dict,
     summary_lines,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "active_units",
     "as_dict",
     "as_text",
+    "attempt_as_dict",
     "drifts",
     "is_open",
     "judge",
