@@ -9,15 +9,18 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
-from reconciler import process
+from reconciler import process, reload
 from reconciler.desired import Evaluator
 from reconciler.errors import StateError
 from reconciler.history import History
 from reconciler.loop import Daemon, World
+from reconciler.loop.live import Live, policy_of
 from reconciler.loop.world import Tell, tell_nobody
 from reconciler.metrics import Metrics
 from reconciler.model import Policy
@@ -25,9 +28,12 @@ from reconciler.notify import Notify
 from reconciler.remote import Connections
 from reconciler.secrets import Keyring, Overlays, protect
 from reconciler.settings import Settings
-from reconciler.source import FolderWatcher, Mirror, Watcher, local_path
+from reconciler.source import FileWatcher, FolderWatcher, Mirror, Watcher, local_path
 from reconciler.systemd import Notifier, Pulse
-from reconciler.web import Server, create_app
+from reconciler.web import Server, api, create_app, local
+from reconciler.web.api import Access, Door
+from reconciler.web.limiter import Limiter
+from reconciler.web.webhooks import Doorbell, Receiver, Routes, Seen
 
 log = structlog.get_logger(__name__)
 
@@ -43,17 +49,6 @@ M_ARENA_MAX = -8  # of <malloc.h>
 def known_hosts(settings: Settings) -> Path:
     """Return the file of host keys that this reconciler trusts."""
     return settings.ssh.known_hosts or settings.state / "known_hosts"
-
-
-def policy_of(settings: Settings) -> Policy:
-    """Return what the settings allow."""
-    policy = settings.policy
-    return Policy(
-        mode=policy.mode,
-        heal=policy.heal,
-        removal_limit=policy.removal_limit,
-        reboot=policy.reboot,
-    )
 
 
 @contextlib.contextmanager
@@ -72,8 +67,7 @@ def open_world(
     connections = Connections(settings.ssh, known_hosts=known_hosts(settings))
     metrics = Metrics()
     world = World(
-        settings=settings,
-        policy=policy or policy_of(settings),
+        live=Live(settings, policy or policy_of(settings)),
         mirror=Mirror(settings.repository, state=settings.state),
         evaluator=evaluator,
         overlays=overlays,
@@ -91,8 +85,22 @@ def open_world(
         history.close()
 
 
-def run_daemon(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; return the exit status."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """What is served, and what decides for whom."""
+
+    server: Server
+    webhooks: Receiver
+    door: Door
+
+
+def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
+    """
+    Run until SIGTERM or SIGINT; return the exit status.
+
+    *file* is where *settings* come from: it is read again when it changes, and at
+    SIGHUP.
+    """
     protect()  # secrets pass through our memory, and must not end in a core dump
     _share_heap()
     # What each thread does, without values, where systemd's watchdog ends us.
@@ -104,11 +112,11 @@ def run_daemon(settings: Settings) -> int:
     with open_world(settings) as world, _only_daemon(settings.state):
         world.history.interrupt(now=world.now())
         daemon = Daemon(world)
-        server = Server(
-            create_app(world.metrics, daemon.problem), listen=settings.http.listen
-        )
-        server.start()
-        watchers = _watch(settings, daemon)
+        web = _web(world, daemon)
+        web.server.start()
+        watchers = [*_reloading(file, world, daemon, web), *_watchers(settings, daemon)]
+        for watcher in watchers:
+            watcher.start()
         world.notify.start()
         daemon.start()
         log.info(
@@ -120,15 +128,16 @@ def run_daemon(settings: Settings) -> int:
         with Pulse(notifier, problem=daemon.problem, summary=daemon.summary):
             stop.wait()
         log.info("stopping: no new attempts, waiting for those that run")
+        daemon.shut()
         for watcher in watchers:
             watcher.stop()
-        daemon.shut()
         world.notify.shut()
         # Nix and git may be cut at any moment; what runs on a host is waited for.
         process.kill_all()
         ended = daemon.join(STOP_SECONDS)
         world.notify.join(NOTIFY_SECONDS)
-        server.stop()
+        web.server.stop()
+        web.webhooks.close()
         if not ended:
             log.warning("some passes did not end in time; history will tell")
     return 0
@@ -145,15 +154,58 @@ def _share_heap() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
-def _watch(settings: Settings, daemon: Daemon) -> list[Watcher | FolderWatcher]:
-    """Notice pushes to a path, and secrets that are saved, at once."""
-    watchers: list[Watcher | FolderWatcher] = []
+def _web(world: World, daemon: Daemon) -> Web:
+    """Return what is served. Raises SettingsError where a secret is missing."""
+    settings = world.settings
+    webhooks = Receiver(
+        routes=Routes(settings.webhooks),
+        limiter=Limiter(time.monotonic),
+        seen=Seen(world.history.deliveries),
+        bell=Doorbell(daemon.look_again),
+        metrics=world.metrics.webhooks,
+        now=world.now,
+    )
+    door = Door(Access(settings.api), Limiter(time.monotonic), world.metrics.api)
+    parts = api.Parts(daemon=daemon, history=world.history, now=world.now)
+    app = create_app(
+        world.metrics, daemon.problem, webhooks=webhooks, api=(parts, door)
+    )
+    server = Server(
+        app,
+        listen=settings.http.listen,
+        proxies=settings.http.proxies,
+        local=settings.state / local.NAME,
+    )
+    return Web(server=server, webhooks=webhooks, door=door)
+
+
+class _Watching(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def _reloading(
+    file: Path | None, world: World, daemon: Daemon, web: Web
+) -> list[_Watching]:
+    """Return what takes the settings again when their file changes, or at SIGHUP."""
+    if file is None:
+        return []
+    parts = reload.Parts(
+        world=world, daemon=daemon, webhooks=web.webhooks, door=web.door
+    )
+    reloader = reload.Reloader(file, parts)
+    signal.signal(signal.SIGHUP, lambda *_: reloader.reload())
+    return [reloader, FileWatcher(file, reloader.reload)]
+
+
+def _watchers(settings: Settings, daemon: Daemon) -> list[_Watching]:
+    """Return what notices pushes to a path, and secrets that are saved, at once."""
+    watchers: list[_Watching] = []
     if (path := local_path(settings.repository.url)) is not None:
         watchers.append(Watcher(path, daemon.look_again))
     if folders := list(settings.repository.secrets.values()):
         watchers.append(FolderWatcher(folders, daemon.look_again))
-    for watcher in watchers:
-        watcher.start()
     return watchers
 
 

@@ -29,7 +29,8 @@ ReconcilerError
     ├── ActivationError      a host did not take its new system
     ├── DeliveryError        a message or a commit status was not accepted
     ├── HostBusyError        another attempt on the same host is under way
-    └── StateError           the state directory or its database cannot be used
+    ├── StateError           the state directory or its database cannot be used
+    └── DaemonError          no daemon answers on this machine, or it says no
 
 Only the loop turns them into retries; every other module lets them pass.
 """
@@ -178,6 +179,10 @@ class CommandMissingError(TemporaryError):
 class SourceError(TemporaryError):
     """The repository cannot be read just now."""
 
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after  # seconds, where the other side named them
+        super().__init__(message)
+
 
 class BuildError(TemporaryError):
     """Nix could not build a host's system."""
@@ -253,6 +258,10 @@ class DeliveryError(TemporaryError):
 
 class StateError(TemporaryError):
     """The state directory or the database in it cannot be used."""
+
+
+class DaemonError(TemporaryError):
+    """No daemon answers on this machine, or it does not do what it was asked for."""
 
 
 def last_line(text: str) -> str:

@@ -25,6 +25,8 @@ from reconciler.loop import Evaluations, Repository, World, look
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
 from reconciler.settings import Settings
+from reconciler.web.api import Access
+from reconciler.web.webhooks import Routes
 
 T = TypeVar("T")
 
@@ -109,6 +111,10 @@ def _settings(context: typer.Context, report: Report) -> Settings | None:
 def _check(
     context: typer.Context, settings: Settings, hosts: list[str] | None, report: Report
 ) -> None:
+    if settings.webhooks:
+        _try(report, "webhooks", lambda: Routes(settings.webhooks))
+    if settings.api.tokens:
+        _try(report, "tokens of the API", lambda: Access(settings.api))
     for tool in TOOLS:
         _try(report, f"command {tool}", functools.partial(_tool, tool))
     for target in settings.notify.targets:

@@ -19,6 +19,7 @@ from reconciler.cli.words import OUTCOME_STYLES, ago
 from reconciler.errors import UnknownAttemptError, UnknownHostError
 from reconciler.history import History
 from reconciler.model import Attempt, HostName
+from reconciler.plan import attempt_as_dict
 
 
 def register(app: typer.Typer) -> None:
@@ -109,36 +110,3 @@ def _row(one: Attempt) -> Row:
         ),
         note=Text(one.message, style) if one.message else None,
     )
-
-
-def attempt_as_dict(attempt: Attempt) -> dict[str, object]:
-    """
-    Return an attempt for ``--json``. The keys stay; new ones may come.
-
-    ``id``, ``host``, ``commit``, ``why`` (the verdict), ``from`` and ``to`` (systems),
-    ``began_at`` and ``ended_at`` (seconds since the epoch, or null), ``outcome`` (null
-    while it runs), ``reason`` (why it was rolled back, or null), ``message``, and
-    ``steps``, each with ``name``, ``began_at``, ``seconds``, ``error``.
-    """
-    return {
-        "id": attempt.id,
-        "host": attempt.host,
-        "commit": attempt.commit,
-        "why": attempt.verdict.value,
-        "from": attempt.source,
-        "to": attempt.target,
-        "began_at": attempt.began_at,
-        "ended_at": attempt.ended_at,
-        "outcome": attempt.outcome.value if attempt.outcome else None,
-        "reason": attempt.reason.value if attempt.reason else None,
-        "message": attempt.message,
-        "steps": [
-            {
-                "name": step.name,
-                "began_at": step.began_at,
-                "seconds": step.seconds,
-                "error": step.error,
-            }
-            for step in attempt.steps
-        ],
-    }

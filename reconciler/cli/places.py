@@ -1,10 +1,9 @@
 """Where a host is, also while the repository is away."""
 
-from dataclasses import replace
-
 from reconciler.cli.worlds import look
 from reconciler.errors import UnknownHostError
 from reconciler.loop import Evaluations, World
+from reconciler.loop.rollbacks import as_set
 from reconciler.model import Desired, HostName
 from reconciler.settings import HostSettings
 
@@ -19,22 +18,8 @@ def last_known(world: World, name: str) -> Desired:
     host, evaluations = HostName(name), Evaluations(world)
     found = evaluations.last_good(host)
     if found is not None:
-        return _as_set(found, world.settings.hosts.get(host, HostSettings()))
+        return as_set(found, world.settings.hosts.get(host, HostSettings()))
     _, revision = look(world)
     if host not in revision.hosts:
         raise UnknownHostError(host, known=revision.hosts)
     return evaluations.desired(revision, host)
-
-
-def _as_set(desired: Desired, settings: HostSettings) -> Desired:
-    """Follow settings that are newer than the evaluation."""
-    target = desired.target
-    return replace(
-        desired,
-        target=replace(
-            target,
-            address=settings.address or target.address,
-            port=settings.port or target.port,
-            user=settings.user or target.user,
-        ),
-    )

@@ -1,6 +1,5 @@
 """``reconciler rollback HOST``: back to an older generation, and held there."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -18,16 +17,17 @@ from reconciler.cli.common import (
 )
 from reconciler.cli.generations import as_dict as generation_as_dict
 from reconciler.cli.generations import generation_table
-from reconciler.cli.history import attempt_as_dict, attempt_table
+from reconciler.cli.history import attempt_table
 from reconciler.cli.ordering import actor, duration
 from reconciler.cli.places import last_known
 from reconciler.cli.progress import Progress
 from reconciler.cli.worlds import opened
-from reconciler.errors import UnknownGenerationError
 from reconciler.loop import World
 from reconciler.loop.rollback import Rollback
+from reconciler.loop.rollbacks import choose
 from reconciler.model import Attempt, Desired, Hold, Outcome
-from reconciler.observed import Generation, generations, previous
+from reconciler.observed import Generation, generations
+from reconciler.plan import attempt_as_dict
 
 
 def register(app: typer.Typer) -> None:
@@ -84,7 +84,7 @@ def rollback(  # noqa: PLR0913 -- an option each
         with err.status("looking at the host"):
             reader = world.connections.reader(desired.host, desired.target)
             found = generations(reader)
-        chosen = _choose(desired, found, to)
+        chosen = choose(desired.host, found, to)
         if dry_run:
             _show_choice(world, desired, chosen, as_json=as_json)
             return
@@ -103,19 +103,6 @@ def rollback(  # noqa: PLR0913 -- an option each
     _show_done(attempt, hold, as_json=as_json)
     done = attempt.outcome is Outcome.SUCCEEDED
     raise typer.Exit(OK if done else KNOWN_ERROR)
-
-
-def _choose(
-    desired: Desired, found: Sequence[Generation], to: int | None
-) -> Generation:
-    numbers = [one.number for one in found]
-    if to is None:
-        chosen = previous(found)
-    else:
-        chosen = next((one for one in found if one.number == to), None)
-    if chosen is None:
-        raise UnknownGenerationError(desired.host, to, known=numbers)
-    return chosen
 
 
 def _show_choice(

@@ -16,11 +16,14 @@ def run(context: typer.Context) -> None:
     Run the daemon: watch the repository, keep hosts as it says.
 
     Stops on SIGTERM or Ctrl-C: it starts nothing new and waits for what is under way.
-    Metrics and health are at `http.listen` of the settings.
+    Metrics, health, webhooks and the API are at `http.listen` of the settings. A
+    changed settings file is read again by itself, and at SIGHUP; a wrong one is
+    refused, and the old settings stay.
 
     ```
     reconciler -c /etc/reconciler/reconciler.yaml run
     curl http://127.0.0.1:9876/healthz
     ```
     """
-    raise typer.Exit(run_daemon(chosen(context).settings()))
+    given = chosen(context)
+    raise typer.Exit(run_daemon(given.settings(), file=given.config))

@@ -4,14 +4,14 @@ import typer
 from rich.text import Text
 
 from reconciler.cli.common import AsJson, Host, now, out, print_json, recorded
-from reconciler.cli.history import attempt_as_dict, attempt_table
+from reconciler.cli.history import attempt_table
 from reconciler.cli.listing import Paragraphs
 from reconciler.cli.plans import drift_lines
 from reconciler.cli.words import ago, state, told_hold, told_quarantine, when
 from reconciler.errors import StateError, UnknownHostError
 from reconciler.history import History
 from reconciler.model import Attempt, HostName, HostStatus
-from reconciler.plan import status_as_dict
+from reconciler.plan import attempt_as_dict, status_as_dict
 
 RECENT = 5  # attempts shown
 

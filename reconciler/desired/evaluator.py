@@ -3,7 +3,7 @@
 import json
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,8 +31,13 @@ class Evaluator:
     ) -> None:
         """Take *overlays*, which tells what lies over each checkout just now."""
         self._settings = settings
+        self._hosts: Mapping[str, HostSettings] = settings.hosts
         self._overlays = overlays
         self._nix = Nix(settings.nix)
+
+    def override(self, hosts: Mapping[str, HostSettings]) -> None:
+        """Override what commits say of *hosts*, from the next evaluation on."""
+        self._hosts = hosts
 
     def hosts(self, checkout: Path) -> tuple[HostName, ...]:
         """Return the hosts of *checkout*, sorted; LayoutError, EvaluationError."""
@@ -123,7 +128,7 @@ class Evaluator:
         return fingerprint.of_package(FILES.parent)
 
     def _overrides(self, host: HostName) -> HostSettings:
-        return self._settings.hosts.get(host, HostSettings())
+        return self._hosts.get(host, HostSettings())
 
     def _ask(self, file: str, arguments: Arguments, subject: Subject) -> Any:  # noqa: ANN401 -- JSON
         """Return the value of one of our Nix files; EvaluationError, CommandError."""

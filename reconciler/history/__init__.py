@@ -1,5 +1,6 @@
 """What happened: attempts, statuses, commits, evaluations, events. One database."""
 
+from reconciler.history.deliveries import Deliveries
 from reconciler.history.orders import RETRY, ROLLBACK
 from reconciler.history.records import (
     Event,
@@ -19,6 +20,7 @@ __all__ = [
     "CUT_SHORT",
     "RETRY",
     "ROLLBACK",
+    "Deliveries",
     "Event",
     "History",
     "Ordered",

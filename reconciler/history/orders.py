@@ -52,12 +52,21 @@ class OrderBook:
                 text=f"{hold.reason}{until}",
             )
 
-    def release(self, host: HostName, *, now: float, actor: str = "") -> bool:
+    def release(
+        self, host: HostName, *, now: float, actor: str = "", reason: str = ""
+    ) -> bool:
         """Let go of a host; return whether it was held."""
         with self._database.writing(durable=True) as connection:
             held = _drop_hold(connection, host)
             if held:
-                _note(connection, kind=RELEASE, host=host, now=now, actor=actor)
+                _note(
+                    connection,
+                    kind=RELEASE,
+                    host=host,
+                    now=now,
+                    actor=actor,
+                    text=reason,
+                )
         return held
 
     def end_holds(self, now: float) -> list[HostName]:
@@ -133,7 +142,9 @@ class OrderBook:
         with self._database.reading() as connection:
             return _quarantines(connection)
 
-    def lift(self, host: HostName, *, now: float, actor: str = "") -> bool:
+    def lift(
+        self, host: HostName, *, now: float, actor: str = "", reason: str = ""
+    ) -> bool:
         """
         Forget which toplevels failed on a host, and have it tried again at once.
 
@@ -144,7 +155,7 @@ class OrderBook:
             lifted = drop_quarantines(connection, host)
             in_vain = evaluations.c.key == rebooted_key(host)
             connection.execute(delete(evaluations).where(in_vain))
-            _note(connection, kind=RETRY, host=host, now=now, actor=actor)
+            _note(connection, kind=RETRY, host=host, now=now, actor=actor, text=reason)
         return lifted
 
     # --- approvals ---------------------------------------------------------------

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 metadata = MetaData()
@@ -237,4 +237,13 @@ marks = Table(
     Column("error", Text, nullable=False),
     Column("ended_at", Float),  # accepted, or refused for good
     Column("accepted", Boolean),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("at", Float, nullable=False),
+    sqlite_autoincrement=True,
 )

@@ -12,6 +12,7 @@ from reconciler.history import attempts as attempt_rows
 from reconciler.history import events as event_rows
 from reconciler.history import hosts, logs, migrate, retention
 from reconciler.history.database import Database, file_of, open_file, open_url
+from reconciler.history.deliveries import Deliveries
 from reconciler.history.locks import HostLocks, this_process
 from reconciler.history.orders import OrderBook, drop_quarantines
 from reconciler.history.outbox import Outbox
@@ -51,6 +52,7 @@ class History(OrderBook):
         self.outbox = Outbox(database)
         self._database = database
         self._locks = locks
+        self.deliveries = Deliveries(database)
 
     @classmethod
     def open(

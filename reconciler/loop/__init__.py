@@ -6,7 +6,8 @@ from reconciler.loop.gate import Gate
 from reconciler.loop.guarded import OutOfSightError, RolledBackError
 from reconciler.loop.host_pass import HostPass
 from reconciler.loop.key_steps import KeySteps
-from reconciler.loop.look import Look, look
+from reconciler.loop.look import Look, Planned, look
+from reconciler.loop.looks import Looked, Looks
 from reconciler.loop.orders import Orders, select
 from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.results import Again, Done, Failed, Result
@@ -22,8 +23,11 @@ __all__ = [
     "HostPass",
     "KeySteps",
     "Look",
+    "Looked",
+    "Looks",
     "Orders",
     "OutOfSightError",
+    "Planned",
     "Repository",
     "Result",
     "Revision",

@@ -6,7 +6,6 @@ on the queue. Nothing else about the event is passed on.
 """
 
 import itertools
-import random
 import secrets
 import threading
 import time
@@ -16,37 +15,36 @@ import structlog
 
 from reconciler.errors import (
     ConnectError,
-    PermanentError,
     ReconcilerError,
     StateError,
     StoppingError,
+    UnknownHostError,
 )
 from reconciler.history import RETRY
 from reconciler.loop.evaluations import Evaluations
 from reconciler.loop.gate import Gate
 from reconciler.loop.host_pass import HostPass
+from reconciler.loop.look import Planned, look
 from reconciler.loop.orders import OrderWatch
 from reconciler.loop.queue import Backoff, Queue
 from reconciler.loop.repository import Repository, Revision
+from reconciler.loop.repository_watch import RepositoryWatch, spread
 from reconciler.loop.results import Again, Failed, Result
+from reconciler.loop.rollbacks import Rollbacks
 from reconciler.loop.summary import summary
 from reconciler.loop.world import World
 from reconciler.model import HostName
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT = 5.0  # seconds between two signs of life of the repository thread
 SILENT_LIMIT = 900.0  # seconds without one; a first fetch or evaluation may be long
 PRUNE_INTERVAL = 86400.0  # seconds between two clean-ups of history
-SPREAD = 0.2  # part of an interval by which looks are spread out, so that they drift
 PASS_BACKOFF_CAP = 300.0  # seconds at most between two tries to reach a host
 ATTEMPT_BACKOFF_CAP = 1800.0  # seconds at most between two attempts on a host
-FETCH_BACKOFF_CAP = 900.0  # seconds at most between two tries to fetch
 LOST_LOOK = 0.25  # seconds between two looks for connections that ended
 ORDER_TICKS = 4  # of those looks until one at what people ordered
 LOST_RETRY = 0.3  # seconds between two tries to reach a host that may be rebooting
 LOST_LIMIT = 180.0  # seconds after which it is treated as any host that is away
-REPOSITORY = "repository"  # the one key of the fetch backoff
 
 
 class Daemon:
@@ -65,10 +63,14 @@ class Daemon:
         self._pass = HostPass(world, self._repository, self._evaluations, self._gate)
         self._retry: Backoff[HostName] = Backoff(base=2.0, cap=PASS_BACKOFF_CAP)
         self._orders = OrderWatch(world)
-        self._fetch_retry: Backoff[str] = Backoff(
-            base=world.settings.repository.poll, cap=FETCH_BACKOFF_CAP
+        self._watch = RepositoryWatch(
+            world,
+            self._repository,
+            announce=self._announce,
+            alive=self._sign_of_life,
         )
-        self._look = threading.Event()
+        self.looks = self._watch.looks
+        self.rollbacks = Rollbacks(world, self._repository, self._evaluations)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lost: dict[HostName, float] = {}
@@ -80,29 +82,59 @@ class Daemon:
         """Start the threads; the repository is looked at first."""
         self._recall()
         self._orders.news()  # what was ordered before is seen by the first passes
-        self._look.set()
-        self._thread("repository", self._watch_repository)
+        self._thread("repository", self._watch.run)
         self._thread("connections", self._watch_connections)
         for number in range(self._world.settings.policy.parallel):
             self._thread(f"worker-{number}", self._work)
 
     def look_again(self) -> None:
         """Look at the repository now; any thread may call this, however often."""
-        self._look.set()
+        self._watch.look_again()
+
+    def sync(self) -> str:
+        """Look at the repository now; return the token of that look in `looks`."""
+        token = self.looks.ask()
+        self._watch.look_again()
+        return token
+
+    def settings_changed(self) -> None:
+        """Look at everything by the settings of now."""
+        self._watch.look_again()
+        revision = self._repository.current
+        for host in revision.hosts if revision else ():
+            self._queue.add(host)
+
+    def plan(self, host: HostName) -> Planned:
+        """
+        Look at *host* now and say what would be done, without doing it.
+
+        Raises UnknownHostError, StateError before the first commit was read, and what
+        evaluation and probe raise.
+        """
+        revision = self._repository.current
+        if revision is None:
+            message = self._repository.problem or "no commit was read yet"
+            raise StateError(message)
+        if host not in revision.hosts:
+            raise UnknownHostError(host, known=revision.hosts)
+        desired = self._evaluations.desired(revision, host)
+        seen = look(self._world, desired, revision.checkout, policy=self._world.policy)
+        return Planned(plan=seen.plan, desired=desired, commit=revision.commit.id)
 
     def shut(self) -> None:
         """Start nothing new; what goes on on hosts is left to their guardians."""
         self._stopping.set()
         self._world.stopping.set()
-        self._look.set()
+        self._watch.look_again()
         self._queue.shut_down()
 
     def join(self, timeout: float) -> bool:
         """Wait *timeout* seconds for what is under way; return whether all ended."""
         give_up = time.monotonic() + timeout
-        for thread in self._threads:
+        threads = [*self._threads, *self.rollbacks.threads()]
+        for thread in threads:
             thread.join(max(0.0, give_up - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in threads)
 
     def problem(self) -> str:
         """Return why the daemon is not healthy; empty while it is."""
@@ -145,43 +177,6 @@ class Daemon:
             log.warning("cannot clean up history", error=str(error))
 
     # --- the repository ----------------------------------------------------------
-
-    def _watch_repository(self) -> None:
-        while not self._stopping.is_set():
-            self._look.clear()
-            self._wait(self._look_once())
-
-    def _wait(self, seconds: float) -> None:
-        """Wait for a reason to look again, at most *seconds*, with signs of life."""
-        left = seconds
-        while left > 0:
-            self._sign_of_life()
-            if self._look.wait(min(left, HEARTBEAT)):
-                return
-            left -= HEARTBEAT
-
-    def _look_once(self) -> float:
-        """Look at the repository; return the seconds until the next look."""
-        try:
-            self._look_at_repository()
-            self._announce()
-        except StoppingError:
-            return 0.0
-        except ReconcilerError as error:
-            log.warning("cannot read the repository", error=str(error))
-            return self._fetch_retry.failed(REPOSITORY) + 1.0
-        except Exception:
-            log.exception("looking at the repository failed in a way we do not know")
-            return self._fetch_retry.failed(REPOSITORY) + 1.0
-        self._fetch_retry.forget(REPOSITORY)
-        return spread(self._world.settings.repository.poll)
-
-    def _look_at_repository(self) -> None:
-        try:
-            self._repository.look()
-        except PermanentError as error:
-            # The repository itself answers, and its next commit may be better.
-            log.warning("cannot use the newest commit", error=str(error))
 
     def _announce(self) -> None:
         """Have every host looked at if there is a new revision."""
@@ -272,7 +267,7 @@ class Daemon:
         """Look at what people ordered, without waiting for anything."""
         for order in self._orders.news():
             if order.host is None:
-                self._look.set()
+                self._watch.look_again()
             elif self._is_here(order.host):
                 if order.kind == RETRY:
                     self._evaluations.forget(order.host)  # also that it failed
@@ -323,11 +318,6 @@ class Daemon:
                 return lost_at is not None and self._world.now() < lost_at + LOST_LIMIT
         self._lost.pop(host, None)
         return False
-
-
-def spread(seconds: float) -> float:
-    """Return *seconds*, more or less, so that looks do not fall into step."""
-    return seconds * (1 + SPREAD * (random.random() - 0.5))  # noqa: S311 # no secret
 
 
 def result_name(result: Result | None) -> str:

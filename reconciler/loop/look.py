@@ -5,7 +5,16 @@ from pathlib import Path
 
 from reconciler.loop.timing import timed
 from reconciler.loop.world import World
-from reconciler.model import Desired, Digests, Known, Observed, Phase, Plan, Policy
+from reconciler.model import (
+    CommitId,
+    Desired,
+    Digests,
+    Known,
+    Observed,
+    Phase,
+    Plan,
+    Policy,
+)
 from reconciler.observed import probe
 from reconciler.plan import plan
 
@@ -20,6 +29,15 @@ class Look:
     known: Known
     digests: Digests
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What would be done on a host, and what it is aimed at."""
+
+    plan: Plan
+    desired: Desired
+    commit: CommitId
 
 
 def look(

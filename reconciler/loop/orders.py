@@ -67,19 +67,27 @@ class Orders:
         for hold in holds:
             self.history.hold(hold)
 
-    def release(self, hosts: Iterable[HostName]) -> list[HostName]:
+    def release(self, hosts: Iterable[HostName], *, reason: str = "") -> list[HostName]:
         """Let go of *hosts*; return those that were held."""
-        history = self.history
-        return [h for h in hosts if history.release(h, now=self.now, actor=self.actor)]
+        now, who = self.now, self.actor
+        return [
+            host
+            for host in hosts
+            if self.history.release(host, now=now, actor=who, reason=reason)
+        ]
 
-    def retry(self, hosts: Iterable[HostName]) -> list[HostName]:
+    def retry(self, hosts: Iterable[HostName], *, reason: str = "") -> list[HostName]:
         """
         Have *hosts* tried again at once; return those that were in quarantine.
 
         Lifts quarantines and ends every wait between attempts. Holds stay.
         """
-        history = self.history
-        return [h for h in hosts if history.lift(h, now=self.now, actor=self.actor)]
+        now, who = self.now, self.actor
+        return [
+            host
+            for host in hosts
+            if self.history.lift(host, now=now, actor=who, reason=reason)
+        ]
 
     def to_come(self, hosts: Iterable[HostName]) -> dict[HostName, StorePath]:
         """

@@ -26,6 +26,9 @@ K = TypeVar("K", bound=Hashable)
 Clock = Callable[[], float]
 Hear = Callable[[float], None]
 
+CHANCE = random.Random()  # noqa: S311 -- no secret comes of it
+"""Our own, since whoever else in the process seeds the common one means theirs."""
+
 
 def _hear_nothing(_seconds: float) -> None:
     pass
@@ -246,7 +249,7 @@ class Backoff(Generic[K]):
         *,
         base: float = 1.0,
         cap: float = 300.0,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = CHANCE.random,
     ) -> None:
         self._base = base
         self._cap = cap

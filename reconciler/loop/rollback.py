@@ -7,6 +7,7 @@ old system fails is told and no reason to refuse it. The host is held from befor
 switch, so that the loop does not bring the commit's system back.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
@@ -43,14 +44,23 @@ from reconciler.observed import Generation, probe
 PAUSE = 0.5  # seconds between two tries to reach the host after the switch
 
 
+def tell_nobody(_attempt: Attempt) -> None:
+    """Hear nothing."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Rollback:
-    """One way back; *desired* says where the host is, and *hold* why it is taken."""
+    """
+    One way back; *desired* says where the host is, and *hold* why it is taken.
+
+    *begun* hears of the attempt once it is recorded.
+    """
 
     world: World
     desired: Desired
     generation: Generation
     hold: Hold
+    begun: Callable[[Attempt], None] = tell_nobody
     _recorded: Recorded = field(init=False)
     _switch: GuardedSwitch = field(init=False)
 
@@ -70,6 +80,7 @@ class Rollback:
             before = history.hold_of(host, self.world.now())
             attempt = self._begin(observed)
             history.hold(self.hold)
+            self.begun(attempt)
             ended = self._to_its_end(attempt)
             if ended.outcome is not Outcome.SUCCEEDED:
                 self._let_go(before)

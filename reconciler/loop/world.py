@@ -15,6 +15,7 @@ from reconciler.history import (
     rebooted_key,
     services_key,
 )
+from reconciler.loop.live import Live
 from reconciler.metrics import Metrics
 from reconciler.model import (
     Desired,
@@ -47,8 +48,7 @@ def tell_nobody(_host: HostName, _what: str) -> None:
 class World:
     """The adapters, the settings and the clock; made once by the composition root."""
 
-    settings: Settings
-    policy: Policy
+    live: Live
     mirror: Mirror
     evaluator: Evaluator
     overlays: Overlays
@@ -62,6 +62,16 @@ class World:
     stopping: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[threading.Event, float], bool] = threading.Event.wait
     tell: Tell = tell_nobody
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of now; they may differ at the next call."""
+        return self.live.now[0]
+
+    @property
+    def policy(self) -> Policy:
+        """What may be done now."""
+        return self.live.now[1]
 
     def known(self, desired: Desired) -> Known:
         """Return what history remembers of a host and a plan may use."""

@@ -2,5 +2,19 @@
 
 from reconciler.metrics.families import KeyResult, PassResult
 from reconciler.metrics.recorder import Metrics
+from reconciler.metrics.web import (
+    ApiMetrics,
+    ApiResult,
+    WebhookMetrics,
+    WebhookResult,
+)
 
-__all__ = ["KeyResult", "Metrics", "PassResult"]
+__all__ = [
+    "ApiMetrics",
+    "ApiResult",
+    "KeyResult",
+    "Metrics",
+    "PassResult",
+    "WebhookMetrics",
+    "WebhookResult",
+]

@@ -74,6 +74,7 @@ class Families:
         self._about_work()
         self._about_the_repository()
         self._about_notifications()
+        self._about_the_web()
         self._about_the_program()
 
     def by_host(self) -> tuple[Gauge | Counter, ...]:
@@ -277,6 +278,28 @@ class Families:
         self.notifications_oldest = self._gauge(
             "notifications_oldest_pending_timestamp_seconds",
             "When the oldest of those was written; 0 while there is none.",
+        )
+
+    def _about_the_web(self) -> None:
+        self.webhook_requests = self._counter(
+            "webhook_requests",
+            "Webhook deliveries, by what became of them; without a provider: those for"
+            " no route that there is.",
+            *("provider", "result"),
+        )
+        self.api_requests = self._counter(
+            "api_requests",
+            "Requests to the API, by what became of them; without a role: those that"
+            " were not let in.",
+            *("role", "result"),
+        )
+        self.reload_success = self._gauge(
+            "settings_reload_success",
+            "Whether the settings file, when it was last read, could be used.",
+        )
+        self.reload_timestamp = self._gauge(
+            "settings_reload_success_timestamp_seconds",
+            "When settings were last taken from their file, the start included.",
         )
 
     def _about_the_program(self) -> None:

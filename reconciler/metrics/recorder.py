@@ -17,6 +17,7 @@ from reconciler.metrics.families import (
     Sent,
 )
 from reconciler.metrics.queue import QueueReading
+from reconciler.metrics.web import ApiMetrics, WebhookMetrics
 from reconciler.model import (
     Attempt,
     Commit,
@@ -48,6 +49,8 @@ class Metrics:
         self._lock = threading.Lock()  # over the set, and whatever belongs to one host
         self._info: dict[Gauge, dict[str, dict[str, str]]] = {}
         self._waiting: dict[str, tuple[int, float]] = {}  # by target
+        self.webhooks = WebhookMetrics(self._families.webhook_requests)
+        self.api = ApiMetrics(self._families.api_requests)
         self._begin()
 
     # --- hosts -------------------------------------------------------------------
@@ -192,6 +195,12 @@ class Metrics:
     def heartbeat(self, now: float) -> None:
         """Show that the loop is alive."""
         self._families.heartbeat.set(now)
+
+    def settings_read(self, now: float | None) -> None:
+        """Show that settings were taken at *now*; None: that their file is wrong."""
+        self._families.reload_success.set(now is not None)
+        if now is not None:
+            self._families.reload_timestamp.set(now)
 
     def watch_queue(self, read: Callable[[], QueueReading]) -> None:
         """Ask *read* for the queue's figures at each scrape."""

@@ -29,6 +29,7 @@ from reconciler.plan.render import (
     Line,
     as_dict,
     as_text,
+    attempt_as_dict,
     status_as_dict,
     summary_lines,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "active_units",
     "as_dict",
     "as_text",
+    "attempt_as_dict",
     "drifts",
     "hosts_gone",
     "is_open",

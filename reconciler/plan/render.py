@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.model import (
+    Attempt,
     Desired,
     Drift,
     DriftKind,
@@ -238,6 +239,39 @@ def status_as_dict(status: HostStatus) -> dict[str, object]:
         "error": status.error,
         "hold": _hold_as_dict(status.hold),
         "quarantine": _quarantine_as_dict(status.quarantine),
+    }
+
+
+def attempt_as_dict(attempt: Attempt) -> dict[str, object]:
+    """
+    Return an attempt for ``--json``. The keys stay; new ones may come.
+
+    ``id``, ``host``, ``commit``, ``why`` (the verdict), ``from`` and ``to`` (systems),
+    ``began_at`` and ``ended_at`` (seconds since the epoch, or null), ``outcome`` (null
+    while it runs), ``reason`` (why it was rolled back, or null), ``message``, and
+    ``steps``, each with ``name``, ``began_at``, ``seconds``, ``error``.
+    """
+    return {
+        "id": attempt.id,
+        "host": attempt.host,
+        "commit": attempt.commit,
+        "why": attempt.verdict.value,
+        "from": attempt.source,
+        "to": attempt.target,
+        "began_at": attempt.began_at,
+        "ended_at": attempt.ended_at,
+        "outcome": attempt.outcome.value if attempt.outcome else None,
+        "reason": attempt.reason.value if attempt.reason else None,
+        "message": attempt.message,
+        "steps": [
+            {
+                "name": step.name,
+                "began_at": step.began_at,
+                "seconds": step.seconds,
+                "error": step.error,
+            }
+            for step in attempt.steps
+        ],
     }
 
 

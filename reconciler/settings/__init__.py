@@ -1,7 +1,10 @@
 """``reconciler.yaml`` as frozen values. Its reference is ``docs/settings.md``."""
 
+from reconciler.settings.changes import Change, change
 from reconciler.settings.load import load
 from reconciler.settings.schema import (
+    SOURCEHUT_KEY,
+    ApiSettings,
     FlapSettings,
     HostSettings,
     HttpSettings,
@@ -12,14 +15,21 @@ from reconciler.settings.schema import (
     PolicySettings,
     Provider,
     RepositorySettings,
+    Role,
     SecretsSettings,
+    Sender,
     Settings,
     SshSettings,
     StatusTarget,
+    TokenSettings,
+    WebhookSettings,
 )
 from reconciler.settings.values import local_path
 
 __all__ = [
+    "SOURCEHUT_KEY",
+    "ApiSettings",
+    "Change",
     "FlapSettings",
     "HostSettings",
     "HttpSettings",
@@ -30,10 +40,15 @@ __all__ = [
     "PolicySettings",
     "Provider",
     "RepositorySettings",
+    "Role",
     "SecretsSettings",
+    "Sender",
     "Settings",
     "SshSettings",
     "StatusTarget",
+    "TokenSettings",
+    "WebhookSettings",
+    "change",
     "load",
     "local_path",
 ]

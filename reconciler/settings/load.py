@@ -17,7 +17,11 @@ from reconciler.settings.document import (
     Problem,
     parse,
 )
-from reconciler.settings.schema import HostSettings, Settings
+from reconciler.settings.schema import (
+    HostSettings,
+    Settings,
+    WebhookSettings,
+)
 
 SIZE_LIMIT = 1 << 20
 """Bytes of the largest settings file that we read."""
@@ -31,6 +35,12 @@ _ACCEPTED = {
     "string_type": "text",
     "tuple_type": "a list",
 }
+
+_NAMED: dict[str, type[BaseModel]] = {
+    "hosts": HostSettings,
+    "webhooks": WebhookSettings,
+}
+"""Sections with a table for each of some names."""
 
 
 def load(path: Path) -> Settings:
@@ -184,7 +194,7 @@ def _plain(kind: object) -> object:
 
 def _all_names() -> Iterator[str]:
     for name, section in _sections().items():
-        inside = f"{name}.NAME" if section is HostSettings else name
+        inside = f"{name}.NAME" if name in _NAMED else name
         yield from (f"{inside}.{key}" for key in section.model_fields)
 
 
@@ -196,4 +206,4 @@ def _sections() -> dict[str, type[BaseModel]]:
         for key, kind in kinds.items()
         if isinstance(kind, type) and issubclass(kind, BaseModel)
     }
-    return {**sections, "hosts": HostSettings}
+    return {**sections, **_NAMED}

@@ -13,6 +13,7 @@ from pydantic import (
     SecretStr,
     Strict,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -90,6 +91,10 @@ Link = Annotated[Text, AfterValidator(_link_template)]
 ForgeUrl = Annotated[Text, AfterValidator(senders.forge_url)]
 ForgeRepository = Annotated[Text, AfterValidator(senders.forge_repository)]
 ForgeContext = Annotated[Text, AfterValidator(senders.forge_context)]
+Proxy = Annotated[Text, AfterValidator(values.network)]
+TokenName = Annotated[Text, AfterValidator(values.user)]
+HookName = Annotated[Text, AfterValidator(values.hook_name)]
+PublicKey = Annotated[Text, AfterValidator(values.public_key)]
 
 
 class Layout(enum.Enum):
@@ -234,12 +239,87 @@ class StatusTarget(_Section):
 
 
 class HttpSettings(_Section):
-    """Where metrics and health are served."""
+    """Where metrics, health, webhooks and the API are served."""
 
     listen: Listen = "127.0.0.1:9876"
+    proxies: Annotated[tuple[Proxy, ...], BeforeValidator(_list_of_one)] = ()
+
+
+class Sender(enum.Enum):
+    """Who sends a webhook, and so how it is signed."""
+
+    GITHUB = "github"
+    GITEA = "gitea"
+    FORGEJO = "forgejo"
+    GOGS = "gogs"
+    GITLAB = "gitlab"
+    BITBUCKET = "bitbucket"
+    SOURCEHUT = "sourcehut"
+    GENERIC = "generic"
+
+
+SOURCEHUT_KEY = "uX7KWyyDNMaBma4aVbJ/cbUQpdjqczuCyK/HxzV/u+4="
+"""What sr.ht signs all its deliveries with; other installations have their own."""
+
+
+class WebhookSettings(_Section):
+    """One route of webhooks, served at ``/hooks/<name>``."""
+
+    provider: Sender
+    secret_file: Annotated[tuple[FilePath, ...], BeforeValidator(_list_of_one)] = ()
+    public_key: PublicKey | None = None  # of sourcehut only
+
+    @model_validator(mode="after")
+    def _has_what_verifies(self) -> Self:
+        sourcehut = self.provider is Sender.SOURCEHUT
+        if sourcehut and self.secret_file:
+            message = "sourcehut has no secret: take `secret_file` out"
+            raise ValueError(message)
+        if self.public_key is not None and not sourcehut:
+            message = "`public_key` is for sourcehut only: write `secret_file`"
+            raise ValueError(message)
+        if not sourcehut and not self.secret_file:
+            message = "`secret_file` is missing: without a secret nobody is believed"
+            raise ValueError(message)
+        return self
+
+
+class Role(enum.Enum):
+    """What somebody may do over the API."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
+class TokenSettings(_Section):
+    """Who may use the API."""
+
+    name: TokenName
+    role: Role
+    file: FilePath
+
+
+class ApiSettings(_Section):
+    """Who may use the API, besides whoever may use our socket."""
+
+    tokens: Annotated[tuple[TokenSettings, ...], BeforeValidator(_or_empty_list)] = ()
+    loopback_reads: Flag = False
+
+    @field_validator("tokens")
+    @classmethod
+    def _are_told_apart(
+        cls, tokens: tuple[TokenSettings, ...]
+    ) -> tuple[TokenSettings, ...]:
+        names = [token.name for token in tokens]
+        for name in names:
+            if names.count(name) > 1:
+                message = f"two tokens are named {name!r}: the audit log would mix them"
+                raise ValueError(message)
+        return tokens
 
 
 Host = Annotated[HostSettings, BeforeValidator(_or_empty)]
+Webhook = Annotated[WebhookSettings, BeforeValidator(_or_empty)]
 
 
 class Settings(_Section):
@@ -254,6 +334,8 @@ class Settings(_Section):
     notify: Annotated[NotifySettings, BeforeValidator(_or_empty)] = NotifySettings()
     statuses: Annotated[tuple[StatusTarget, ...], BeforeValidator(_list_of_one)] = ()
     http: Annotated[HttpSettings, BeforeValidator(_or_empty)] = HttpSettings()
+    api: Annotated[ApiSettings, BeforeValidator(_or_empty)] = ApiSettings()
+    webhooks: Annotated[dict[HookName, Webhook], BeforeValidator(_or_empty)] = {}
     state: FilePath = Path("/var/lib/reconciler")
 
     @model_validator(mode="after")

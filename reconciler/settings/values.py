@@ -6,6 +6,7 @@ accepted. Much of what they refuse would be taken for an option by git, ssh or n
 would let a settings file run a command that nobody asked for.
 """
 
+import base64
 import ipaddress
 import re
 from pathlib import Path
@@ -14,12 +15,16 @@ from urllib.parse import unquote, urlsplit
 LONGEST = 366 * 86400.0
 """Seconds of the longest duration; far beyond it, timers of the system overflow."""
 
+ED25519_KEY = 32
+"""Bytes of an Ed25519 public key."""
+
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS), re.ASCII)
 _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(rf"({_NUMBER})([KMGT]?)", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", re.ASCII)
+_HOOK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _HELPER = re.compile(r"([A-Za-z0-9+.-]+)::", re.ASCII)
@@ -146,6 +151,38 @@ def listen(text: str) -> str:
         )
         raise ValueError(message)
     return text
+
+
+def network(text: str) -> str:
+    """Return *text* if it is an IP address, or a network such as 10.0.0.0/8."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        message = f"{text!r} is neither an IP address nor a network such as 10.0.0.0/8"
+        raise ValueError(message) from error
+    return text
+
+
+def hook_name(text: str) -> str:
+    """Return *text* if it can be the end of a webhook's address."""
+    if _HOOK_NAME.fullmatch(text):
+        return text
+    message = (
+        f"{text!r} cannot end a URL: up to 100 letters, digits, '.', '_' and '-', "
+        "beginning with a letter or digit"
+    )
+    raise ValueError(message)
+
+
+def public_key(text: str) -> str:
+    """Return *text* if it is an Ed25519 public key in Base64."""
+    try:
+        if len(base64.b64decode(text, validate=True)) == ED25519_KEY:
+            return text
+    except ValueError:
+        pass
+    message = f"{text!r} is no Ed25519 public key: {ED25519_KEY} bytes in Base64"
+    raise ValueError(message)
 
 
 def _require_ip6(text: str) -> None:

@@ -2,6 +2,6 @@
 
 from reconciler.settings import local_path
 from reconciler.source.git import Mirror
-from reconciler.source.watch import FolderWatcher, Watcher
+from reconciler.source.watch import FileWatcher, FolderWatcher, Watcher
 
-__all__ = ["FolderWatcher", "Mirror", "Watcher", "local_path"]
+__all__ = ["FileWatcher", "FolderWatcher", "Mirror", "Watcher", "local_path"]

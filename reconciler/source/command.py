@@ -31,6 +31,7 @@ from reconciler.errors import (
 )
 from reconciler.process import Completed
 from reconciler.settings import local_path
+from reconciler.source.retry_after import traced
 
 LOCAL_DEADLINE = 300.0
 """Seconds for a command that works on our own disk."""
@@ -214,13 +215,14 @@ def _raise_for_disk(error: CommandError, git_dir: Path) -> None:
 
 def _remote(args: list[str], url: str, *, deadline: float) -> Completed:
     """Run git where it may talk to *url*, with this machine's git configuration."""
-    try:
-        argv = [*_OPTIONS, *_STALL, *args]
-        return git(argv, deadline=deadline, env=_network(url))
-    except CommandError as error:
-        why = "there is nothing at this path" if is_not_there(url) else said(error)
-        message = f"the repository {shown(url)} cannot be read: {why}"
-        raise SourceError(message) from error
+    with traced(url) as trace:
+        try:
+            argv = [*_OPTIONS, *_STALL, *args]
+            return git(argv, deadline=deadline, env={**_network(url), **trace.env})
+        except CommandError as error:
+            why = "there is nothing at this path" if is_not_there(url) else said(error)
+            message = f"the repository {shown(url)} cannot be read: {why}"
+            raise SourceError(message, retry_after=trace.retry_after()) from error
 
 
 def _network(url: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -138,6 +138,65 @@ class FolderWatcher:
             if [folder for folder in self._folders if folder.is_dir()] != there:
                 self._changed()
                 return
+
+
+class FileWatcher:
+    """
+    Says so when a file changes: when it is written, or another one takes its place.
+
+    Also where its name is a link, in however many steps, to what really changes.
+    """
+
+    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
+        self._path = path.absolute()
+        self._changed = changed
+        self._stop = threading.Event()
+        self._seen: tuple[int, int, int] | None = None
+        self._thread = threading.Thread(target=self._run, name="file", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch; every change from now on is noticed."""
+        self._seen = self._stamp()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; returns when the thread has ended."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                for _ in self._events():
+                    self._look()
+            except (OSError, RuntimeError) as error:
+                log.debug("watching by looking", reason=str(error))
+                self._look()
+                self._stop.wait(_LOOK_MS / 1000)
+
+    def _events(self) -> Iterable[object]:
+        return watch(
+            self._path.parent,
+            watch_filter=None,
+            debounce=_DEBOUNCE_MS,
+            step=_STEP_MS,
+            stop_event=self._stop,
+            rust_timeout=_LOOK_MS,
+            yield_on_timeout=True,
+            recursive=False,
+            raise_interrupt=False,
+        )
+
+    def _look(self) -> None:
+        now = self._stamp()
+        if now != self._seen:
+            self._seen = now
+            self._changed()
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        status = _status(self._path)
+        return status and (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 # --- what a repository is made of ------------------------------------------------

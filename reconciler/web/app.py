@@ -11,11 +11,23 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from reconciler.metrics import Metrics
+    from reconciler.web.api.door import Door
+    from reconciler.web.api.parts import Parts
+    from reconciler.web.webhooks import Receiver
 
 
-def create_app(metrics: Metrics, problem: Callable[[], str]) -> FastAPI:
+def create_app(
+    metrics: Metrics,
+    problem: Callable[[], str],
+    *,
+    webhooks: Receiver | None = None,
+    api: tuple[Parts, Door] | None = None,
+) -> FastAPI:
     """
     Return the application.
+
+    *webhooks* takes what is delivered below ``/hooks/``, *api* is what lies below
+    ``/api/`` and who is let in there.
 
     *problem* says why the daemon is not healthy, and is empty while it is; it is called
     from any thread, at each request, and should answer at once.
@@ -24,6 +36,8 @@ def create_app(metrics: Metrics, problem: Callable[[], str]) -> FastAPI:
 
     from reconciler.web import health, index  # noqa: PLC0415 # they import FastAPI
     from reconciler.web import metrics as metrics_page  # noqa: PLC0415
+    from reconciler.web.api import routes as api_routes  # noqa: PLC0415
+    from reconciler.web.webhooks import route as hooks  # noqa: PLC0415
 
     # No /docs: that page loads its scripts from elsewhere. The description itself
     # is at /openapi.json.
@@ -32,8 +46,13 @@ def create_app(metrics: Metrics, problem: Callable[[], str]) -> FastAPI:
         version=version("reconciler"),
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.include_router(index.router(app.version))
     app.include_router(health.router(problem))
     app.include_router(metrics_page.router(metrics))
+    if webhooks is not None:
+        app.include_router(hooks.router(webhooks))
+    if api is not None:
+        api_routes.install(app, *api)
     return app

@@ -8,9 +8,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from reconciler.errors import SettingsError
+from reconciler.errors import SettingsError, StateError
+from reconciler.web import local
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     import uvicorn
     from fastapi import FastAPI
 
@@ -32,9 +36,23 @@ class Server:
     free one; `address` says which.
     """
 
-    def __init__(self, app: FastAPI, *, listen: str) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        listen: str,
+        proxies: Sequence[str] = (),
+        local: Path | None = None,
+    ) -> None:
+        """
+        Take whose ``X-Forwarded-For`` is believed: addresses and networks.
+
+        *local* is where to listen besides for our own user, in the file system.
+        """
         self._app = app
         self._listen = listen
+        self._proxies = list(proxies)
+        self._local = local
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -53,11 +71,17 @@ class Server:
         Listen, and return as soon as requests are answered.
 
         Raises SettingsError, naming ``http.listen``, when that is no address or cannot
-        be listened at.
+        be listened at; StateError when the socket in the file system cannot be made.
         """
         self._socket = _bind(self._listen)
-        server = self._server = _make(self._app)
+        server = self._server = _make(self._app, self._proxies)
         sockets = [self._socket]
+        if self._local is not None:
+            try:
+                sockets.append(local.bind(self._local))
+            except StateError:
+                self.stop()
+                raise
         self._thread = threading.Thread(
             target=server.run, args=(sockets,), name="http", daemon=True
         )
@@ -71,6 +95,8 @@ class Server:
             self._thread.join(STOP_SECONDS + START_SECONDS)
         if self._socket is not None:
             self._socket.close()
+            if self._local is not None:
+                self._local.unlink(missing_ok=True)
         self._socket = self._server = self._thread = None
 
     def _await_start(self, server: uvicorn.Server, thread: threading.Thread) -> None:
@@ -84,20 +110,25 @@ class Server:
                 raise RuntimeError(message)
 
 
-def _make(app: FastAPI) -> uvicorn.Server:
+def _make(app: FastAPI, proxies: list[str]) -> uvicorn.Server:
     import uvicorn  # noqa: PLC0415 # large: only where something is served
+
+    from reconciler.web.protocol import CONNECTIONS, Protocol  # noqa: PLC0415 # so too
 
     return uvicorn.Server(
         uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=Protocol,
             ws="none",
             lifespan="off",
-            log_config=None,  # its warnings go where all logs go
-            log_level="warning",
+            log_config=None,  # its errors go where all logs go
+            log_level="error",  # anybody can cause its warnings
             access_log=False,
             server_header=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=proxies,
+            limit_concurrency=CONNECTIONS + 1,
             backlog=_BACKLOG,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
@@ -110,10 +141,14 @@ def _bind(listen: str) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        bound = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         message = f"http.listen: cannot listen at {listen}: {_reason(error)}"
         raise SettingsError(message) from error
+    # Connections inherit it. asyncio sets it only where it knows the protocol, and
+    # else the second packet of each answer waits 40 ms for the first one's receipt.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return bound
 
 
 def _reason(error: OSError) -> str:

@@ -11,7 +11,7 @@ import structlog
 from reconciler.errors import ConnectError, EvaluationError
 from reconciler.loop import Daemon
 from reconciler.loop.daemon import SILENT_LIMIT
-from reconciler.model import HostStatus, Outcome
+from reconciler.model import HostStatus, Mode, Outcome, Policy, Verdict
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import toplevel_of
@@ -381,3 +381,22 @@ def test_every_line_of_a_pass_has_its_id_and_that_of_its_attempt(scene: Scene) -
             if (one["host"], one["event"]) == (host, "host is in sync")
         )
         assert in_sync.get("attempt") is None, "the attempt has ended"
+
+
+def test_a_policy_that_changes_counts_at_once(scene: Scene) -> None:
+    """Without a restart, and for whoever looks at a host next."""
+    with running(scene) as daemon:
+        wait_in_sync(scene, "lufta", "keanu")
+        scene.world.live.use(scene.settings, Policy(mode=Mode.REPORT))
+        daemon.settings_changed()
+        scene.machine("lufta").change(BOT, active_state="inactive")
+        wait_until(
+            lambda: scene.status("lufta").verdict is Verdict.REPORTED, SOON, "a report"
+        )
+        assert f"start {BOT}" not in steps_of(scene, "lufta")
+        scene.world.live.use(scene.settings, Policy())
+        daemon.settings_changed()
+        scene.clock.advance(3600)  # beyond the wait after the deployment
+        wait_until(
+            lambda: f"start {BOT}" in steps_of(scene, "lufta"), SOON, "it to be started"
+        )

@@ -19,14 +19,6 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 
 Json = dict[str, Any]
 
-NOT_YET = frozenset(
-    {
-        "reconciler_webhook_requests_total",
-        "reconciler_settings_reload_success",
-    }
-)
-"""Metrics that are asked for and not there before other work lands."""
-
 OF_PROMETHEUS = frozenset({"up", "ALERTS", "scrape_duration_seconds"})
 """Metrics that Prometheus itself makes."""
 

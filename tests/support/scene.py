@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from reconciler.history import History
 from reconciler.loop import Evaluations, Gate, HostPass, Repository, Result, World
+from reconciler.loop.live import Live
 from reconciler.loop.queue import Backoff
 from reconciler.metrics import Metrics
 from reconciler.model import Attempt, Commit, HostName, HostStatus, Policy
@@ -99,8 +100,7 @@ class Scene:
         self.metrics = Metrics()
         self.notify = Notify(self.settings, self.history, self.metrics, self.clock)
         self.world = World(
-            settings=self.settings,
-            policy=self._policy,
+            live=Live(self.settings, self._policy),
             mirror=cast("Mirror", self.mirror),
             evaluator=cast("Evaluator", self.evaluator),
             overlays=Overlays({}),

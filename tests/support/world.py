@@ -29,6 +29,7 @@ from reconciler.model import (
     UnitName,
 )
 from reconciler.remote import HostReader, HostWriter, OnLine, RemoteResult
+from reconciler.settings import HostSettings
 from tests.support.host import BOOTED_AT, FakeHost
 
 Services = Mapping[str, str]  # the version of each, by the name of its unit
@@ -205,10 +206,15 @@ class FakeEvaluator:
         self.before_evaluation: Callable[[], None] = do_nothing
         self.before_build: Callable[[], None] = do_nothing
         self.evaluated: list[HostName] = []  # one entry for each time
+        self.overrides: Mapping[str, HostSettings] = {}
         self.listed = 0  # how often the list of hosts was asked for
         self.built: set[StorePath] = set()
         self._mirror = mirror
         self._folder = folder
+
+    def override(self, hosts: Mapping[str, HostSettings]) -> None:
+        """See Evaluator; nothing here asks for an address but the commits' own."""
+        self.overrides = hosts
 
     def key_texts(
         self, checkout: Path, host: HostName, names: Sequence[str]

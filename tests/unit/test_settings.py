@@ -16,11 +16,14 @@ from pydantic_core import PydanticUndefined
 from reconciler.errors import SettingsError
 from reconciler.model import Mode
 from reconciler.settings import (
+    SOURCEHUT_KEY,
     HostSettings,
     Layout,
     NotifyTarget,
+    Sender,
     Settings,
     StatusTarget,
+    WebhookSettings,
     load,
     local_path,
 )
@@ -279,6 +282,33 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         ("http: {listen: ':9876'}", "http.listen: ':9876' is not host:port"),
         ("http: {listen: '::1:9876'}", "http.listen: '::1:9876' is not host:port"),
         ("http: {listen: '[x]:9876'}", "http.listen: [x] is no IPv6 address"),
+        ("http: {proxies: proxy}", "http.proxies[0]: 'proxy' is neither an IP addr"),
+        ("http: {proxies: [10.0.0.1/8]}", "'10.0.0.1/8' is neither an IP address nor"),
+        ("webhooks: {a: {}}", "webhooks.a.provider: is missing, and has no default"),
+        ("webhooks: {a: {provider: svn}}", "webhooks.a.provider: should be github, gi"),
+        ("webhooks: {a: {provider: github}}", "webhooks.a: `secret_file` is missing"),
+        (
+            "webhooks: {a: {provider: gitlab, secret_file: []}}",
+            "webhooks.a: `secret_file` is missing: without a secret nobody is believed",
+        ),
+        (
+            "webhooks: {a: {provider: github, secret_file: ''}}",
+            "webhooks.a.secret_file[0]: is empty; write a path",
+        ),
+        (
+            "webhooks: {a: {provider: sourcehut, secret_file: x}}",
+            "webhooks.a: sourcehut has no secret: take `secret_file` out",
+        ),
+        (
+            f"webhooks: {{a: {{provider: gogs, public_key: {SOURCEHUT_KEY}}}}}",
+            "webhooks.a: `public_key` is for sourcehut only",
+        ),
+        (
+            "webhooks: {a: {provider: sourcehut, public_key: eA==}}",
+            "webhooks.a.public_key: 'eA==' is no Ed25519 public key: 32 bytes in Base",
+        ),
+        ("webhooks: {a/b: {provider: sourcehut}}", "'a/b' cannot end a URL"),
+        ("webhooks: {a: {secrets: x, provider: gogs}}", "did you mean secret_file?"),
         ("state: ''", "state: is empty"),
         ("state: 5", "state: should be a path, not 5"),
         ("state: ~nobody-at-all/x", "nobody's home is known"),
@@ -417,6 +447,11 @@ ROW = re.compile(
     r"^\| `([\w.]+)` \| [\w ]+ \| ?(`[^`]*`|none)? ?\| .+ \|$", re.MULTILINE
 )
 
+NAMED: dict[str, type[BaseModel]] = {
+    "hosts": HostSettings,
+    "webhooks": WebhookSettings,
+}
+
 REFERENCE = ROW.findall(DOCS.read_text(encoding="utf-8"))
 
 
@@ -427,8 +462,8 @@ def fields(model: type[BaseModel], prefix: str = "") -> dict[str, object]:
         kind, default = field.annotation, field.get_default()
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found |= fields(kind, f"{prefix}{name}.")
-        elif name == "hosts":
-            found |= fields(HostSettings, "hosts.NAME.")
+        elif name in NAMED:
+            found |= fields(NAMED[name], f"{name}.NAME.")
         else:
             found[f"{prefix}{name}"] = default
     return found
@@ -443,6 +478,9 @@ def test_the_reference_has_the_default(tmp_path: Path, name: str, default: str) 
     """A default of the reference, written into a file, changes nothing."""
     if not default.startswith("`"):
         assert fields(Settings)[name] == (None if default else PydanticUndefined)
+        return
+    if ".NAME." in name:
+        assert list(fields(Settings)[name]) == yaml.safe_load(default.strip("`"))  # type: ignore[call-overload]
         return
     settings: dict[str, object] = {"repository": {"url": "/srv/repo.git"}}
     *sections, key = name.split(".")
@@ -520,3 +558,21 @@ def test_the_reference_names_what_lists_hold(
 
     named = [row.removeprefix(prefix) for row in rows if row.startswith(prefix)]
     assert named == list(model.model_fields)
+
+
+# --- webhooks --------------------------------------------------------------------
+
+
+def test_a_webhook_takes_one_secret_or_several(tmp_path: Path) -> None:
+    text = """\
+        repository: {url: /srv/repo.git}
+        webhooks:
+          push: {provider: github, secret_file: hook}
+          turning: {provider: gitlab, secret_file: [old, /etc/new]}
+          srht: {provider: sourcehut}
+        """
+    hooks = loaded(tmp_path, text).webhooks
+
+    assert hooks["push"].secret_file == (tmp_path / "hook",)
+    assert hooks["turning"].secret_file == (tmp_path / "old", Path("/etc/new"))
+    assert hooks["srht"].provider is Sender.SOURCEHUT

@@ -15,6 +15,7 @@ import structlog
 
 from reconciler.cli import common, main, worlds
 from reconciler.loop import World
+from reconciler.loop.live import Live
 from reconciler.loop.world import Tell, tell_nobody
 from reconciler.model import Policy
 from reconciler.settings import Settings
@@ -95,8 +96,8 @@ def cli(
     def open_scene(
         _settings: Settings, *, policy: Policy | None = None, tell: Tell = tell_nobody
     ) -> Iterator[World]:
-        chosen = policy or scene.world.policy
-        yield dataclasses.replace(scene.world, policy=chosen, tell=tell)
+        live = Live(scene.settings, policy or scene.world.policy)
+        yield dataclasses.replace(scene.world, live=live, tell=tell)
 
     monkeypatch.setattr(worlds, "open_world", open_scene)
     yield Cli(scene, monkeypatch, capsys)

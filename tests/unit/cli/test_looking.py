@@ -296,6 +296,21 @@ def test_check_can_look_at_the_settings_alone(cli: Cli, scene: Scene) -> None:
     assert [one["check"] for one in said.json] == ["settings"]
 
 
+def test_check_looks_at_the_secrets_of_webhooks(cli: Cli, scene: Scene) -> None:
+    scene.push(A)
+    secret = cli.settings.parent / "hook-secret"
+    hook = f"webhooks: {{push: {{provider: gitea, secret_file: {secret}}}}}\n"
+    cli.settings.write_text(f"{cli.settings.read_text()}\n{hook}")
+
+    (missing,) = (line for line in cli("check").lines if "webhooks" in line)
+    secret.write_text("a secret\n")
+    (fine,) = (line for line in cli("check").lines if "webhooks" in line)
+
+    assert missing.startswith("✗ webhooks  webhooks.push.secret_file: ")
+    assert "cannot be read: No such file or directory" in missing
+    assert fine.strip() == "✓ webhooks"
+
+
 def test_a_repository_that_is_away_is_an_error(cli: Cli, scene: Scene) -> None:
     scene.push(A)
     scene.mirror.away = "git.example: Connection refused"

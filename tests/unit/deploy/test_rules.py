@@ -12,7 +12,6 @@ from reconciler.metrics import Metrics
 from reconciler.model import HostName
 from tests.support.deployed import (
     ALERTMANAGER,
-    NOT_YET,
     OF_PROMETHEUS,
     PROMETHEUS,
     ROOT,
@@ -136,7 +135,7 @@ def test_what_is_asked_for_is_there_from_the_start_of_a_daemon(query: Asked) -> 
     there = series_at_the_start()
 
     for selector in found:
-        if selector.metric in OF_PROMETHEUS | NOT_YET | rules("record").keys():
+        if selector.metric in OF_PROMETHEUS | rules("record").keys():
             continue
         wanted = in_any_place(selector)
         assert any(wanted.takes(name, labels) for name, labels in there), selector

@@ -1,0 +1,95 @@
+"""``reconciler sync``: have the daemon read the repository now."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.common import AsJson, chosen, err, out, print_json
+from reconciler.cli.daemon import Json, ask
+from reconciler.errors import DaemonError
+from reconciler.settings import Settings
+from reconciler.settings.values import DURATION_FORMS, positive_duration
+
+STEP = 30.0
+"""Seconds that one request waits at most."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command()(sync)
+
+
+def _duration(text: str) -> float:
+    try:
+        return positive_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def sync(
+    context: typer.Context,
+    *,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", "-w", help="Wait until the repository was read."),
+    ] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            parser=_duration,
+            metavar="DURATION",
+            help=f"How long to wait at most: {DURATION_FORMS}.",
+        ),
+    ] = "5m",  # type: ignore[assignment] # it goes through the parser as well
+    reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """
+    Have the daemon on this machine read the repository now.
+
+    With `--wait`, the command ends once the repository was read by a look that began
+    after the command, so whatever was pushed before is in it. It prints the commit
+    that hosts are brought to since then, and has exit status 1, with the reason, if
+    that is not the newest one. Hosts follow; see `reconciler status`.
+
+    ```
+    git push && reconciler sync --wait
+    reconciler sync --reason "the forge was away"
+    ```
+    """
+    settings = chosen(context).settings()
+    asked = ask(settings, "POST", "/sync", body={"reason": reason})
+    if not wait:
+        _tell(asked, as_json=as_json, text="The repository is read now.")
+        return
+    with err.status("waiting for the repository to be read"):
+        looked = _await(settings, asked["token"], timeout)
+    if looked["error"]:
+        if as_json:
+            print_json(looked)
+        raise DaemonError(looked["error"])
+    commit = looked["commit"] or ""
+    _tell(looked, as_json=as_json, text=f"The newest commit is {commit[:8]}.")
+
+
+def _await(settings: Settings, token: str, seconds: float) -> Json:
+    """Return how the look of *token* ended. Raises DaemonError if it did not."""
+    give_up = time.monotonic() + seconds
+    while True:
+        left = max(0.0, give_up - time.monotonic())
+        step = min(left, STEP)
+        path = f"/sync/{token}?timeout={step:.3f}"
+        looked = ask(settings, "GET", path, seconds=step + 10.0)
+        if looked["done"]:
+            return looked
+        if left <= 0:
+            message = f"the repository was not read within {seconds:g} s"
+            raise DaemonError(message)
+
+
+def _tell(told: Json, *, as_json: bool, text: str) -> None:
+    if as_json:
+        print_json(told)
+    else:
+        out.print(text)

@@ -1,0 +1,127 @@
+"""When the repository is looked at: at once when told to, else now and then."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from reconciler.errors import (
+    PermanentError,
+    ReconcilerError,
+    SourceError,
+    StoppingError,
+)
+from reconciler.loop.looks import Looked, Looks
+from reconciler.loop.queue import CHANCE, Backoff
+from reconciler.loop.repository import Repository
+from reconciler.loop.world import World
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT = 5.0  # seconds between two signs of life
+FETCH_BACKOFF_CAP = 900.0  # seconds at most between two tries to fetch
+SPREAD = 0.2  # part of an interval by which looks are spread out, so that they drift
+REPOSITORY = "repository"  # the one key of the backoff
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Seconds until the next look, of which nobody may cut short the first ones."""
+
+    seconds: float
+    barred: float = 0.0
+    error: str = ""  # of the look that was made
+
+
+class RepositoryWatch:
+    """Looks at the repository until the world stops; to be run by a thread."""
+
+    def __init__(
+        self,
+        world: World,
+        repository: Repository,
+        *,
+        announce: Callable[[], None],
+        alive: Callable[[], None],
+    ) -> None:
+        """
+        Take what is done after each look, and what hears that this still runs.
+
+        *announce* may raise what a look may raise; the look counts as failed then.
+        """
+        self._world = world
+        self._repository = repository
+        self._announce = announce
+        self._alive = alive
+        self._due = threading.Event()
+        self._retry: Backoff[str] = Backoff(
+            base=world.settings.repository.poll, cap=FETCH_BACKOFF_CAP
+        )
+        self.looks = Looks()
+
+    def look_again(self) -> None:
+        """Look now; any thread may call this, however often."""
+        self._due.set()
+
+    def run(self) -> None:
+        """Look, wait, look again."""
+        while not self._world.stopping.is_set():
+            self._due.clear()
+            self.looks.begin()  # after that: who asks in between gets one more look
+            pause = self._look()
+            current = self._repository.current
+            commit = current.commit.id if current else None
+            self.looks.end(Looked(commit=commit, error=pause.error))
+            self._wait(self._world.stopping, pause.barred)
+            self._wait(self._due, pause.seconds - pause.barred)
+
+    def _wait(self, event: threading.Event, seconds: float) -> None:
+        """Wait for *event*, at most *seconds*, with signs of life."""
+        left = seconds
+        while left > 0:
+            self._alive()
+            if event.wait(min(left, HEARTBEAT)):
+                return
+            left -= HEARTBEAT
+
+    def _look(self) -> Pause:
+        """Look at the repository; return how long to wait for the next look."""
+        problem = ""
+        try:
+            problem = self._read()
+            self._announce()
+        except StoppingError as error:
+            return Pause(seconds=0.0, error=str(error))
+        except ReconcilerError as error:
+            asked = error.retry_after if isinstance(error, SourceError) else None
+            log.warning(
+                "cannot read the repository", error=str(error), asked_to_wait=asked
+            )
+            return self._backed_off(str(error), asked or 0.0)
+        except Exception:
+            log.exception("looking at the repository failed in a way we do not know")
+            return self._backed_off("a bug; see the log")
+        self._retry.forget(REPOSITORY)
+        wait = spread(self._world.settings.repository.poll)
+        return Pause(seconds=wait, error=problem)
+
+    def _read(self) -> str:
+        """Read the newest commit; return why it cannot be used, if it cannot."""
+        try:
+            self._repository.look()
+        except PermanentError as error:
+            # The repository itself answers, and its next commit may be better.
+            log.warning("cannot use the newest commit", error=str(error))
+            return str(error)
+        return ""
+
+    def _backed_off(self, error: str, barred: float = 0.0) -> Pause:
+        """Return a pause that grows, of *barred* seconds at least."""
+        wait = self._retry.failed(REPOSITORY) + 1.0
+        return Pause(seconds=max(wait, barred), barred=barred, error=error)
+
+
+def spread(seconds: float) -> float:
+    """Return *seconds*, more or less, so that looks do not fall into step."""
+    return seconds * (1 + SPREAD * (CHANCE.random() - 0.5))

@@ -1,0 +1,87 @@
+"""Who is let in, and why somebody is not."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from reconciler.metrics import ApiMetrics, ApiResult
+from reconciler.web.api.access import Access, Caller
+from reconciler.web.limiter import Limiter, source_of
+from reconciler.web.peer import REMOTE
+
+BODY_LIMIT = 64 << 10
+"""Bytes of the largest body."""
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Scope = Mapping[str, Any]  # of ASGI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why somebody is not let in."""
+
+    result: ApiResult
+    status: HTTPStatus
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_UNKNOWN = Refusal(
+    result=ApiResult.UNKNOWN,
+    status=HTTPStatus.UNAUTHORIZED,
+    detail="a bearer token is needed, and this is none that we know",
+    headers={"WWW-Authenticate": "Bearer"},
+)
+_FORBIDDEN = Refusal(
+    result=ApiResult.FORBIDDEN,
+    status=HTTPStatus.FORBIDDEN,
+    detail="a viewer may look only; this takes the role operator",
+)
+TOO_LARGE = Refusal(
+    result=ApiResult.TOO_LARGE,
+    status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    detail=f"the body is larger than {BODY_LIMIT >> 10} KiB",
+)
+
+
+class Door:
+    """Decides who is let in."""
+
+    def __init__(self, access: Access, limiter: Limiter, metrics: ApiMetrics) -> None:
+        self.metrics = metrics
+        self._limiter = limiter
+        self._access = access
+
+    def use(self, access: Access) -> None:
+        """Let in whom *access* knows from now on; any thread may call this."""
+        self._access = access
+
+    def judge(self, scope: Scope) -> Caller | Refusal:
+        """Return who asks, or why that one is not let in."""
+        client = scope.get("client")
+        address = client[0] if client else ""
+        source = source_of(address)
+        if wait := self._limiter.take(source):
+            return Refusal(
+                result=ApiResult.RATE_LIMITED,
+                status=HTTPStatus.TOO_MANY_REQUESTS,
+                detail="too many wrong requests",
+                headers={"Retry-After": str(math.ceil(wait))},
+            )
+        peer = scope.get("state", {}).get("peer", REMOTE)
+        caller = self._access.caller(peer, address, scope["headers"])
+        if caller is None:
+            return _UNKNOWN
+        self._limiter.give_back(source)
+        if scope["method"] not in _READING and not caller.may_change:
+            return _FORBIDDEN
+        return TOO_LARGE if _says_too_much(scope) else caller
+
+
+def _says_too_much(scope: Scope) -> bool:
+    said = [value for name, value in scope["headers"] if name == b"content-length"]
+    digits = len(str(BODY_LIMIT))
+    return any(len(v) > digits or int(v) > BODY_LIMIT for v in said if v.isdigit())

@@ -1,0 +1,149 @@
+"""What can be read over the API."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Path, Query
+
+from reconciler.errors import UnknownHostError
+from reconciler.history import last_problem
+from reconciler.model import Commit, HostName, HostStatus
+from reconciler.plan import as_dict, attempt_as_dict, status_as_dict
+from reconciler.web.api.parts import Parts
+from reconciler.web.api.shapes import (
+    AttemptShape,
+    EventShape,
+    HostShape,
+    LogShape,
+    OneHostShape,
+    PlanShape,
+    StatusShape,
+)
+
+RECENT = 5
+"""Attempts that come with a host."""
+
+PLANS = 4
+"""Plans that are made at one time; each may evaluate and probe."""
+
+Json = dict[str, Any]
+Limit = Annotated[int, Query(ge=1, le=1000, description="at most so many")]
+Name = Annotated[str, Path(max_length=253, description="as the repository names it")]
+OneHost = Annotated[str | None, Query(max_length=253, description="only this host")]
+
+
+def router(parts: Parts) -> APIRouter:
+    """Return the routes that only read."""
+    routes = APIRouter()
+    _about_hosts(routes, parts)
+    _about_the_past(routes, parts)
+    return routes
+
+
+def _about_hosts(routes: APIRouter, parts: Parts) -> None:
+    making = threading.BoundedSemaphore(PLANS)
+
+    @routes.get("/status", response_model=StatusShape)
+    def status() -> Json:
+        """Tell how it all stands, in figures."""
+        return _figures(parts)
+
+    @routes.get("/hosts", response_model=list[HostShape])
+    def hosts() -> list[Json]:
+        """Tell how every host stood when it was last looked at."""
+        return [status_as_dict(one) for one in _statuses(parts)]
+
+    @routes.get("/hosts/{host}", response_model=OneHostShape)
+    def one_host(host: Name) -> Json:
+        """Tell how one host stood, and its last attempts."""
+        found = {one.host: one for one in _statuses(parts)}
+        name = HostName(host)
+        if name not in found:
+            raise UnknownHostError(host, known=sorted(found))
+        attempts = parts.history.attempts(host=name, limit=RECENT)
+        told = [attempt_as_dict(attempt) for attempt in attempts]
+        return status_as_dict(found[name]) | {"attempts": told}
+
+    @routes.get("/hosts/{host}/plan", response_model=PlanShape)
+    def plan(host: Name) -> Json:
+        """Look at a host now, and tell what would be done; nothing is done."""
+        with _one_of(making):
+            made = parts.daemon.plan(HostName(host))
+        return as_dict(made.plan, made.desired) | {"commit": made.commit}
+
+
+def _about_the_past(routes: APIRouter, parts: Parts) -> None:
+    history = parts.history
+
+    @routes.get("/attempts", response_model=list[AttemptShape])
+    def attempts(host: OneHost = None, limit: Limit = 20) -> list[Json]:
+        """Tell of the last attempts, newest first."""
+        name = HostName(host) if host else None
+        found = history.attempts(host=name, limit=limit)
+        return [attempt_as_dict(attempt) for attempt in found]
+
+    @routes.get("/attempts/{attempt}", response_model=AttemptShape)
+    def one_attempt(attempt: Name) -> Json:
+        """Tell of one attempt."""
+        return attempt_as_dict(history.attempt(attempt))
+
+    @routes.get("/attempts/{attempt}/log", response_model=LogShape)
+    def log(attempt: Name) -> Json:
+        """Return what Nix, the copy and the switch said in an attempt."""
+        return {"attempt": attempt, "lines": history.attempt_log(attempt)}
+
+    @routes.get("/events", response_model=list[EventShape])
+    def events(host: OneHost = None, limit: Limit = 100) -> list[Json]:
+        """Return the audit log, newest first: who did what, when and why."""
+        name = HostName(host) if host else None
+        return [asdict(event) for event in history.events(host=name, limit=limit)]
+
+
+def _statuses(parts: Parts) -> list[HostStatus]:
+    found = parts.history.statuses(now=parts.now())
+    return sorted(found, key=lambda status: status.host)
+
+
+def _figures(parts: Parts) -> Json:
+    statuses, problem = _statuses(parts), parts.daemon.problem()
+    return {
+        "healthy": not problem,
+        "problem": problem,
+        "repository": last_problem(parts.history),
+        "commit": _commit(parts.history.last_commit()),
+        "hosts": len(statuses),
+        "in_sync": sum(one.in_sync for one in statuses),
+        "unreachable": sum(not one.reachable for one in statuses),
+        "held": sum(one.hold is not None for one in statuses),
+        "quarantined": sum(one.quarantine is not None for one in statuses),
+    }
+
+
+def _commit(commit: Commit | None) -> Json | None:
+    if commit is None:
+        return None
+    return {
+        "id": commit.id,
+        "branch": commit.branch,
+        "subject": commit.subject,
+        "author": commit.author,
+        "committed_at": commit.committed_at,
+    }
+
+
+@contextmanager
+def _one_of(several: threading.BoundedSemaphore) -> Iterator[None]:
+    if not several.acquire(blocking=False):
+        raise HTTPException(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too many plans are being made just now",
+            {"Retry-After": "5"},
+        )
+    try:
+        yield
+    finally:
+        several.release()
