@@ -33,6 +33,7 @@ from reconciler.model import (
     Outcome,
     Plan,
     Reason,
+    Step,
     StepKind,
     Verdict,
 )
@@ -40,6 +41,9 @@ from reconciler.plan import Baseline, stranger, unreachable
 from reconciler.plan import plan as make_plan
 
 log = structlog.get_logger(__name__)
+
+REBOOT_TURN = 10.0  # seconds after which a host asks again whether it may be rebooted
+_ACTING = (Verdict.DEPLOY, Verdict.HEAL)
 
 
 class HostPass:
@@ -182,10 +186,13 @@ class HostPass:
         error, after = wanted.problem, None
         aim, seen_of_aim = self._aim(wanted, seen)
         steps, host = seen_of_aim.plan.steps, wanted.desired.host
-        wait = self._gate.wait(host, self._world.now()) if steps else 0.0
+        wait = self._wait(host, steps)
         plan, observed = seen.plan, seen.observed
         if steps and wait <= 0:
-            carried = self._attempt(revision, aim, seen_of_aim)
+            try:
+                carried = self._attempt(revision, aim, seen_of_aim)
+            finally:
+                self._gate.end_reboot(host)
             if carried.attempt.outcome is Outcome.INTERRUPTED:
                 return Again(0.0)  # nothing was touched; the next pass will tell
             if carried.attempt.outcome is None and carried.error is not None:
@@ -201,6 +208,14 @@ class HostPass:
         if error is not None and not isinstance(error, PermanentError):
             return Failed(error, after=after)
         return Again(wait) if plan.steps else Done()
+
+    def _wait(self, host: HostName, steps: tuple[Step, ...]) -> float:
+        """Return the seconds that *steps* have to wait; after none, they may begin."""
+        wait = self._gate.wait(host, self._world.now()) if steps else 0.0
+        reboots = any(step.kind is StepKind.REBOOT for step in steps)
+        if wait <= 0 and reboots and not self._gate.claim_reboot(host):
+            return REBOOT_TURN
+        return wait
 
     def _aim(self, wanted: Wanted, seen: Look) -> tuple[Wanted, Look]:
         """
@@ -334,7 +349,9 @@ class HostPass:
     def _standing_error(self, plan: Plan) -> str:
         """Return why the last attempt failed, while what it should close is open."""
         before = self._last.get(plan.host)
-        return before.error if before and plan.steps else plan.reason
+        if before is None or not plan.steps or before.verdict not in _ACTING:
+            return plan.reason
+        return before.error
 
     def _before(self, host: HostName) -> HostStatus | None:
         if host not in self._last:

@@ -20,6 +20,14 @@ from reconciler.model import Desired, HostName
 DEADLINE = 600.0  # seconds until a host must answer again; servers take their time
 ASK_DEADLINE = 15.0
 PAUSE = 0.5  # seconds between two looks
+COMMAND = (
+    *("systemd-run", "--quiet"),
+    # Not at once: the answer to this command must still reach us.
+    "--on-active=0.2",
+    # Else any time within the next minute is near enough to systemd.
+    "--timer-property=AccuracySec=50ms",
+    *("systemctl", "reboot"),
+)
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
 
@@ -69,9 +77,7 @@ def await_order(
 def _ask(world: World, desired: Desired) -> None:
     writer = world.connections.writer(desired.host, desired.target)
     try:
-        # Not at once: the answer to this command must still reach us.
-        argv = ("systemd-run", "--quiet", "--on-active=0.2", "systemctl", "reboot")
-        writer.run(argv, what="reboot", deadline=ASK_DEADLINE)
+        writer.run(COMMAND, what="reboot", deadline=ASK_DEADLINE)
     finally:
         world.connections.reconnect(desired.host)
 

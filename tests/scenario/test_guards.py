@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import BuildError
 from reconciler.history import last_problem
-from reconciler.loop import Done, Failed, Orders
+from reconciler.loop import Again, Done, Failed, Orders
+from reconciler.loop.host_pass import REBOOT_TURN
 from reconciler.loop.repository import WithheldError
 from reconciler.model import HostName, Outcome, Policy, Reboot, SystemParts, Verdict
 from tests.scenario.test_orders import running
@@ -252,8 +254,29 @@ def test_a_host_that_somebody_switches_is_left_alone_meanwhile(scene: Scene) -> 
     assert scene.attempts("lufta") == []
 
     lufta.switching = False
+    scene.evaluator.build_error = BuildError("no", host="lufta")
+    assert isinstance(scene.run("lufta"), Failed)
+    assert scene.status("lufta").error == "no", "what was in the way is not any more"
+    scene.evaluator.build_error = None
+    scene.clock.advance(7200)
     assert scene.run("lufta") == Done()
     assert scene.status("lufta").in_sync
+
+
+def test_a_reason_to_wait_is_not_told_once_it_is_gone(scene: Scene) -> None:
+    lufta = scene.machine("lufta")
+    deployed(scene, A)
+    scene.gate.tried(LUFTA, scene.clock())
+    lufta.switching = True
+    scene.commit(MANY)
+    scene.run("lufta")
+    lufta.switching = False
+    scene.gate.tried(LUFTA, scene.clock())
+
+    scene.run("lufta")
+
+    assert scene.status("lufta").verdict is Verdict.DEPLOY
+    assert scene.status("lufta").error == ""
 
 
 # --- reboots ---------------------------------------------------------------------
@@ -335,6 +358,21 @@ def test_a_host_that_boots_another_system_is_told(rebooting: Scene) -> None:
 
     attempt = rebooting.attempts("lufta")[-1]
     assert attempt.outcome is Outcome.FAILED
+
+
+def test_one_host_is_rebooted_at_a_time(rebooting: Scene) -> None:
+    keanu = HostName("keanu")
+    assert rebooting.gate.claim_reboot(keanu)
+
+    assert rebooting.run("lufta") == Again(REBOOT_TURN)
+    assert "reboot" not in rebooting.machine("lufta").log
+
+    rebooting.gate.end_reboot(LUFTA)  # it is not its turn to end
+    assert rebooting.run("lufta") == Again(REBOOT_TURN)
+    rebooting.gate.end_reboot(keanu)
+    assert rebooting.run("lufta") == Done()
+    assert rebooting.machine("lufta").log.count("reboot") == 1
+    assert rebooting.gate.claim_reboot(keanu), "the turn is given back"
 
 
 def test_without_leave_a_reboot_is_only_told(scene: Scene) -> None:

@@ -15,6 +15,7 @@ from importlib import resources
 
 from reconciler.errors import ConnectError, RemoteError
 from reconciler.loop.reboot import BOOT_ID
+from reconciler.loop.reboot import COMMAND as REBOOT
 from reconciler.model import (
     HostName,
     ObservedUnit,
@@ -156,7 +157,7 @@ class FakeHost:
 
     def _do_silently(self, argv: tuple[str, ...]) -> None:
         match argv:
-            case ("systemd-run", "--quiet", _, "systemctl", "reboot"):
+            case words if words == REBOOT:
                 self.log.append("reboot")
                 self.reboot()
             case ("ln", "-sfn", system, root) if root.startswith("/nix/var/nix/gcr"):
