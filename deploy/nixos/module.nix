@@ -155,6 +155,7 @@ in
       serviceConfig = {
         Type = "notify";
         ExecStart = "${lib.getExe cfg.package} --config /etc/reconciler/reconciler.yaml run";
+        ExecReload = "${pkgs.coreutils}/bin/kill -HUP $MAINPID";
         User = cfg.user;
         Group = cfg.group;
         StateDirectory = stateDirectory;

@@ -261,8 +261,58 @@ in
     listen = mkOption {
       type = types.str;
       default = "127.0.0.1:9876";
-      description = "Where metrics and health are served, as `host:port`; an IPv6 address in brackets. Port 0 takes any free one.";
+      description = "Where metrics, health, webhooks and the API are served, as `host:port`; an IPv6 address in brackets. Port 0 takes any free one.";
     };
+    proxies = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      description = "Addresses or networks of reverse proxies in front, such as `127.0.0.1`, whose `X-Forwarded-For` says who really asks. A single one needs no list.";
+    };
+  };
+  api = {
+    tokens = mkOption {
+      type = types.listOf (section {
+        name = mkOption {
+          type = types.str;
+          description = "Whose it is, for the audit log.";
+        };
+        role = mkOption {
+          type = types.enum [ "viewer" "operator" ];
+          description = "`viewer` may look, `operator` may give orders too.";
+        };
+        file = mkOption {
+          type = file;
+          description = "A file with the token in it, 16 bytes or more. Read again when it changes.";
+        };
+      });
+      default = [ ];
+      description = "Who may; see below.";
+    };
+    loopback_reads = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether programs on this machine may look, also without a token.";
+    };
+  };
+  webhooks = mkOption {
+    type = types.attrsOf (section {
+      provider = mkOption {
+        type = types.enum [ "github" "gitea" "forgejo" "gogs" "gitlab" "bitbucket" "sourcehut" "generic" ];
+        description = "Who sends it, and so how it is signed: `github`, `gitea`, `forgejo`, `gogs`, `gitlab`, `bitbucket`, `sourcehut` or `generic`.";
+      };
+      secret_file = mkOption {
+        type = types.listOf file;
+        default = [ ];
+        description = "Files with a secret each, any of which is right. A single path needs no list. At least one, but for `sourcehut`, which has none. Read again when they change.";
+      };
+      public_key = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        description = "The key of a `sourcehut` installation other than sr.ht, in Base64.";
+      };
+    });
+    default = { };
+    description = "One route of webhooks, served at ``/hooks/<name>``.";
   };
   state = mkOption {
     type = file;

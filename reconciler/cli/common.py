@@ -199,3 +199,7 @@ DryRun = Annotated[
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+Why = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log.")
+]

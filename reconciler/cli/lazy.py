@@ -24,6 +24,7 @@ SUMMARIES = {
     "rollback": "Take a host back to an older generation, and hold it there.",
     "generations": "List the systems that a host can be taken back to.",
     "history": "Show attempts, newest first: what was done where, how it ended.",
+    "events": "Show the audit log, newest first: who did what, when and why.",
     "logs": "Show the journal of a unit on a host.",
     "ssh": "Log in to a host, or run a command there.",
     "hosts": "List the hosts of the newest commit and what they should run.",

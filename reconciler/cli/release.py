@@ -2,7 +2,7 @@
 
 import typer
 
-from reconciler.cli.common import AsJson, DryRun, Everything, Selection
+from reconciler.cli.common import AsJson, DryRun, Everything, Selection, Why
 from reconciler.cli.ordering import choose, ordering, show_done
 
 
@@ -16,6 +16,7 @@ def release(
     hosts: Selection = None,
     *,
     everything: Everything = False,
+    reason: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -34,6 +35,6 @@ def release(
         names = choose(context, orders, hosts, everything=everything)
         before = {one.host for one in orders.history.holds(orders.now)}
         if not dry_run:
-            orders.release(names)
+            orders.release(names, reason=reason)
     done = {name: name in before for name in names}
     show_done(done, key="held", yes="released", no="was not held", as_json=as_json)

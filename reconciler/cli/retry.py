@@ -2,7 +2,7 @@
 
 import typer
 
-from reconciler.cli.common import AsJson, DryRun, Everything, Selection
+from reconciler.cli.common import AsJson, DryRun, Everything, Selection, Why
 from reconciler.cli.ordering import choose, ordering, show_done
 
 
@@ -16,6 +16,7 @@ def retry(
     hosts: Selection = None,
     *,
     everything: Everything = False,
+    reason: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +36,7 @@ def retry(
         names = choose(context, orders, hosts, everything=everything)
         before = {one.host for one in orders.history.quarantines()}
         if not dry_run:
-            orders.retry(names)
+            orders.retry(names, reason=reason)
     done = {name: name in before for name in names}
     show_done(
         done,

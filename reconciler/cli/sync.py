@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.common import AsJson, chosen, err, out, print_json
+from reconciler.cli.common import AsJson, Why, chosen, err, out, print_json
 from reconciler.cli.daemon import Json, ask
 from reconciler.errors import DaemonError
 from reconciler.settings import Settings
@@ -42,16 +42,17 @@ def sync(
             help=f"How long to wait at most: {DURATION_FORMS}.",
         ),
     ] = "5m",  # type: ignore[assignment] # it goes through the parser as well
-    reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
+    reason: Why = "",
     as_json: AsJson = False,
 ) -> None:
     """
-    Have the daemon on this machine read the repository now.
+    Have the daemon read the repository now.
 
-    With `--wait`, the command ends once the repository was read by a look that began
-    after the command, so whatever was pushed before is in it. It prints the commit
-    that hosts are brought to since then, and has exit status 1, with the reason, if
-    that is not the newest one. Hosts follow; see `reconciler status`.
+    That is the daemon on this machine. With `--wait`, the command ends once the
+    repository was read by a look that began after the command, so whatever was pushed
+    before is in it. It prints the commit that hosts are brought to since then, and has
+    exit status 1, with the reason, if that is not the newest one. Hosts follow; see
+    `reconciler status`.
 
     ```
     git push && reconciler sync --wait

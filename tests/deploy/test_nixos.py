@@ -76,7 +76,18 @@ EVERYTHING = {
         repository = "me/nixos-configs";
         token_file = "/run/keys/forgejo";
     } ]""",
-    "http": """{ listen = "[::1]:0"; }""",
+    "http": """{ listen = "[::1]:0"; proxies = [ "10.0.0.0/8" ]; }""",
+    "api": """{
+        tokens = [ { name = "ci"; role = "operator"; file = "/run/keys/api"; } ];
+        loopback_reads = true;
+    }""",
+    "webhooks": """{
+        push = { provider = "gitlab"; secret_file = [ "/run/keys/hook" ]; };
+        srht = {
+          provider = "sourcehut";
+          public_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        };
+    }""",
     "state": '"/var/lib/elsewhere"',
 }
 
@@ -292,7 +303,7 @@ def test_the_check_can_be_turned_off(nix: Nix) -> None:
 # --- the unit --------------------------------------------------------------------
 
 # What the two units do not share, for reasons.
-OF_ONE_KIND = {"ExecStart", "Environment", "X-StopIfChanged"}
+OF_ONE_KIND = {"ExecStart", "ExecReload", "Environment", "X-StopIfChanged"}
 
 
 def test_the_unit_is_hardened_as_the_one_for_other_systems(nix: Nix) -> None:

@@ -25,6 +25,7 @@ from reconciler.web.limiter import BURST
 from tests.support.api import DEADLINE, TOKENS, Api, api_server
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
+from tests.support.world import toplevel_of
 
 BOT = "withinbot.service"
 FACTS = "printerfacts.service"
@@ -41,7 +42,10 @@ READING = (
     "/events",
     "/sync/x-1",
 )
-ORDERING = ("/sync", "/hosts/lufta/hold", "/hosts/lufta/release", "/hosts/lufta/retry")
+ORDERING = (
+    "/sync",
+    *(f"/hosts/lufta/{order}" for order in ("hold", "release", "retry", "rollback")),
+)
 
 
 @pytest.fixture
@@ -271,7 +275,7 @@ def test_a_viewer_looks_and_changes_nothing(shared: Api) -> None:
 def test_an_operator_does_both(api: Api) -> None:
     for path in READING[:-1]:
         assert api.get(path, by="operator").status_code == 200
-    for path in ORDERING:
+    for path in ORDERING[:-1]:
         assert api.post(path, {"reason": "a test"}).is_success
 
 
@@ -525,6 +529,80 @@ def test_a_hold_that_is_none(shared: Api, body: str) -> None:
     )
     assert answer.status_code == 422
     assert shared.scene.history.holds(shared.scene.clock()) == []
+
+
+# --- rollback --------------------------------------------------------------------
+
+
+def wait_ended(api: Api, attempt: str) -> dict[str, Any]:
+    def ended() -> Any:  # noqa: ANN401 -- JSON
+        told = api.get(f"/attempts/{attempt}").json()
+        return told if told["outcome"] else None
+
+    return dict(wait_until(ended, DEADLINE, "the attempt to end"))
+
+
+def test_a_host_is_taken_back_and_held_there(api: Api) -> None:
+    machine = api.scene.machine("lufta")
+    old = machine.running
+    api.scene.push(B)
+    api.daemon.look_again()
+    new = toplevel_of("lufta", B["lufta"])
+    wait_until(lambda: machine.profile == new, DEADLINE, "the second commit")
+    wait_in_sync(api)
+
+    answer = api.post("/hosts/lufta/rollback", {"reason": "it forgets", "for": "1h"})
+
+    assert answer.status_code == 202
+    begun = answer.json()
+    assert (begun["host"], begun["from"], begun["to"]) == ("lufta", new, old)
+    ended = wait_ended(api, begun["id"])
+    assert ended["outcome"] == "succeeded"
+    assert "taken back to generation 2 by api:the-operator" in ended["message"]
+    assert (machine.running, machine.profile) == (old, old)
+    hold = api.get("/hosts/lufta").json()["hold"]
+    assert (hold["reason"], hold["actor"]) == ("it forgets", "api:the-operator")
+    assert hold["until"] == hold["since"] + 3600
+    who = [(kind, actor) for kind, host, actor, _ in api.events() if host == "lufta"]
+    assert ("hold", "api:the-operator") in who
+    wait_until(
+        lambda: ("rollback", "api:the-operator") in [e[::2] for e in api.events()],
+        DEADLINE,
+        "the event",
+    )
+
+
+def test_there_must_be_a_generation_to_go_back_to(api: Api) -> None:
+    answer = api.post("/hosts/lufta/rollback", {"to": 17})
+    assert answer.status_code == 404
+    assert "lufta has no generation 17; it has: " in answer.json()["detail"]
+    assert api.post("/hosts/nobody/rollback").status_code == 404
+    assert api.get("/status").json()["held"] == 0
+
+
+def test_a_host_that_is_being_changed_is_not_taken_back(api: Api) -> None:
+    before = api.scene.machine("lufta").commands
+    with api.scene.history.lock(LUFTA):
+        answer = api.post("/hosts/lufta/rollback")
+    assert answer.status_code == 409
+    assert "is being changed by" in answer.json()["detail"]
+    assert api.scene.machine("lufta").commands == before
+    assert api.get("/status").json()["held"] == 0
+
+
+def test_a_rollback_that_fails_is_told_and_its_host_not_held(api: Api) -> None:
+    machine = api.scene.machine("lufta")
+    running = machine.running
+    machine.switch_status, machine.switch_output = 1, "no space left"
+
+    begun = api.post("/hosts/lufta/rollback").json()
+
+    ended = wait_ended(api, begun["id"])
+    assert ended["outcome"] == "rolled_back"
+    assert machine.running == running
+    wait_until(
+        lambda: api.get("/status").json()["held"] == 0, DEADLINE, "it to be let go"
+    )
 
 
 # --- sync ------------------------------------------------------------------------

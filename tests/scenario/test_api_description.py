@@ -34,7 +34,7 @@ OPERATIONS = [
     *("GET /api/v1/attempts/{attempt}", "GET /api/v1/attempts/{attempt}/log"),
     *("GET /api/v1/events", "POST /api/v1/sync", "GET /api/v1/sync/{token}"),
     *("POST /api/v1/hosts/{host}/hold", "POST /api/v1/hosts/{host}/release"),
-    "POST /api/v1/hosts/{host}/retry",
+    *("POST /api/v1/hosts/{host}/retry", "POST /api/v1/hosts/{host}/rollback"),
 ]
 
 

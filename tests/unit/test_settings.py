@@ -23,6 +23,7 @@ from reconciler.settings import (
     Sender,
     Settings,
     StatusTarget,
+    TokenSettings,
     WebhookSettings,
     load,
     local_path,
@@ -284,6 +285,13 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         ("http: {listen: '[x]:9876'}", "http.listen: [x] is no IPv6 address"),
         ("http: {proxies: proxy}", "http.proxies[0]: 'proxy' is neither an IP addr"),
         ("http: {proxies: [10.0.0.1/8]}", "'10.0.0.1/8' is neither an IP address nor"),
+        ("api: {tokens: {}}", "api.tokens: should be a list, not keys with values"),
+        ("api: {tokens: [{name: a, role: root, file: x}]}", "viewer or operator, not"),
+        ("api: {tokens: [{nam: a, role: viewer, file: x, name: b}]}", "mean name?"),
+        (
+            "api: {tokens: [&a {name: a, role: viewer, file: x}, *a]}",
+            "api.tokens: two tokens are named 'a': the audit log would mix them",
+        ),
         ("webhooks: {a: {}}", "webhooks.a.provider: is missing, and has no default"),
         ("webhooks: {a: {provider: svn}}", "webhooks.a.provider: should be github, gi"),
         ("webhooks: {a: {provider: github}}", "webhooks.a: `secret_file` is missing"),
@@ -549,7 +557,11 @@ def test_wrong_secrets_are_told_with_their_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "prefix"),
-    [(NotifyTarget, "notify.targets[]."), (StatusTarget, "statuses[].")],
+    [
+        (NotifyTarget, "notify.targets[]."),
+        (StatusTarget, "statuses[]."),
+        (TokenSettings, "api.tokens[]."),
+    ],
 )
 def test_the_reference_names_what_lists_hold(
     model: type[BaseModel], prefix: str

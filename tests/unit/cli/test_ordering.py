@@ -323,3 +323,31 @@ def test_a_host_that_is_being_changed_is_not_taken_back(cli: Cli, seen: Scene) -
     assert said.status == 1
     assert "is being changed by" in said.err
     assert seen.history.holds(seen.clock()) == []
+
+
+# --- the audit log ---------------------------------------------------------------
+
+
+def test_who_did_what_when_and_why(cli: Cli, seen: Scene) -> None:
+    me = getpass.getuser()
+    cli("hold", "lufta", "--reason", "the disk [sda] is changed")
+    cli("release", "lufta", "--reason", "it is changed")
+    cli("retry", "keanu", "--reason", "try it")
+
+    told = cli("events", "--json").json
+    last = [(one["kind"], one["host"], one["actor"], one["text"]) for one in told[:3]]
+    assert last == [
+        ("retry", "keanu", me, "try it"),
+        ("release", "lufta", me, "it is changed"),
+        ("hold", "lufta", me, "the disk [sda] is changed"),
+    ]
+    assert {one["at"] for one in told[:3]} == {seen.clock()}
+    of_lufta = cli("events", "lufta", "-n", "1")
+    assert (of_lufta.status, of_lufta.err) == (0, "")
+    assert of_lufta.lines[1].split()[2:] == [
+        *("release", "lufta", me, "it", "is", "changed")
+    ]
+
+
+def test_before_anything_is_recorded_there_is_no_event(cli: Cli) -> None:
+    assert cli("events").out == "Nothing is recorded yet.\n"
