@@ -164,6 +164,21 @@ in
       default = "15m";
       description = "How long `switch-to-configuration` itself may take.";
     };
+    removal_limit = mkOption {
+      type = types.float;
+      default = 0.5;
+      description = "What part of a host's services, or of the fleet's hosts, a commit may remove without being asked; more waits for a person, `off` never does. See holds.md.";
+    };
+    min_free = mkOption {
+      type = types.int;
+      default = 268435456;
+      description = "What a copy must leave free in a host's store.";
+    };
+    reboot = mkOption {
+      type = types.enum [ "never" "allowed" ];
+      default = "never";
+      description = "`allowed` reboots a host whose kernel, initrd, modules or systemd are older than what it should boot, once nothing else is open.";
+    };
   };
   notify = {
     targets = mkOption {

@@ -50,7 +50,8 @@ def test_a_host_is_deployed_and_healed(
 def test_a_full_disk_is_told_and_served_once_there_is_room(
     fleet: FleetFactory, tmp_path: Path
 ) -> None:
-    with Rig(tmp_path, fleet("keanu", options=["--nix-size", "200M"])) as rig:
+    small = fleet("keanu", options=["--nix-size", "200M"])
+    with Rig(tmp_path, small, policy={"min_free": "1M"}) as rig:
         add_extras(rig, "keanu")
         rig.run_daemon()
         rig.push("The services of keanu")
@@ -67,11 +68,11 @@ def test_a_full_disk_is_told_and_served_once_there_is_room(
 
         rig.push("Twenty megabytes more")
 
-        rig.wait_error("keanu", "keanu", "No space left on device")
+        rig.wait_error("keanu", "keanu", "the store has no room")
         assert host.running_toplevel == running
         assert host.is_active(FACTS)
         assert last_ended(rig, "keanu").outcome is Outcome.FAILED
-        assert "No space left" in flat(rig.run("show", "keanu").stdout)
+        assert "the store has no room" in flat(rig.run("show", "keanu").stdout)
         assert rig.healthy()
 
         host.exec("rm", FILLER)
