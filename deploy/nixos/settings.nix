@@ -10,6 +10,9 @@ let
   lasting = number: types.either number text;
   duration = lasting types.numbers.positive;
   durationOrNone = lasting types.numbers.nonnegative;
+  share = types.either (types.enum [ "off" ]) (types.numbers.between 0 1);
+  bytes = types.strMatching "[0-9]+([.][0-9]+)?[KMGT]?";
+  size = types.either types.ints.unsigned bytes;
   # Text, not a Nix path: that would be copied to the store, which everybody may read.
   file = types.strMatching "[^\n]+";
   secret = lib.mkOptionType {
@@ -165,13 +168,13 @@ in
       description = "How long `switch-to-configuration` itself may take.";
     };
     removal_limit = mkOption {
-      type = types.float;
+      type = share;
       default = 0.5;
       description = "What part of a host's services, or of the fleet's hosts, a commit may remove without being asked; more waits for a person, `off` never does. See holds.md.";
     };
     min_free = mkOption {
-      type = types.int;
-      default = 268435456;
+      type = size;
+      default = "256M";
       description = "What a copy must leave free in a host's store.";
     };
     reboot = mkOption {

@@ -73,15 +73,29 @@ def keys(
 
 
 def look_at_each(
-    world: World, revision: Revision, hosts: list[str] | None
+    world: World,
+    revision: Revision,
+    hosts: list[str] | None,
+    *,
+    whatever_forbids: bool = False,
 ) -> list[Found]:
-    """Look at hosts side by side; errors stay each host's own."""
+    """
+    Look at hosts side by side; errors stay each host's own.
+
+    *whatever_forbids* to touch a host, its plan says what would be done.
+    """
     evaluations = Evaluations(world)
 
     def one(host: HostName) -> Found:
         try:
             desired = evaluations.desired(revision, host)
-            seen = look_at(world, desired, revision.checkout, policy=world.policy)
+            seen = look_at(
+                world,
+                desired,
+                revision.checkout,
+                policy=world.policy,
+                under_way=whatever_forbids,
+            )
         except ReconcilerError as error:
             return Found(host=host, error=str(error))
         return Found(host=host, desired=desired, seen=seen)

@@ -35,6 +35,9 @@ let
   lasting = number: types.either number text;
   duration = lasting types.numbers.positive;
   durationOrNone = lasting types.numbers.nonnegative;
+  share = types.either (types.enum [ "off" ]) (types.numbers.between 0 1);
+  bytes = types.strMatching "[0-9]+([.][0-9]+)?[KMGT]?";
+  size = types.either types.ints.unsigned bytes;
   # Text, not a Nix path: that would be copied to the store, which everybody may read.
   file = types.strMatching "[^\\n]+";
   secret = lib.mkOptionType {
@@ -54,6 +57,7 @@ in
 _ROW = re.compile(r"^\| `([^`]+)` \|[^|]*\|[^|]*\| (.+) \|$", re.MULTILINE)
 _MEMBER = re.compile(r"\.[A-Z]+(?=\.|$)|\[\]")  # of a table, of a list
 _LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
+_SIZES = {"T": 1 << 40, "G": 1 << 30, "M": 1 << 20, "K": 1 << 10}
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _PLAIN: Mapping[object, str] = {
     bool: "types.bool",
@@ -68,6 +72,7 @@ _DURATIONS = {
     values.positive_duration: "duration",
     values.duration: "durationOrNone",
 }
+_OTHERS = {values.share: "share", values.size: "size"}
 _NIX_OPTION = "types.oneOf [ types.bool types.int types.str ]"
 
 Metadata = Sequence[object]
@@ -166,7 +171,7 @@ def _scalar(kind: Any, metadata: Metadata, place: str) -> str:  # noqa: ANN401 -
         return _enum(get_args(kind))
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return _enum([member.value for member in kind])
-    if name := _duration_type(metadata):
+    if name := _duration_type(metadata) or _named(metadata, _OTHERS):
         return name
     if _has(metadata, values.nix_option):
         return _NIX_OPTION
@@ -207,7 +212,11 @@ def _model(kind: Any) -> type[BaseModel] | None:  # noqa: ANN401 -- see above
 
 
 def _duration_type(metadata: Metadata) -> str:
-    names = (name for function, name in _DURATIONS.items() if _has(metadata, function))
+    return _named(metadata, _DURATIONS)
+
+
+def _named(metadata: Metadata, types_of: Mapping[Any, str]) -> str:
+    names = (name for function, name in types_of.items() if _has(metadata, function))
     return next(names, "")
 
 
@@ -245,7 +254,7 @@ def _value(value: object, metadata: Metadata) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     if isinstance(value, int | float):
-        return _text(_duration(value)) if _duration_type(metadata) else str(value)
+        return _number(value, metadata)
     if isinstance(value, str | Path):
         return _text(str(value))
     if isinstance(value, tuple | list):
@@ -254,6 +263,21 @@ def _value(value: object, metadata: Metadata) -> str:
         return "{ }"
     message = f"{value!r} as a default has no form in Nix; add one to {__name__}"
     raise ValueError(message)
+
+
+def _number(value: float, metadata: Metadata) -> str:
+    if _duration_type(metadata):
+        return _text(_duration(value))
+    if _has(metadata, values.size):
+        return _text(_size(round(value)))
+    return str(value)
+
+
+def _size(number: int) -> str:
+    for unit, length in _SIZES.items():
+        if number >= length and number % length == 0:
+            return f"{number // length}{unit}"
+    return str(number)
 
 
 def _duration(seconds: float) -> str:

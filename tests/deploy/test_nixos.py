@@ -57,6 +57,9 @@ EVERYTHING = {
         settle = "3s";
         confirm_timeout = "30s";
         switch_timeout = "5m";
+        removal_limit = "off";
+        min_free = "1.5G";
+        reboot = "allowed";
     }""",
     "notify": """{
         targets = [ {

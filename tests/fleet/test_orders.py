@@ -16,6 +16,7 @@ from tests.support.wait import wait_until
 pytestmark = pytest.mark.timeout(300)
 
 BOT = "withinbot.service"
+KEY = "/run/keys/withinbot"
 LUFTA = "hosts/lufta/configuration.nix"
 HELD = 'reconciler_held{host="lufta"}'
 
@@ -69,6 +70,9 @@ def test_a_held_host_is_left_alone_until_it_is_released(rig: Rig) -> None:
     rig.run("apply", "lufta", status=1)
     assert not rig.host("lufta").is_active(BOT)
     assert rig.host("lufta").running_toplevel == running
+    rig.host("lufta").exec("rm", KEY)
+    rig.run("send-keys", "lufta")
+    assert rig.host("lufta").exec_status("test", "-f", KEY) == 0
 
     rig.run("release", "lufta")
     rig.wait_in_sync("lufta")

@@ -178,6 +178,8 @@ class FakeMirror:
         """See Mirror."""
         if ref == "main" and self.fetched is not None:
             return self.fetched
+        if found := [one for one in self.commits if one.id.startswith(ref)]:
+            return found[0]
         for commit in self.commits:
             if commit.id == ref:
                 return commit

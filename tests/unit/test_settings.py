@@ -509,6 +509,51 @@ def test_the_example_of_the_reference_loads(tmp_path: Path) -> None:
     assert loaded(tmp_path, example).hosts["chrysalis"].address == "192.0.2.10"
 
 
+# --- shares and sizes ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("0.25", 0.25), ("0", 0.0), ("1", 1.0), ("off", 1.0), ("'off'", 1.0)],
+)
+def test_a_part_of_a_whole(tmp_path: Path, text: str, share: float) -> None:
+    settings = loaded(tmp_path, f"{MINIMAL}policy: {{removal_limit: {text}}}\n")
+
+    assert settings.policy.removal_limit == share
+
+
+@pytest.mark.parametrize("text", ["1.5", "-0.1", "half", "on", "50%", "[]", ".nan"])
+def test_what_is_no_part_of_a_whole(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        loaded(tmp_path, f"{MINIMAL}policy: {{removal_limit: {text}}}\n")
+
+    assert "policy.removal_limit: " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("1000", 1000),
+        ("512K", 512 << 10),
+        ("1.5G", 3 << 29),
+        ("2T", 2 << 40),
+    ],
+)
+def test_sizes(tmp_path: Path, text: str, size: int) -> None:
+    settings = loaded(tmp_path, f"{MINIMAL}policy: {{min_free: {text}}}\n")
+
+    assert settings.policy.min_free == size
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "10 M", "lots", "1MB", "yes", "M"])
+def test_what_is_no_size(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        loaded(tmp_path, f"{MINIMAL}policy: {{min_free: {text}}}\n")
+
+    assert "policy.min_free: " in str(refused.value)
+
+
 # --- secrets ---------------------------------------------------------------------
 
 

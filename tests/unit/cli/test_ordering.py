@@ -198,6 +198,68 @@ def test_apply_neither_touches_a_held_host_nor_tries_what_failed(
     assert len(seen.history.attempts(limit=100)) == attempts
 
 
+# --- approve ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def blocked(cli: Cli, seen: Scene) -> Scene:
+    """Return a scene in which a commit takes most services away from lufta."""
+    many = {f"{name}.service": "1" for name in "abcde"}
+    for content in ({"keanu": A["keanu"], "lufta": many}, A):
+        seen.push(content)
+        cli("apply", "lufta")
+    assert seen.status("lufta").verdict is Verdict.BLOCKED
+    return seen
+
+
+def test_approve_lets_a_system_come(cli: Cli, blocked: Scene) -> None:
+    assert "reconciler approve lufta" in cli("status").out
+
+    said = cli("approve", "lufta")
+
+    assert said.lines == [f"lufta  {OLD[11:18]}…nixos-system-lufta may come"]
+    assert cli("apply", "lufta").status == 0
+    assert blocked.machine("lufta").running == OLD
+    event = blocked.history.events(host=LUFTA)[0]
+    assert (event.kind, event.actor) == ("approve", getpass.getuser())
+
+
+@pytest.mark.usefixtures("blocked")
+def test_approve_as_json_and_as_a_dry_run(cli: Cli, blocked: Scene) -> None:
+    before = blocked.records()
+
+    said = cli("approve", "lufta", "--dry-run", "--json")
+
+    assert said.json == [{"host": "lufta", "toplevel": OLD, "commit": None}]
+    assert blocked.records() == before
+
+
+def test_approve_lets_a_commit_count(cli: Cli, seen: Scene) -> None:
+    more = {name: {BOT: "1"} for name in ("azure", "logos")}
+    seen.push({**B, **more})
+    assert cli("apply").status == 0
+    bad = seen.push({"azure": more["azure"]})
+    refused = cli("plan")
+    assert refused.status == 1
+    assert f"reconciler approve {bad.short}" in refused.err
+
+    said = cli("approve", bad.short, "--json")
+
+    assert said.json == [{"host": None, "toplevel": None, "commit": bad.id}]
+    assert cli("plan").status == 0
+
+
+def test_what_is_neither_a_host_nor_a_commit_is_not_approved(
+    cli: Cli, seen: Scene
+) -> None:
+    assert "did you mean lufta?" in cli("approve", "lufte").err
+    unknown = cli("approve", "deadbeef")
+    assert (unknown.status, unknown.out) == (1, "")
+    assert "deadbeef" in unknown.err
+    assert cli("approve").status == 2
+    assert seen.history.events() == []
+
+
 # --- generations and rollback ----------------------------------------------------
 
 
