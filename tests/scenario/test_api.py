@@ -330,6 +330,18 @@ def test_who_guesses_tokens_is_slowed_down(api: Api) -> None:
     assert api.scene.metric(series) == len(limited)
 
 
+def test_refusals_are_logged_but_no_flood_of_them(
+    api: Api, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(20):
+        api.get("/hosts", by="a-wrong-token-of-somebody")
+    told = "".join(capfd.readouterr())
+
+    assert told.count("API: refused") == 1
+    assert "unknown-caller" in told
+    assert "wrong-token" not in told
+
+
 def test_no_body_is_read_before_it_is_known_who_asks(shared: Api) -> None:
     """Nor one that is too large, or whose length is a lie."""
     deep = b"[" * 60_000
@@ -548,8 +560,12 @@ def test_a_host_is_taken_back_and_held_there(api: Api) -> None:
     api.scene.push(B)
     api.daemon.look_again()
     new = toplevel_of("lufta", B["lufta"])
-    wait_until(lambda: machine.profile == new, DEADLINE, "the second commit")
-    wait_in_sync(api)
+
+    def deployed() -> bool:
+        (last, *_) = api.get("/attempts?host=lufta").json()
+        return bool(last["to"] == new and last["outcome"])
+
+    wait_until(deployed, DEADLINE, "the second commit")
 
     answer = api.post("/hosts/lufta/rollback", {"reason": "it forgets", "for": "1h"})
 

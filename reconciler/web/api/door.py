@@ -1,15 +1,21 @@
 """Who is let in, and why somebody is not."""
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+
+import structlog
 
 from reconciler.metrics import ApiMetrics, ApiResult
 from reconciler.web.api.access import Access, Caller
 from reconciler.web.limiter import Limiter, source_of
 from reconciler.web.peer import REMOTE
+from reconciler.web.sparse import Sparse
+
+log = structlog.get_logger(__name__)
 
 BODY_LIMIT = 64 << 10
 """Bytes of the largest body."""
@@ -50,8 +56,16 @@ TOO_LARGE = Refusal(
 class Door:
     """Decides who is let in."""
 
-    def __init__(self, access: Access, limiter: Limiter, metrics: ApiMetrics) -> None:
+    def __init__(
+        self,
+        access: Access,
+        limiter: Limiter,
+        metrics: ApiMetrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.metrics = metrics
+        self._sparse = Sparse(clock)
         self._limiter = limiter
         self._access = access
 
@@ -60,9 +74,17 @@ class Door:
         self._access = access
 
     def judge(self, scope: Scope) -> Caller | Refusal:
-        """Return who asks, or why that one is not let in."""
-        client = scope.get("client")
-        address = client[0] if client else ""
+        """Return who asks, or why that one is not let in, which is counted."""
+        judged = self._judge(scope)
+        if isinstance(judged, Refusal):
+            self.metrics.count("", judged.result)
+            if self._sparse.due(judged.result):
+                source = source_of(_address(scope))
+                log.warning("API: refused", why=judged.result.value, source=source)
+        return judged
+
+    def _judge(self, scope: Scope) -> Caller | Refusal:
+        address = _address(scope)
         source = source_of(address)
         if wait := self._limiter.take(source):
             return Refusal(
@@ -79,6 +101,11 @@ class Door:
         if scope["method"] not in _READING and not caller.may_change:
             return _FORBIDDEN
         return TOO_LARGE if _says_too_much(scope) else caller
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _says_too_much(scope: Scope) -> bool:

@@ -41,7 +41,6 @@ class Gate:
             return
         judged = self._door.judge(scope)
         if isinstance(judged, Refusal):
-            self._door.metrics.count("", judged.result)
             content = {"detail": judged.detail}
             answer = JSONResponse(content, judged.status, judged.headers)
             await answer(scope, receive, send)

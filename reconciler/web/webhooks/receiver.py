@@ -8,6 +8,7 @@ import structlog
 
 from reconciler.metrics import WebhookMetrics, WebhookResult
 from reconciler.web.limiter import Limiter
+from reconciler.web.sparse import Sparse
 from reconciler.web.webhooks import verify
 from reconciler.web.webhooks.doorbell import Doorbell
 from reconciler.web.webhooks.intake import (
@@ -26,9 +27,6 @@ log = structlog.get_logger(__name__)
 
 SAVE_SECONDS = 1.0
 """How long deliveries wait to be written down together."""
-
-LOG_SECONDS = 60.0
-"""Between two log lines about the same kind of reject on the same route."""
 
 BUSY_SECONDS = 5.0
 """When to come again if too many bodies are kept just now."""
@@ -76,7 +74,7 @@ class Receiver:
         self._now = now
         self._intake = Intake()
         self._saving: asyncio.TimerHandle | None = None
-        self._told: dict[tuple[str, WebhookResult], float] = {}
+        self._sparse = Sparse(now)
         self.use(routes)
 
     def use(self, routes: Routes) -> None:
@@ -159,11 +157,7 @@ class Receiver:
 
     def _tell(self, route: Route, delivery: Delivery, result: WebhookResult) -> None:
         self._metrics.count(route.provider.value if route.real else "", result)
-        if result in _RIGHT:
-            return
-        now, key = self._now(), (route.name, result)
-        if abs(now - self._told.get(key, 0.0)) >= LOG_SECONDS:
-            self._told[key] = now
+        if result not in _RIGHT and self._sparse.due((route.name, result)):
             # Nothing that the sender wrote: it could write anything.
             log.warning(
                 "webhook refused",
