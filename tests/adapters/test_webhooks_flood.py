@@ -5,6 +5,7 @@ The daemon is a program of its own here, so that its times and its memory are it
 """
 
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -146,6 +147,19 @@ def test_senders_that_never_end_leave_room_for_others(program: Program) -> None:
 
     assert median(took) < USUAL_SECONDS
     assert program.resident_mib - memory < GROWTH_MIB
+
+
+def test_what_was_answered_is_not_lost_when_the_daemon_is_killed(
+    tmp_path: Path,
+) -> None:
+    """Nobody keeps a delivery: whoever starts looks at the repository first."""
+    with Program(tmp_path, webhooks=all_routes(tmp_path)) as program:
+        program.start()
+        head = program.repository.push("Just before the end")
+        assert program.post("/hooks/github", *github(b"{}"))[0] == 202
+        program.stop(signal.SIGKILL)
+        program.start()
+        wait_until(lambda: head in program.said, DEADLINE, "the commit to be seen")
 
 
 def ended(connection: socket.socket) -> bool:
