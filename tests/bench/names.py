@@ -22,7 +22,13 @@ def names(count: int) -> tuple[HostName, ...]:
 def settle_names(rig: Rig, more: Sequence[HostName]) -> None:
     """Write into the settings where *more* hosts are, and that folders declare them."""
     # Not by network.nix, which does not name them.
-    rig.write_settings(repository={"url": str(rig.repository.bare), "layout": "hosts"})
+    rig.write_settings(
+        repository={
+            "url": str(rig.repository.bare),
+            "layout": "hosts",
+            "secrets": {"common/services/secrets": str(rig.secrets)},
+        }
+    )
     address = rig.host(HOST).address
     text = rig.settings.read_text()
     lines = [f"  {name}: {{address: {address}, port: 22, user: root}}" for name in more]
