@@ -39,6 +39,7 @@ def settings(tmp_path: Path) -> Path:
                     updated_at=1_700_000_000.0,
                     verdict=Verdict.CONVERGED,
                     reachable=True,
+                    tags=("home", "lab"),
                 )
             )
     file = tmp_path / "reconciler.yaml"
@@ -166,6 +167,24 @@ def test_host_names_are_completed(settings: Path) -> None:
 
     assert done.stdout.split() == ["lufta"]
     assert no_traceback(done)
+
+
+@pytest.mark.parametrize(
+    ("word", "offered"), [("lu", ["lufta"]), ("@", ["@home", "@lab"]), ("@x", [])]
+)
+def test_orders_complete_hosts_and_tags(
+    settings: Path, word: str, offered: list[str]
+) -> None:
+    words = f"reconciler -c {settings} hold {word}"
+    done = run(
+        env={
+            "_RECONCILER_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": "4",
+        }
+    )
+
+    assert done.stdout.split() == offered
 
 
 def test_subcommands_are_completed() -> None:
