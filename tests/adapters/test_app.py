@@ -190,4 +190,4 @@ def test_a_daemon_that_the_watchdog_ends_says_what_its_threads_did(
         _, err = process.communicate(timeout=DEADLINE)
 
     assert "Fatal Python error: Aborted" in err
-    assert "in _watch_repository" in err
+    assert "repository_watch.py" in err
