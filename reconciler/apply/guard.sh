@@ -3,6 +3,7 @@
 #   sh guard.sh start ATTEMPT SECONDS NEW OLD ARM SWITCH CONFIRM ROLLBACK KEY…
 #   sh guard.sh go ATTEMPT SECONDS          the keys are in place: switch
 #   sh guard.sh state ATTEMPT SECONDS
+#   sh guard.sh bury ATTEMPT SECONDS        unless it has begun, it is never to
 #   sh guard.sh confirmed ATTEMPT SECONDS   decide, unless somebody has
 #   sh guard.sh rollback ATTEMPT SECONDS    the same, the other way
 #
@@ -76,12 +77,14 @@ list_active() {
 }
 
 # A guardian that was ended together with what should have come after it is started
-# again, to go by the decision.
+# again, to go by the decision. Without default dependencies: going back starts targets,
+# which would wait for the end of the unit that does it, if somebody is stopping that.
 launch() {
     # The limit is far beyond all others: it only ends a guardian that went mad.
     systemd-run --quiet --collect --unit="$unit" --service-type=exec \
         --description="reconciler: $attempt" --setenv=PATH="$PATH" \
         --property=KillMode=mixed \
+        --property=DefaultDependencies=no \
         --property=RuntimeMaxSec="$(($(cat "$dir/total") + 900))" \
         --property=TimeoutStopSec="$(($(cat "$dir/rollback") + 600))" \
         --property=ExecStopPost="/bin/sh $dir/guardian stopped $dir" \
@@ -93,6 +96,12 @@ start() {
     new=$1 old=$2 arm=$3 switch=$4 confirm=$5 rollback=$6
     shift 6
     [ -d "$dir" ] && return # an earlier start of ours got through
+    looks=20
+    while [ -d "$dir.new" ] && [ "$looks" -gt 0 ]; do # or is about to
+        looks=$((looks - 1))
+        sleep 0.1
+    done
+    [ -d "$dir" ] && return
     refuse_if_busy
     mkdir -p "$base" || exit 1
     kept=$base
@@ -150,6 +159,14 @@ tell() {
         "$(value_of result) ${active:--}"
 }
 
+bury() {
+    mkdir -p "$base" && mkdir -- "$dir.dead" || return
+    echo not-started >"$dir.dead/result"
+    # Fails where it has begun meanwhile: a folder that is not empty stays.
+    mv -T -- "$dir.dead" "$dir" 2>/dev/null || rm -rf -- "$dir.dead"
+}
+
+if [ "$verb" = bury ] && [ ! -d "$dir" ]; then bury; fi
 if [ ! -d "$dir" ] && [ "$verb" != start ]; then
     tell
     exit 0

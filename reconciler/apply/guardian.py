@@ -19,7 +19,6 @@ ANSWER_SECONDS = 20.0
 """Beyond the time that the host was asked to wait, for the answer to come."""
 
 BUSY = 3  # what guard.sh exits with where somebody else is switching the host
-ENDED_EARLY = "the guardian was ended before anybody confirmed"  # as guardian.sh says
 _MARK = "guardian "
 _GONE = "gone"
 _UP = ("active", "activating", "deactivating", "reloading")
@@ -44,6 +43,10 @@ class Decision(enum.Enum):
 
     CONFIRM = "confirmed"
     ROLL_BACK = "rollback"
+    # What a guardian decides by itself; all of it means going back.
+    FAILED = "failed"  # the switch did
+    EXPIRED = "expired"  # nobody confirmed in time
+    ENDED = "ended"  # the guardian was, by somebody or something
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,15 @@ def go(writer: HostWriter, attempt: str, *, wait: float) -> Guarded:
 def state(writer: HostWriter, attempt: str, *, wait: float = 0.0) -> Guarded:
     """Wait until the switch is over, at most *wait* seconds, and see how it stands."""
     return _ask(writer, "state", attempt, wait)
+
+
+def bury(writer: HostWriter, attempt: str) -> Guarded:
+    """
+    See to it that an attempt does not begin any more, unless it has; see it then.
+
+    The command to begin may still be under way, from a process that has died.
+    """
+    return _ask(writer, "bury", attempt, 0.0)
 
 
 def decide(

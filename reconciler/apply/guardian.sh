@@ -18,8 +18,10 @@
 #   go            exists once the keys are in place
 #   phase         armed, switching, waiting, confirming, rolling-back
 #   status        what switch-to-configuration exited with; 124 or 137: out of time
-#   decision      a symbolic link to `confirmed` or `rollback`; whoever makes it first
-#                 has decided, since ln(1) does not replace one
+#   decision      a symbolic link; whoever makes it first has decided, since ln(1) does
+#                 not replace one. `confirmed` or `rollback` when somebody said so; and
+#                 going back too, by the guardian itself: `failed` is the switch,
+#                 `expired` that nobody confirmed, `ended` that the guardian was
 #   result        the last thing written: confirmed, boot-failed, rolled-back,
 #                 rollback-failed, locked, reboot-first, not-started
 #   log           what the commands printed
@@ -176,7 +178,7 @@ switch() {
     esac
     # Nothing was done then: somebody else is switching.
     if grep -q 'Could not acquire lock' command; then undo_keys locked; fi
-    decide rollback
+    decide failed
     follow_decision
 }
 
@@ -187,7 +189,7 @@ run() {
     switch
     phase waiting
     # A link that leads nowhere: -e is false of it.
-    wait_for decision "$(cat confirm)" || decide rollback
+    wait_for decision "$(cat confirm)" || decide expired
     follow_decision
 }
 
@@ -196,8 +198,7 @@ stopped() {
     case $(cat phase 2>/dev/null) in
     '' | armed) undo_keys not-started ;;
     esac
-    [ -L decision ] || echo "the guardian was ended before anybody confirmed" >>log
-    decide rollback
+    decide ended
     follow_decision
 }
 

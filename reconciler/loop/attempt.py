@@ -168,7 +168,7 @@ class AttemptRun:
                 raise
             self._go_back(error)
         self._step("confirm", Phase.CONFIRM, self._guarded.confirm)
-        self._step("verify", Phase.VERIFY, lambda: self._note(self._look_again()))
+        self._step("verify", Phase.VERIFY, self._look_after)
 
     def _replace(self, kinds: set[StepKind]) -> None:
         if StepKind.DELIVER_KEYS in kinds:
@@ -213,8 +213,11 @@ class AttemptRun:
         self._step("roll back", Phase.ROLL_BACK, decide)
         if found[0].result is Result.NOT_STARTED:
             raise error  # the host runs what it ran
-        if found[0].result is not Result.ROLLED_BACK:
+        ours = found[0].decision is Decision.ROLL_BACK
+        if found[0].result is not Result.ROLLED_BACK or not ours:
+            # A host that was going back by itself looks ill, and that proves nothing.
             raise self._guarded.error(found[0]) from error
+        self.world.connections.reconnect(self.desired.host)
         self._look_after()
         reach = isinstance(error, _OF_REACH)
         reason = Reason.UNCONFIRMED if reach else Reason.UNHEALTHY
@@ -222,13 +225,16 @@ class AttemptRun:
         raise RolledBackError(message, reason=reason) from error
 
     def _look_after(self) -> None:
-        """Look at the host once more, for its status; the next pass will do it else."""
+        """
+        Look at the host once more, for its status.
+
+        The attempt is over by now, and ended as it did whatever comes of this: the next
+        pass, or the next process, looks else.
+        """
         try:
-            self._look()
-        except StoppingError:
-            raise
+            self._note(self._look_again())
         except ReconcilerError as error:
-            self._log(f"cannot look after going back: {error}")
+            self._log(f"cannot look at it afterwards: {error}")
 
     # --- an attempt that was left ------------------------------------------------
 
@@ -247,7 +253,9 @@ class AttemptRun:
             self._guarded.decide(Decision.ROLL_BACK)
             raise AbandonedError
         if self.desired.toplevel != self.attempt.target:
-            self._guarded.decide(Decision.ROLL_BACK)
+            found = self._guarded.decide(Decision.ROLL_BACK)
+            if found.result is not Result.ROLLED_BACK:
+                raise self._guarded.error(found)
             message = "the commit is not wanted any more; rolled back"
             raise RolledBackError(message, reason=Reason.ASKED)
         self._under_guard(self._resume)
@@ -260,8 +268,13 @@ class AttemptRun:
         """Tell how it ended on a host that has nothing of it any more."""
         observed = self.seen.observed
         if observed.boot_id == guard.boot_id:
-            raise AbandonedError
-        if self.attempt.target not in (observed.profile, observed.running):
+            found = self._guarded.bury()
+            if found.result is Result.NOT_STARTED:
+                raise AbandonedError
+            self._take_up(guard, found)
+            return
+        # Not the profile: the power may have gone before the boot loader had it too.
+        if self.attempt.target != observed.running:
             message = f"{self.desired.host} was booted before anybody confirmed"
             raise RolledBackError(message, reason=Reason.REBOOTED)
 

@@ -156,6 +156,10 @@ class GuardedSwitch:
         """Look at it once."""
         return self._heard(guardian.state(self._writer(), self.order.attempt))
 
+    def bury(self) -> Guarded:
+        """Have an attempt that the host knows nothing of never begin; see it then."""
+        return self._heard(guardian.bury(self._writer(), self.order.attempt))
+
     def error(self, found: Guarded) -> ReconcilerError:
         """Return the error that says how it ended."""
         host = self.desired.host
@@ -180,7 +184,7 @@ class GuardedSwitch:
                 ended = "did not end in time"
             told = f"{host}: switch-to-configuration {ended}; rolled back: {said}"
             return RolledBackError(told, reason=Reason.SWITCH_FAILED)
-        if guardian.ENDED_EARLY in found.log:
+        if found.decision is Decision.ENDED:
             told = f"{host}: the guardian was ended; rolled back"
             return RolledBackError(told, reason=Reason.GUARDIAN)
         told = f"{host}: nobody could confirm the new system in time; rolled back"

@@ -146,6 +146,45 @@ def test_being_cut_off_once_is_no_proof_but_each_time_is(deployed: Scene) -> Non
     assert (quarantine.host, quarantine.toplevel) == (LUFTA, SYSTEM_B)
 
 
+def test_a_host_that_goes_back_by_itself_while_we_look_proves_nothing(
+    deployed: Scene,
+) -> None:
+    """It looks ill then; but a host that was frozen for a while is no bad commit."""
+    lufta = deployed.machine("lufta")
+    looks = itertools.count()
+    deployed.commit(B)
+
+    def too_late_at_the_second_look() -> None:
+        if next(looks) == 2:
+            lufta.expire()
+
+    lufta.before_read = too_late_at_the_second_look
+    deployed.run("lufta")
+
+    assert deployed.attempts("lufta")[-1].reason is Reason.UNCONFIRMED
+    assert deployed.history.quarantines() == []
+    deployed.clock.advance(4000)
+    assert deployed.run("lufta") == Done()
+    assert (lufta.running, lufta.profile) == (SYSTEM_B, SYSTEM_B)
+
+
+def test_what_was_confirmed_has_succeeded_whatever_comes_then(
+    deployed: Scene,
+) -> None:
+    lufta = deployed.machine("lufta")
+    deployed.commit(B)
+
+    def gone_once_confirmed() -> None:
+        if lufta.profile == SYSTEM_B:
+            lufta.disconnect()
+
+    lufta.before_read = gone_once_confirmed
+    deployed.run("lufta")
+
+    assert deployed.attempts("lufta")[-1].outcome is Outcome.SUCCEEDED
+    assert lufta.profile == SYSTEM_B
+
+
 # --- following -------------------------------------------------------------------
 
 
@@ -206,6 +245,25 @@ def test_a_host_that_was_booted_meanwhile_is_told_from_its_boot_id(
     old, new = deployed.attempts("lufta")[-2:]
     assert (old.outcome, old.reason) == (Outcome.ROLLED_BACK, Reason.REBOOTED)
     assert (new.outcome, new.target) == (Outcome.SUCCEEDED, SYSTEM_B)
+
+
+def test_a_profile_that_the_boot_loader_did_not_get_is_no_success(
+    deployed: Scene,
+) -> None:
+    """The power went between the two: the host boots, and runs, the old system."""
+    interrupted(deployed)
+    lufta = deployed.machine("lufta")
+    lufta.reboot()
+    lufta.profile = SYSTEM_B
+    assert lufta.running == SYSTEM_A
+
+    deployed.run("lufta")
+
+    old = deployed.attempts("lufta")[1]
+    assert (old.outcome, old.reason) == (Outcome.ROLLED_BACK, Reason.REBOOTED)
+    deployed.clock.advance(4000)
+    assert deployed.run("lufta") == Done()
+    assert lufta.running == SYSTEM_B
 
 
 def test_an_attempt_that_never_reached_the_host_was_interrupted(

@@ -290,6 +290,8 @@ class FakeHost:
             self.guard = FakeGuard(
                 attempt=attempt, new=new, old=old, units=dict(self.units)
             )
+        if verb == "bury" and (self.guard is None or self.guard.attempt != attempt):
+            return "guardian - - - not-started inactive\n"
         guard = self.guard
         if guard is None or guard.attempt != attempt:
             return "guardian gone - - - -\n"
@@ -311,7 +313,13 @@ class FakeHost:
         elif "Could not acquire lock" in self.switch_output:
             guard.result = "locked"
         else:
-            self._decided(guard, "rollback")
+            self._decided(guard, "failed")
+
+    def expire(self) -> None:
+        """Let the guardian that waits have waited too long."""
+        assert self.guard is not None
+        if self.guard.result == "-":
+            self._decided(self.guard, "expired")
 
     def _decided(self, guard: FakeGuard, decision: str) -> None:
         guard.decision = decision

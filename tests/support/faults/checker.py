@@ -20,7 +20,7 @@ from tests.support.faults.releases import HOST
 from tests.support.faults.survey import Survey, survey
 from tests.support.rig import Rig
 
-SETTLED = 90.0  # seconds within which everything is to be over, backoff included
+SETTLED = 150.0  # seconds within which everything is to be over, backoff included
 PAUSE = 0.3
 NOT_WANTED = ("quarantined", "converged")
 
