@@ -164,12 +164,19 @@ class Rig:
 
     # --- the daemon --------------------------------------------------------------
 
-    def run_daemon(self) -> None:
-        """Start the daemon; returns when it serves metrics."""
+    def run_daemon(self, *changed: str) -> None:
+        """
+        Start the daemon; returns when it serves metrics.
+
+        *changed* says what is different about it: tests/support/faults/daemon.py.
+        """
+        argv = self.argv("run")
+        if changed:
+            argv[2:3] = ["tests.support.faults.daemon", *changed]
         with self.log.open("ab") as log:
             self.daemon = subprocess.Popen(
                 # It must not outlive a test run that is killed.
-                ["setpriv", "--pdeathsig", "KILL", *self.argv("run")],
+                ["setpriv", "--pdeathsig", "KILL", *argv],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

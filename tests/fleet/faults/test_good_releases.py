@@ -1,0 +1,143 @@
+"""
+A fault at each step of deploying a good release: the host ends on it, all by itself.
+
+What each step is: ``tests/support/faults/moments.py``. What is promised:
+``tests/support/faults/checker.py``.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from reconciler.model import Outcome, Reason
+from tests.support.faults import injectors as faults
+from tests.support.faults.releases import HOST
+from tests.support.faults.trial import PATIENT, Trial, faulty_rig, mend, struck
+from tests.support.fleet import FleetFactory
+from tests.support.rig import Rig
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def rig(
+    module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
+    """One host, and time enough for whatever strikes."""
+    with faulty_rig(tmp_path_factory.mktemp("rig"), module_fleet, PATIENT) as rig:
+        yield rig
+
+
+@pytest.fixture
+def trial(rig: Rig) -> Iterator[Trial]:
+    """Begin with a sound host, and leave one."""
+    yield Trial(rig)
+    mend(rig)
+
+
+AT_EACH_STEP = {
+    "the reconciler is killed": (
+        faults.ReconcilerKilled(),
+        ("copy", "guard", "deliver keys", "activate", "settle", "confirm"),
+    ),
+    "the sessions are killed": (
+        faults.SessionsKilled(),
+        ("copy", "activate", "settle", "confirm"),
+    ),
+    "the host freezes": (faults.Frozen(), ("copy", "activate", "settle")),
+    "the power is cut": (
+        faults.PowerCut(),
+        ("copy", "activate", "settle", "confirm"),
+    ),
+}
+CASES = [
+    pytest.param(fault, step, id=f"{name}, {step}")
+    for name, (fault, steps) in AT_EACH_STEP.items()
+    for step in steps
+]
+
+
+@pytest.mark.parametrize(("fault", "step"), CASES)
+def test_at_a_step_of_the_reconciler(
+    trial: Trial, fault: faults.Fault, step: str
+) -> None:
+    trial.push()
+    trial.watch.begins(step)
+
+    with struck(trial.rig, fault):
+        pass
+
+    trial.check(good=True)
+
+
+@pytest.mark.parametrize("whom", ["main", "all"])
+@pytest.mark.parametrize("phase", ["armed", "switching", "waiting", "confirming"])
+def test_the_guardian_is_killed(trial: Trial, whom: str, phase: str) -> None:
+    """With what comes after it, too; then the reconciler sees to the host."""
+    trial.push()
+
+    trial.watch.phase(phase, then=faults.GuardianKilled(whom).command)
+
+    first, *_ = trial.check(good=True)
+    if phase == "waiting":
+        assert first.outcome is Outcome.ROLLED_BACK
+        assert first.reason is not Reason.UNHEALTHY, "the release is not to blame"
+
+
+def test_somebody_else_switches_meanwhile(trial: Trial) -> None:
+    with struck(trial.rig, faults.SomebodySwitches()):
+        trial.push()
+        trial.watch.ends("activate")
+        told = trial.rig.wait_error(HOST, "somebody else is switching")
+
+    assert HOST in told
+    made = trial.check(good=True)
+    assert made[0].outcome is Outcome.FAILED
+
+
+def test_another_commit_in_quick_succession(trial: Trial) -> None:
+    trial.push()
+    trial.watch.begins("activate")
+
+    trial.push()
+
+    first, *_, last = trial.check(good=True)
+    assert first.outcome is not None
+    assert last.commit == trial.rig.repository.head
+
+
+def test_a_force_push_that_takes_the_commit_back(trial: Trial) -> None:
+    rig = trial.rig
+    before = rig.repository.head
+    trial.push()
+    trial.watch.begins("activate")
+
+    rig.repository.git("reset", "-q", "--hard", before)
+    rig.repository.git("push", "-q", "--force", "origin", "HEAD:main")
+
+    trial.check(good=True)
+    assert rig.host(HOST).running_toplevel == trial.before.running
+
+
+def test_a_revert_while_nobody_looks(trial: Trial) -> None:
+    rig = trial.rig
+    trial.push()
+    trial.watch.begins("settle")
+
+    with struck(rig, faults.ReconcilerKilled()):
+        rig.repository.git("revert", "--no-edit", "HEAD")
+        rig.push("Take it back")
+
+    made = trial.check(good=True)
+    assert made[0].outcome is not None
+    assert rig.host(HOST).running_toplevel == trial.before.running
+
+
+def test_a_guardian_that_is_stopped_goes_back_nevertheless(trial: Trial) -> None:
+    """What goes back starts targets, which must not wait for the unit that does it."""
+    trial.push()
+    trial.watch.phase("waiting", then=f"systemctl stop --no-block {faults.UNIT}")
+
+    made = trial.check(good=True)
+
+    assert made[0].reason is Reason.GUARDIAN

@@ -1,0 +1,181 @@
+"""
+What is promised after any fault, checked on the host and in history.
+
+    before = Before.of(rig)
+    …                                   # push, strike, end the fault
+    check_settled(rig, before, good=True)
+
+`Complaint` says what is broken. Nothing here believes what the reconciler says of the
+host: see `survey`.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from reconciler.model import Attempt, Outcome
+from tests.support.extra import attempts
+from tests.support.faults.releases import HOST
+from tests.support.faults.survey import Survey, survey
+from tests.support.rig import Rig
+
+SETTLED = 150.0  # seconds within which everything is to be over, backoff included
+PAUSE = 0.3
+NOT_WANTED = ("quarantined", "converged")
+
+
+class Complaint(AssertionError):  # noqa: N818 # what the checker says, not an error
+    """A promise is broken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """A sound host, before a trial."""
+
+    running: str
+    attempts: frozenset[str]
+    activations: int
+
+    @classmethod
+    def of(cls, rig: Rig) -> Self:
+        """Take note of the host as it is."""
+        found = survey(rig.host(HOST))
+        assert found.whole() == [], found
+        return cls(
+            running=found.running,
+            attempts=frozenset(one.id for one in attempts(rig, HOST)),
+            activations=len(found.activations()),
+        )
+
+    def trial(self, rig: Rig) -> list[Attempt]:
+        """Return the attempts since, oldest first."""
+        made = attempts(rig, HOST)[::-1]
+        return [one for one in made if one.id not in self.attempts]
+
+
+def check_settled(rig: Rig, before: Before, *, good: bool) -> list[Attempt]:
+    """
+    Wait until all is over, and check every promise; return the attempts there were.
+
+    *good*: the newest commit is to run; else the system from before. Raises Complaint.
+    """
+    end = time.monotonic() + SETTLED
+    while True:
+        made = before.trial(rig)
+        found = survey(rig.host(HOST))
+        wrong = [*_unsettled(rig, made, found, good=good), *_wrong(before, made, found)]
+        if good and found.running == before.running and _aims(made):
+            wrong.append("it runs the system from before, and the new one is good")
+        if not good and found.running != before.running:
+            wrong.append("it does not run the system from before")
+        if not wrong:
+            return made
+        if time.monotonic() > end:
+            _complain(wrong, made, found)
+        time.sleep(PAUSE)
+
+
+def check_alone(rig: Rig, before: Before) -> Survey:
+    """
+    Check a host whose reconciler stays away, once its guardian is done.
+
+    Keys that went with a reboot only the reconciler can bring. Raises Complaint.
+    """
+    end = time.monotonic() + SETTLED
+    while True:
+        made = before.trial(rig)
+        found = survey(rig.host(HOST))
+        wrong = ["a guardian is at work"] if found.guarded else []
+        wrong += [*_wrong_boot(before, made, found), *found.whole()]
+        if found.running != found.boots[1]:
+            wrong.append("it runs what is neither confirmed nor rolled back")
+        if not wrong:
+            return found
+        if time.monotonic() > end:
+            _complain(wrong, made, found)
+        time.sleep(PAUSE)
+
+
+def check_boot_default(rig: Rig, before: Before) -> None:
+    """Check, at any moment, that the host would boot a confirmed system."""
+    made = before.trial(rig)
+    found = survey(rig.host(HOST))
+    if wrong := _wrong_boot(before, made, found):
+        _complain(wrong, made, found)
+
+
+# --- promises --------------------------------------------------------------------
+
+
+def _unsettled(
+    rig: Rig, made: Sequence[Attempt], found: Survey, *, good: bool
+) -> list[str]:
+    """Return what says that it is not over, for the reconciler or the host."""
+    wrong = [f"attempt {one.id} has no outcome" for one in made if not one.outcome]
+    if found.guarded:
+        wrong.append("a guardian is at work")
+    status = rig.status().get(HOST, {})
+    if status.get("commit") != rig.repository.head:
+        wrong.append("the newest commit was not looked at")
+    if good and not status.get("in_sync"):
+        wrong.append(f"it does not converge: {status.get('error')}")
+    if not good and status.get("verdict") != "quarantined":
+        wrong.append(f"{status.get('verdict')} instead of quarantined")
+    return wrong
+
+
+def _wrong(before: Before, made: Sequence[Attempt], found: Survey) -> list[str]:
+    wrong = [*found.whole(), *_wrong_boot(before, made, found)]
+    if len({found.running, *found.boots}) > 1:
+        wrong.append("what runs, the profile and the boot loader differ")
+    last = next((one.target for one in made[::-1] if _succeeded(one)), before.running)
+    if found.running != last:
+        wrong.append("history tells another system than the one that runs")
+    wrong += [
+        f"attempt {one.id} {one.outcome} without a reason"
+        for one in made
+        if one.outcome in (Outcome.FAILED, Outcome.ROLLED_BACK) and not one.message
+    ]
+    return [*wrong, *_wrong_activations(before, made, found)]
+
+
+def _wrong_boot(before: Before, made: Sequence[Attempt], found: Survey) -> list[str]:
+    """Return what is wrong with what the host would boot."""
+    confirmed = {before.running, *(one.target for one in made if _may_have(one))}
+    return [
+        f"the {where} is {system}, which nobody confirmed"
+        for where, system in zip(("profile", "boot default"), found.boots, strict=True)
+        if system not in confirmed
+    ]
+
+
+def _wrong_activations(
+    before: Before, made: Sequence[Attempt], found: Survey
+) -> list[str]:
+    """No attempt switches twice: once there, and once back if it did not succeed."""
+    allowed = sum(1 if _succeeded(one) else 3 for one in made)
+    happened = len(found.activations()) - before.activations
+    if happened > allowed:
+        return [f"{happened} activations in {len(made)} attempts"]
+    return []
+
+
+def _succeeded(one: Attempt) -> bool:
+    return one.outcome is Outcome.SUCCEEDED and one.source != one.target
+
+
+def _may_have(one: Attempt) -> bool:
+    """Whether it was confirmed, or passed the health gate and is not on record yet."""
+    if one.outcome is not None:
+        return one.outcome is Outcome.SUCCEEDED
+    return any(step.name == "settle" and not step.error for step in one.steps)
+
+
+def _aims(made: Sequence[Attempt]) -> bool:
+    return any(one.source != one.target for one in made)
+
+
+def _complain(wrong: list[str], made: Sequence[Attempt], found: Survey) -> None:
+    told = [f"{o.id} {o.source} -> {o.target}: {o.outcome} {o.message}" for o in made]
+    raise Complaint("\n".join([*wrong, *told, str(found)]))

@@ -1,0 +1,160 @@
+"""
+The faults, as small objects: one strikes, and one ends what it did.
+
+``strike`` returns once the harm is done; ``end`` makes the world sound again, as an
+administrator or time would. Both may be called in whatever state things are.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tests.support.faults.releases import HOST
+from tests.support.rig import Rig
+
+UNIT = "reconciler-activation.service"
+LOCK = "/run/nixos/switch-to-configuration.lock"
+# What serves a login of root; the daemon's is the only one.
+SESSIONS = "pkill -KILL -f '^sshd: root' || true"
+
+
+class Fault(Protocol):
+    """Something that strikes a rig and can be ended."""
+
+    def strike(self, rig: Rig) -> None:
+        """Do the harm."""
+
+    def end(self, rig: Rig) -> None:
+        """Make sound what it harmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilerKilled:
+    """SIGKILL of the daemon; somebody starts it again."""
+
+    def strike(self, rig: Rig) -> None:
+        """Kill it."""
+        rig.stop_daemon(kill=True)
+
+    def end(self, rig: Rig) -> None:
+        """Start it, unless it runs."""
+        if rig.daemon is None:
+            rig.run_daemon()
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilerStopped:
+    """SIGTERM, as for an update; somebody starts it again."""
+
+    def strike(self, rig: Rig) -> None:
+        """Ask it to end; it must do so in good order."""
+        assert rig.stop_daemon() == 0
+
+    def end(self, rig: Rig) -> None:
+        """Start it."""
+        ReconcilerKilled().end(rig)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsKilled:
+    """SIGKILL of the sshd processes that serve our connections."""
+
+    def strike(self, rig: Rig) -> None:
+        """Kill them; new ones can be opened."""
+        rig.host(HOST).exec("sh", "-c", SESSIONS)
+
+    def end(self, rig: Rig) -> None:
+        """Do nothing: it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A host that says nothing for a while; its deadlines pass meanwhile."""
+
+    seconds: float = 2.0
+
+    def strike(self, rig: Rig) -> None:
+        """Freeze it for so long."""
+        rig.host(HOST).freeze()
+        time.sleep(self.seconds)
+
+    def end(self, rig: Rig) -> None:
+        """Thaw it, if it is frozen."""
+        if rig.host(HOST).state == "frozen":
+            rig.host(HOST).thaw()
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCut:
+    """A host that loses power and is started again."""
+
+    def strike(self, rig: Rig) -> None:
+        """Cut it."""
+        rig.host(HOST).kill()
+
+    def end(self, rig: Rig) -> None:
+        """Switch the host on."""
+        if rig.host(HOST).state == "off":
+            rig.host(HOST).start()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardianKilled:
+    """SIGKILL of the guardian's main process, or of everything of its unit."""
+
+    whom: str = "main"
+
+    def strike(self, rig: Rig) -> None:
+        """Kill it, if it is there."""
+        rig.host(HOST).exec("sh", "-c", f"{self.command} || true")
+
+    @property
+    def command(self) -> str:
+        """What does it, on the host."""
+        return f"systemctl kill --kill-who={self.whom} -s KILL {UNIT}"
+
+    def end(self, rig: Rig) -> None:
+        """Do nothing: it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardianStopped:
+    """Somebody stops the guardian's unit."""
+
+    def strike(self, rig: Rig) -> None:
+        """Stop it, if it is there; what it does thereupon takes 90 seconds."""
+        rig.host(HOST).exec("sh", "-c", f"systemctl stop --no-block {UNIT} || true")
+
+    def end(self, rig: Rig) -> None:
+        """Do nothing: it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SomebodySwitches:
+    """A person holds NixOS's own lock."""
+
+    def strike(self, rig: Rig) -> None:
+        """Take the lock, for at most ten minutes."""
+        hold = f"mkdir -p /run/nixos && exec flock -n {LOCK} sleep 600"
+        rig.host(HOST).exec(
+            *("systemd-run", "--quiet", "--collect", "--unit=person", "sh", "-c", hold)
+        )
+
+    def end(self, rig: Rig) -> None:
+        """Let go of it."""
+        rig.host(HOST).exec("sh", "-c", "systemctl stop person.service || true")
+
+
+FAULTS: Mapping[str, Fault] = {
+    "the reconciler is killed": ReconcilerKilled(),
+    "the reconciler is stopped": ReconcilerStopped(),
+    "the SSH sessions are killed": SessionsKilled(),
+    "the host freezes": Frozen(),
+    "the host freezes for long": Frozen(8.0),
+    "the power is cut": PowerCut(),
+    "the guardian is killed": GuardianKilled(),
+    "the guardian's whole unit is killed": GuardianKilled("all"),
+    "the guardian is stopped": GuardianStopped(),
+    "somebody else switches": SomebodySwitches(),
+}

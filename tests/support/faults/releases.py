@@ -1,0 +1,112 @@
+"""
+Commits for the fault suite: each is a release with a name, which a host tells.
+
+A release gives the host's service an environment variable and the host's key a content
+of its own, so that what runs on a host tells which release it is, and whether all of it
+is of the same one. Each switch to it leaves a line on the host's disk.
+"""
+
+from dataclasses import dataclass
+
+from tests.support.extra import add_extras, set_extra
+from tests.support.rig import Rig
+
+HOST = "lufta"
+SERVICE = "withinbot.service"
+KEY = "/run/keys/withinbot"
+ACTIVATIONS = "/var/log/activations"  # a line with the release for each switch
+HOLD = 0.8  # seconds that a release takes to start, so that a fault can strike then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What was pushed."""
+
+    name: str
+    commit: str
+
+
+def prepare(rig: Rig) -> None:
+    """Have the example take what a release says."""
+    add_extras(rig, HOST)
+
+
+def push(rig: Rig, name: str, nix: str = "", *options: str) -> Release:
+    """Push the release *name*; *nix* is more of the host's module, to break it."""
+    set_extra(
+        rig,
+        HOST,
+        f"""
+  systemd.services.withinbot.environment.RELEASE = "{name}";
+  systemd.services.withinbot.preStart = "sleep {HOLD}";
+  deployment.keys.withinbot.text = lib.mkForce "WITHINBOT_TOKEN='{name}'";
+  system.activationScripts.release = ''
+    if [ "''${{NIXOS_ACTION:-}}" = test ]; then echo "{name}" >>{ACTIVATIONS}; fi
+  '';
+  {nix}""",
+    )
+    return Release(name=name, commit=rig.push(f"Release {name}", *options))
+
+
+def service(body: str) -> str:
+    """Return the module of a service that a release adds."""
+    return f"""
+  systemd.services.added = {{
+    wantedBy = [ "multi-user.target" ];
+    {body}
+  }};"""
+
+
+def switching(body: str) -> str:
+    """
+    Return a module whose ``switch-to-configuration test`` does *body*.
+
+    In there, ``"$real" test`` is what it would have done.
+    """
+    return f"""
+  system.extraSystemBuilderCmds = ''
+    mv "$out/bin/switch-to-configuration" "$out/bin/really-switch"
+    cat >"$out/bin/switch-to-configuration" <<END_OF_SCRIPT
+    #!/bin/sh
+    real=$out/bin/really-switch
+    if [ "\\$1" = test ]; then
+      {body.replace("$", chr(92) + "$")}
+    fi
+    exec "\\$real" "\\$@"
+    END_OF_SCRIPT
+    chmod +x "$out/bin/switch-to-configuration"
+  '';"""
+
+
+SSHD_MISCONFIGURED = 'services.openssh.extraConfig = "NoSuchOption yes";'
+SSHD_STOPPED = service("""
+    serviceConfig.Type = "oneshot";
+    serviceConfig.RemainAfterExit = true;
+    script = "systemctl stop sshd.service; pkill sshd || true";""")
+FAILS_AT_ONCE = service('script = "echo I cannot go on; exit 3";')
+FAILS_AFTER_A_WHILE = service('script = "sleep 0.7; echo No more of this; exit 3";')
+RESTARTS_FOR_EVER = service("""
+    serviceConfig.Restart = "always";
+    serviceConfig.RestartSec = "100ms";
+    startLimitIntervalSec = 0;
+    script = "sleep 0.2; echo Once more; exit 1";""")
+
+BAD = {
+    "sshd is misconfigured": SSHD_MISCONFIGURED,
+    "sshd is stopped": SSHD_STOPPED,
+    "a service fails at once": FAILS_AT_ONCE,
+    "a service fails after a while": FAILS_AFTER_A_WHILE,
+    "a service restarts for ever": RESTARTS_FOR_EVER,
+    "the switch exits with 1": switching("exit 1"),
+    "the switch exits with 2 half-way": switching('"$real" test; exit 2'),
+    "the switch wants a reboot": switching("exit 100"),
+    "the switch hangs at once": switching("sleep 600"),
+    "the switch hangs at its end": switching('"$real" test; sleep 600'),
+}
+"""Releases that a host must not be left on."""
+
+ODD = {
+    "the switch exits with 4, and all is well": switching('"$real" test; exit 4'),
+    "the switch says much": switching("seq 20000 >&2"),
+}
+"""Releases that look bad and are good."""

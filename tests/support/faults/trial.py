@@ -1,0 +1,85 @@
+"""
+One trial: a sound host, a release, a fault, and what is promised thereafter.
+
+    trial = Trial(rig)
+    trial.push()
+    trial.watch.begins("activate")
+    with struck(rig, PowerCut()):
+        …
+    trial.check(good=True)
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from reconciler.model import Attempt
+from tests.support.faults.checker import Before, check_settled
+from tests.support.faults.injectors import FAULTS, Fault
+from tests.support.faults.moments import Watch
+from tests.support.faults.releases import HOST, Release, prepare, push
+from tests.support.fleet import FleetFactory
+from tests.support.rig import Rig
+
+PATIENT: Mapping[str, object] = {"settle": "0.5s", "confirm_timeout": "30s"}
+"""Time enough to come back: what a good release is judged by."""
+
+HASTY: Mapping[str, object] = {
+    "settle": "1s",
+    "confirm_timeout": "4s",
+    "switch_timeout": "6s",
+}
+"""Bad releases are soon over."""
+
+_names = itertools.count(1)
+
+
+@contextlib.contextmanager
+def faulty_rig(
+    folder: Path, fleet: FleetFactory, policy: Mapping[str, object]
+) -> Iterator[Rig]:
+    """Yield a rig whose one host runs a first release."""
+    with Rig(folder, fleet(HOST), policy=policy) as rig:
+        prepare(rig)
+        rig.only(HOST)
+        rig.run_daemon()
+        push(rig, "first")
+        rig.wait_in_sync(HOST)
+        yield rig
+
+
+class Trial:
+    """What is tried on a sound host."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.before = Before.of(rig)
+        self.watch = Watch(rig)
+
+    def push(self, nix: str = "", *options: str) -> Release:
+        """Push a new release, broken by *nix* if that is given."""
+        return push(self.rig, f"r{next(_names)}", nix, *options)
+
+    def check(self, *, good: bool) -> list[Attempt]:
+        """Check all promises; return the attempts that there were."""
+        return check_settled(self.rig, self.before, good=good)
+
+
+@contextlib.contextmanager
+def struck(rig: Rig, fault: Fault) -> Iterator[None]:
+    """Strike; end the fault after the body."""
+    fault.strike(rig)
+    try:
+        yield
+    finally:
+        fault.end(rig)
+
+
+def mend(rig: Rig) -> None:
+    """Leave a rig for the next test as this one found it, also if this one failed."""
+    for fault in FAULTS.values():
+        fault.end(rig)
+    if not rig.status()[HOST]["in_sync"]:
+        push(rig, f"r{next(_names)}")
+    rig.wait_in_sync(HOST)
