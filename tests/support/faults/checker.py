@@ -3,12 +3,13 @@ What is promised after any fault, checked on the host and in history.
 
     before = Before.of(rig)
     …                                   # push, strike, end the fault
-    check_settled(rig, before, good=True)
+    check_settled(rig, before, ends=Ends.NEW)
 
 `Complaint` says what is broken. Nothing here believes what the reconciler says of the
 host: see `survey`.
 """
 
+import enum
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,14 @@ from tests.support.rig import Rig
 
 SETTLED = 150.0  # seconds within which everything is to be over, backoff included
 PAUSE = 0.3
-NOT_WANTED = ("quarantined", "converged")
+
+
+class Ends(enum.Enum):
+    """Which system a host is to end on."""
+
+    NEW = "what the newest commit says, which ran never before"
+    BACK = "what the newest commit says, which is what ran before"
+    OLD = "what ran before, since the newest commit is bad"
 
 
 class Complaint(AssertionError):  # noqa: N818 # what the checker says, not an error
@@ -54,25 +62,26 @@ class Before:
         return [one for one in made if one.id not in self.attempts]
 
 
-def check_settled(rig: Rig, before: Before, *, good: bool) -> list[Attempt]:
+def check_settled(rig: Rig, before: Before, ends: Ends) -> list[Attempt]:
     """
     Wait until all is over, and check every promise; return the attempts there were.
 
-    *good*: the newest commit is to run; else the system from before. Raises Complaint.
+    Raises Complaint.
     """
     end = time.monotonic() + SETTLED
     while True:
         made = before.trial(rig)
-        found = survey(rig.host(HOST))
-        wrong = [*_unsettled(rig, made, found, good=good), *_wrong(before, made, found)]
-        if good and found.running == before.running and _aims(made):
-            wrong.append("it runs the system from before, and the new one is good")
-        if not good and found.running != before.running:
-            wrong.append("it does not run the system from before")
-        if not wrong:
-            return made
-        if time.monotonic() > end:
-            _complain(wrong, made, found)
+        wrong = _unsettled(rig, made, ends)
+        late = time.monotonic() > end
+        if not wrong or late:
+            found = survey(rig.host(HOST))
+            wrong += _wrong(before, made, found)
+            if (found.running == before.running) is (ends is Ends.NEW):
+                wrong.append(f"it runs {found.running} instead of {ends.value}")
+            if not wrong:
+                return made
+            if late:
+                _complain(wrong, made, found)
         time.sleep(PAUSE)
 
 
@@ -108,25 +117,23 @@ def check_boot_default(rig: Rig, before: Before) -> None:
 # --- promises --------------------------------------------------------------------
 
 
-def _unsettled(
-    rig: Rig, made: Sequence[Attempt], found: Survey, *, good: bool
-) -> list[str]:
-    """Return what says that it is not over, for the reconciler or the host."""
+def _unsettled(rig: Rig, made: Sequence[Attempt], ends: Ends) -> list[str]:
+    """Return what says that it is not over for the reconciler."""
     wrong = [f"attempt {one.id} has no outcome" for one in made if not one.outcome]
-    if found.guarded:
-        wrong.append("a guardian is at work")
     status = rig.status().get(HOST, {})
     if status.get("commit") != rig.repository.head:
         wrong.append("the newest commit was not looked at")
-    if good and not status.get("in_sync"):
+    if ends is not Ends.OLD and not status.get("in_sync"):
         wrong.append(f"it does not converge: {status.get('error')}")
-    if not good and status.get("verdict") != "quarantined":
+    if ends is Ends.OLD and status.get("verdict") != "quarantined":
         wrong.append(f"{status.get('verdict')} instead of quarantined")
     return wrong
 
 
 def _wrong(before: Before, made: Sequence[Attempt], found: Survey) -> list[str]:
     wrong = [*found.whole(), *_wrong_boot(before, made, found)]
+    if found.guarded:
+        wrong.append("a guardian is at work")
     if len({found.running, *found.boots}) > 1:
         wrong.append("what runs, the profile and the boot loader differ")
     last = next((one.target for one in made[::-1] if _succeeded(one)), before.running)
@@ -170,10 +177,6 @@ def _may_have(one: Attempt) -> bool:
     if one.outcome is not None:
         return one.outcome is Outcome.SUCCEEDED
     return any(step.name == "settle" and not step.error for step in one.steps)
-
-
-def _aims(made: Sequence[Attempt]) -> bool:
-    return any(one.source != one.target for one in made)
 
 
 def _complain(wrong: list[str], made: Sequence[Attempt], found: Survey) -> None:

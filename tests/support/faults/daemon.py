@@ -19,7 +19,7 @@ from reconciler.loop import World
 from reconciler.loop.attempt import AttemptRun
 from reconciler.loop.guarded import GuardedSwitch
 
-MODULE = "tests.support.faults.daemon"
+PROFILE = "/nix/var/nix/profiles/system"
 
 
 def confirm_before_health() -> None:
@@ -37,12 +37,10 @@ def boot_default_first() -> None:
 
     def switch(self: GuardedSwitch) -> None:
         new = self.order.new
-        profile = "/nix/var/nix/profiles/system"
-        script = (
-            f"nix-env -p {profile} --set {new} && {new}/bin/switch-to-configuration"
-        )
+        script = f"nix-env -p {PROFILE} --set {new}"
+        script += f" && {new}/bin/switch-to-configuration boot"
         writer = self.world.connections.writer(self.desired.host, self.desired.target)
-        writer.run(("sh", "-c", f"{script} boot"), what="too early", deadline=60)
+        writer.run(("sh", "-c", script), what="too early", deadline=60)
         rightly(self)
 
     _replace(GuardedSwitch, "switch", switch)

@@ -15,7 +15,7 @@ HOST = "lufta"
 SERVICE = "withinbot.service"
 KEY = "/run/keys/withinbot"
 ACTIVATIONS = "/var/log/activations"  # a line with the release for each switch
-HOLD = 0.8  # seconds that a release takes to start, so that a fault can strike then
+HOLD = 0.5  # seconds that a release takes to start, so that a fault can strike then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

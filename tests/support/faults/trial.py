@@ -6,7 +6,7 @@ One trial: a sound host, a release, a fault, and what is promised thereafter.
     trial.watch.begins("activate")
     with struck(rig, PowerCut()):
         …
-    trial.check(good=True)
+    trial.check(Ends.NEW)
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler.model import Attempt
-from tests.support.faults.checker import Before, check_settled
+from tests.support.faults.checker import Before, Ends, check_settled
 from tests.support.faults.injectors import FAULTS, Fault
 from tests.support.faults.moments import Watch
 from tests.support.faults.releases import HOST, Release, prepare, push
@@ -61,9 +61,9 @@ class Trial:
         """Push a new release, broken by *nix* if that is given."""
         return push(self.rig, f"r{next(_names)}", nix, *options)
 
-    def check(self, *, good: bool) -> list[Attempt]:
+    def check(self, ends: Ends) -> list[Attempt]:
         """Check all promises; return the attempts that there were."""
-        return check_settled(self.rig, self.before, good=good)
+        return check_settled(self.rig, self.before, ends)
 
 
 @contextlib.contextmanager
@@ -78,6 +78,8 @@ def struck(rig: Rig, fault: Fault) -> Iterator[None]:
 
 def mend(rig: Rig) -> None:
     """Leave a rig for the next test as this one found it, also if this one failed."""
+    if rig.daemon is not None and rig.status()[HOST]["in_sync"]:
+        return
     for fault in FAULTS.values():
         fault.end(rig)
     if not rig.status()[HOST]["in_sync"]:

@@ -1,0 +1,59 @@
+"""Releases that a host must not be left on: it ends on the one before, whole."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from reconciler.model import Outcome
+from tests.support.faults.checker import Ends
+from tests.support.faults.releases import BAD, ODD
+from tests.support.faults.survey import survey
+from tests.support.faults.trial import HASTY, Trial, faulty_rig
+from tests.support.fleet import FleetFactory
+from tests.support.rig import Rig
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def rig(
+    module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
+    """One host, and little patience."""
+    with faulty_rig(tmp_path_factory.mktemp("rig"), module_fleet, HASTY) as rig:
+        yield rig
+
+
+@pytest.mark.parametrize("nix", BAD.values(), ids=BAD)
+def test_a_bad_release_is_gone_back_from(rig: Rig, nix: str) -> None:
+    trial = Trial(rig)
+
+    trial.push(nix)
+
+    made = trial.check(Ends.OLD)
+    assert all(one.outcome is not Outcome.SUCCEEDED for one in made)
+    assert made[-1].message
+
+
+@pytest.mark.parametrize("nix", ODD.values(), ids=ODD)
+def test_a_release_that_only_looks_bad_is_kept(rig: Rig, nix: str) -> None:
+    trial = Trial(rig)
+
+    trial.push(nix)
+
+    (attempt,) = trial.check(Ends.NEW)
+    assert attempt.outcome is Outcome.SUCCEEDED
+
+
+def test_what_is_in_quarantine_is_not_switched_to_again(rig: Rig) -> None:
+    trial = Trial(rig)
+    trial.push(BAD["a service fails at once"])
+    trial.check(Ends.OLD)
+    before = survey(rig.host("lufta")).activations()
+
+    rig.stop_daemon(kill=True)
+    rig.run_daemon()
+    rig.repository.push("Nothing that matters to the host")
+
+    trial.check(Ends.OLD)
+    assert survey(rig.host("lufta")).activations() == before
