@@ -1,15 +1,16 @@
 # Talk to the guardian of an attempt; see guardian.sh.
 #
-#   sh guard.sh start ATTEMPT SECONDS NEW OLD ARM SWITCH CONFIRM ROLLBACK KEY…
+#   sh guard.sh start ATTEMPT SECONDS SIZE NEW OLD ARM SWITCH CONFIRM ROLLBACK KEY…
 #   sh guard.sh go ATTEMPT SECONDS          the keys are in place: switch
 #   sh guard.sh state ATTEMPT SECONDS
 #   sh guard.sh bury ATTEMPT SECONDS        unless it has begun, it is never to
 #   sh guard.sh confirmed ATTEMPT SECONDS   decide, unless somebody has
 #   sh guard.sh rollback ATTEMPT SECONDS    the same, the other way
 #
-# `start` gets guardian.sh through standard input; with `later` as SECONDS, keys are to
-# come and `go` to be said. Each then waits for at most SECONDS, the first three until
-# the switch is over, the others until the attempt is; and prints the log and a last line
+# `start` gets guardian.sh, of SIZE bytes, through standard input; with `later` as
+# SECONDS, keys are to come and `go` to be said. Each then waits for at most SECONDS,
+# the first three until the switch is over, the others until the attempt is; and prints
+# the log and a last line
 #
 #   guardian PHASE STATUS DECISION RESULT UNIT      with `-` for what is not there
 #
@@ -93,8 +94,8 @@ launch() {
 }
 
 start() {
-    new=$1 old=$2 arm=$3 switch=$4 confirm=$5 rollback=$6
-    shift 6
+    size=$1 new=$2 old=$3 arm=$4 switch=$5 confirm=$6 rollback=$7
+    shift 7
     [ -d "$dir" ] && return # an earlier start of ours got through
     looks=20
     while [ -d "$dir.new" ] && [ "$looks" -gt 0 ]; do # or is about to
@@ -112,6 +113,12 @@ start() {
     for left in "$base"/* /run/keys/.reconciler-*; do rm -rf -- "$left"; done
     set -f
     mkdir -- "$dir.new" "$kept" && cat >"$dir.new/guardian" || exit 1
+    # Standard input ends early where the connection does.
+    if [ "$(wc -c <"$dir.new/guardian")" -ne "$size" ]; then
+        rm -rf -- "$dir.new" "$kept"
+        say "the guardian did not arrive whole"
+        exit 1
+    fi
     keep_keys "$@"
     list_active >"$dir.new/active"
     total=$((arm + switch + confirm + 2 * rollback))

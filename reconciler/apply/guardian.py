@@ -110,8 +110,10 @@ def start(writer: HostWriter, order: Order, *, wait: float | None) -> Guarded:
     """
     limits = order.limits
     seconds = (limits.arm, limits.switch, limits.confirm, limits.roll_back)
-    words = (order.new, order.old, *(f"{one:.0f}" for one in seconds), *order.keys)
     guardian = _script("guardian")
+    size = str(len(guardian.encode()))
+    limit = (f"{one:.0f}" for one in seconds)
+    words = (size, order.new, order.old, *limit, *order.keys)
     try:
         return _ask(writer, "start", order.attempt, wait, *words, stdin=guardian)
     except RemoteError as error:

@@ -58,7 +58,6 @@ from reconciler.model import (
     Attempt,
     Desired,
     DriftKind,
-    Guard,
     Observed,
     Outcome,
     Phase,
@@ -119,15 +118,14 @@ class AttemptRun:
         """Carry out the plan; every error of the host ends in the outcome."""
         return self._to_its_end(self._carry_out)
 
-    def follow(self, guard: Guard) -> Carried:
+    def follow(self) -> Carried:
         """
         Take up an attempt whose process is gone, and see it to its end.
 
-        The last look was made just now. Raises OutOfSightError and what looking
-        raises: then it has yet to be followed.
+        Raises OutOfSightError and what looking raises: then it has yet to be followed.
         """
         found = self._guarded.state()
-        return self._to_its_end(functools.partial(self._take_up, guard, found))
+        return self._to_its_end(functools.partial(self._take_up, found))
 
     def _to_its_end(self, act: Callable[[], None]) -> Carried:
         try:
@@ -241,13 +239,14 @@ class AttemptRun:
 
     # --- an attempt that was left ------------------------------------------------
 
-    def _take_up(self, guard: Guard, found: Guarded) -> None:
+    def _take_up(self, found: Guarded) -> None:
         if not found.known:
-            self._conclude(guard)
+            self._conclude()
             return
         self._guarded.started = True
-        if found.decision is Decision.CONFIRM:
-            found = self._guarded.decide(Decision.CONFIRM)
+        if found.decision is Decision.CONFIRM and found.result is None:
+            self._guarded.confirm()
+            return
         if found.result is Result.CONFIRMED:
             return
         if found.result is not None:
@@ -267,19 +266,32 @@ class AttemptRun:
         self._step("follow", Phase.ACTIVATE, self._guarded.await_switch)
         self._become_healthy()
 
-    def _conclude(self, guard: Guard) -> None:
-        """Tell how it ended on a host that has nothing of it any more."""
-        observed = self.seen.observed
-        if observed.boot_id == guard.boot_id:
-            found = self._guarded.bury()
-            if found.result is Result.NOT_STARTED:
-                raise AbandonedError
-            self._take_up(guard, found)
+    def _conclude(self) -> None:
+        """
+        Tell how it ended on a host that has nothing of it any more.
+
+        It was booted, before or after its guardian had set the boot default; or it
+        never heard of the attempt. Where it cannot be seen, that is told later.
+        """
+        self._guarded.lose()
+        self._look()
+        if self.seen.observed.boot_id == self.baseline.boot_id:
+            self._bury()
             return
+        self._guarded.over = True
         # Not the profile: the power may have gone before the boot loader had it too.
-        if self.attempt.target != observed.running:
+        if self.attempt.target != self.seen.observed.running:
             message = f"{self.desired.host} was booted before anybody confirmed"
             raise RolledBackError(message, reason=Reason.REBOOTED)
+
+    def _bury(self) -> None:
+        found = self._guarded.bury()
+        if found.result is Result.NOT_STARTED:
+            raise AbandonedError
+        if not found.known:
+            message = f"{self.desired.host} cannot be told not to begin"
+            raise OutOfSightError(message)
+        self._take_up(found)
 
     # --- a reboot ----------------------------------------------------------------
 

@@ -136,9 +136,14 @@ class GuardedSwitch:
         Make the system that runs the one that the host boots.
 
         Raises RolledBackError if the guardian decided otherwise before,
-        ActivationError if the boot default could not be set, OutOfSightError.
+        ActivationError if the boot default could not be set, and OutOfSightError; that
+        also if the host was booted meanwhile: into which system, has yet to be seen.
         """
         found = self.decide(Decision.CONFIRM)
+        if not found.known:
+            self.lose()
+            message = f"{self.desired.host} was booted while it was being confirmed"
+            raise OutOfSightError(message)
         if found.result is not Result.CONFIRMED:
             raise self.error(found)
 
@@ -159,6 +164,10 @@ class GuardedSwitch:
     def bury(self) -> Guarded:
         """Have an attempt that the host knows nothing of never begin; see it then."""
         return self._heard(guardian.bury(self._writer(), self.order.attempt))
+
+    def lose(self) -> None:
+        """Take it that something may go on, until the host has been looked at."""
+        self.started, self.over = True, False
 
     def error(self, found: Guarded) -> ReconcilerError:
         """Return the error that says how it ended."""
@@ -242,9 +251,10 @@ class GuardedSwitch:
 
     def _heard(self, found: Guarded) -> Guarded:
         lines = found.log.splitlines()
-        for line in lines[self._logged :]:
-            self.log(line)
-        self._logged = max(self._logged, len(lines))
+        if new := lines[self._logged :]:
+            # At once: a switch may print much, and time is short until it is confirmed.
+            self.log("\n".join(new))
+            self._logged = len(lines)
         if found.result is not None or not found.known:
             self.over = True
         return found

@@ -148,7 +148,7 @@ class HostPass:
                 log.info("following", host=host, attempt=attempt.id)
                 baseline = baseline_in(guard)
                 run = self._run_of(revision, wanted, seen, attempt, baseline)
-                carried = run.follow(guard)
+                carried = run.follow()
                 self._ended(carried, revision)
                 if carried.attempt.outcome is None and carried.error is not None:
                     raise carried.error

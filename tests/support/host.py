@@ -304,7 +304,7 @@ class FakeHost:
 
     def _guarded(self, verb: str, attempt: str, wait: str, *words: str) -> str:
         if verb == "start" and (self.guard is None or self.guard.attempt != attempt):
-            new, old = map(StorePath, words[:2])
+            new, old = map(StorePath, words[1:3])
             self.guard = FakeGuard(
                 attempt=attempt, new=new, old=old, units=dict(self.units)
             )
