@@ -74,8 +74,8 @@ class Daemon:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lost: dict[HostName, float] = {}
-        self._beat = world.now()
-        self._pruned = 0.0
+        self._beat = world.monotonic()
+        self._pruned = -PRUNE_INTERVAL
         metrics.watch_queue(self._queue.stats)
 
     def start(self) -> None:
@@ -141,7 +141,7 @@ class Daemon:
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         if dead:
             return f"these threads ended: {', '.join(dead)}"
-        silent = self._world.now() - self._beat
+        silent = self._world.monotonic() - self._beat
         if silent > SILENT_LIMIT:
             return f"the repository was not looked at for {silent:.0f} s"
         return ""
@@ -163,15 +163,15 @@ class Daemon:
             self._world.metrics.host_status(status)
 
     def _sign_of_life(self) -> None:
-        self._beat = self._world.now()
-        self._world.metrics.heartbeat(self._beat)
+        self._beat = self._world.monotonic()
+        self._world.metrics.heartbeat(self._world.now())
         if self._beat > self._pruned + PRUNE_INTERVAL:
             self._pruned = self._beat
             self._prune()
 
     def _prune(self) -> None:
         try:
-            self._world.history.prune(now=self._beat)
+            self._world.history.prune(now=self._world.now())
         except StateError as error:
             # It is only about space: whoever needs the database will complain.
             log.warning("cannot clean up history", error=str(error))
@@ -258,7 +258,7 @@ class Daemon:
             if self._stopping.wait(LOST_LOOK):
                 return
             for host in self._world.connections.lost():
-                self._lost[host] = self._world.now()
+                self._lost[host] = self._world.monotonic()
                 self._queue.add(host)
             if tick % ORDER_TICKS == 0:
                 self._obey()
@@ -315,7 +315,7 @@ class Daemon:
         match result:
             case Failed(error=ConnectError()):
                 lost_at = self._lost.get(host)
-                return lost_at is not None and self._world.now() < lost_at + LOST_LIMIT
+                return lost_at is not None and self._world.monotonic() < lost_at + LOST_LIMIT
         self._lost.pop(host, None)
         return False
 

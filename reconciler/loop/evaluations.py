@@ -28,7 +28,7 @@ RETRY_FAILED = 3600.0
 class _Failure:
     key: str
     error: PermanentError
-    at: float
+    at: float  # on World.monotonic
 
     def holds(self, key: str, now: float) -> bool:
         return self.key == key and now < self.at + RETRY_FAILED
@@ -75,7 +75,7 @@ class Evaluations:
             world.metrics.evaluation_works(host)
             return good[1]
         failed = self._failed.get(host)
-        if failed is not None and failed.holds(key, world.now()):
+        if failed is not None and failed.holds(key, world.monotonic()):
             raise failed.error
         desired = self._remembered(key) or self._evaluate(key, revision, host)
         world.history.save_evaluation(
@@ -120,7 +120,8 @@ class Evaluations:
                 desired = world.evaluator.evaluate(revision.checkout, host)
         except PermanentError as error:
             with self._lock:
-                self._failed[host] = _Failure(key=key, error=error, at=world.now())
+                at = world.monotonic()
+                self._failed[host] = _Failure(key=key, error=error, at=at)
             world.metrics.evaluation_failed(host)
             raise
         world.history.save_evaluation(key, to_json(desired), now=world.now())

@@ -23,7 +23,7 @@ class Gate:
         self._rebooting: HostName | None = None
 
     def tried(self, host: HostName, now: float) -> None:
-        """Note that an attempt ended at *now* (seconds since the epoch)."""
+        """Note that an attempt ended at *now*; this is on World.monotonic, as all here."""
         wait = self._backoff.failed(host)
         with self._lock:
             self._not_before[host] = now + wait

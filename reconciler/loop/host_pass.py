@@ -199,7 +199,7 @@ class HostPass:
                 return self._left(revision, wanted.desired, carried.error)
             plan, observed = self._plan(wanted, carried.seen), carried.seen.observed
             error = carried.error or error
-            wait = after = self._gate.wait(host, self._world.now())
+            wait = after = self._gate.wait(host, self._world.monotonic())
         elif not steps:
             self._gate.forget(host)
         self._tell(revision, wanted, observed, plan, error)
@@ -211,7 +211,7 @@ class HostPass:
 
     def _wait(self, host: HostName, steps: tuple[Step, ...]) -> float:
         """Return the seconds that *steps* have to wait; after none, they may begin."""
-        wait = self._gate.wait(host, self._world.now()) if steps else 0.0
+        wait = self._gate.wait(host, self._world.monotonic()) if steps else 0.0
         reboots = any(step.kind is StepKind.REBOOT for step in steps)
         if wait <= 0 and reboots and not self._gate.claim_reboot(host):
             return REBOOT_TURN
@@ -288,7 +288,7 @@ class HostPass:
         # A commit that arrived meanwhile is not to wait for what the last one did.
         over = outcome is Outcome.INTERRUPTED or ended.reason is Reason.ASKED
         if not over and not self._superseded(revision)():
-            self._gate.tried(ended.host, now)
+            self._gate.tried(ended.host, self._world.monotonic())
         # A newer commit or a shutdown that cuts an attempt short is nobody's fault.
         bad = outcome in (Outcome.FAILED, Outcome.ROLLED_BACK)
         tell = log.error if bad else log.info

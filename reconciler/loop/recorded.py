@@ -27,6 +27,7 @@ class Recorded:
     def step(self, name: str, phase: Phase, act: Callable[[], None]) -> None:
         """Do *act* and record it as a step, also when it fails."""
         world, began = self.world, self.world.now()
+        since = world.monotonic()
         host, attempt = self.attempt.host, self.attempt.id
         world.tell(host, name)
         log.info("step begins", host=host, attempt=attempt, step=name)
@@ -38,7 +39,7 @@ class Recorded:
             problem = str(error)
             raise
         finally:
-            seconds = max(0.0, world.now() - began)
+            seconds = world.monotonic() - since
             record = StepRecord(
                 name=name, began_at=began, seconds=seconds, error=problem
             )

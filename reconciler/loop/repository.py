@@ -48,7 +48,7 @@ class _Unreadable:
     commit: CommitId
     overlay: str
     error: PermanentError
-    at: float
+    at: float  # on World.monotonic
 
     def holds(self, commit: Commit, overlay: str, now: float) -> bool:
         same = (self.commit, self.overlay) == (commit.id, overlay)
@@ -177,7 +177,7 @@ class Repository:
 
     def _read(self, commit: Commit, overlay: str) -> Revision:
         world, known = self._world, self._unreadable
-        if known is not None and known.holds(commit, overlay, world.now()):
+        if known is not None and known.holds(commit, overlay, world.monotonic()):
             raise known.error
         checkout = world.mirror.checkout(commit)
         world.overlays.lay(checkout)
@@ -207,7 +207,7 @@ class Repository:
             return world.evaluator.hosts(checkout)
         except PermanentError as error:
             self._unreadable = _Unreadable(
-                commit=commit.id, overlay=overlay, error=error, at=world.now()
+                commit=commit.id, overlay=overlay, error=error, at=world.monotonic()
             )
             world.metrics.evaluation_failed(None)
             raise

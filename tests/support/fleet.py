@@ -162,7 +162,7 @@ class FleetFactory(Protocol):
 
 
 class Reaper:
-    """Ends our fleets when this process dies without having done so itself."""
+    """Ends fleets and mounts when this process dies without having done so itself."""
 
     def __init__(self) -> None:
         script = Path(__file__).with_name("reaper.py")
@@ -176,11 +176,19 @@ class Reaper:
 
     def watch(self, folder: Path) -> None:
         """End the fleet in *folder* too."""
-        self._say(f"+{folder}")
+        self._say(f"+fleet {folder}")
 
     def forget(self, folder: Path) -> None:
         """Leave the fleet in *folder* alone: it has ended."""
-        self._say(f"-{folder}")
+        self._say(f"-fleet {folder}")
+
+    def watch_mount(self, folder: Path) -> None:
+        """Unmount what is mounted at *folder* too."""
+        self._say(f"+mount {folder}")
+
+    def forget_mount(self, folder: Path) -> None:
+        """Leave *folder* alone: nothing is mounted there any more."""
+        self._say(f"-mount {folder}")
 
     def close(self) -> None:
         """End what is left, now."""

@@ -1,23 +1,25 @@
 """
-End fleets whose test process has died, by whatever death.
+End fleets and mounts whose test process has died, by whatever death.
 
-Reads lines from stdin: ``+FOLDER`` for a fleet to watch, ``-FOLDER`` for one that has
-ended. Stdin ends when the test process does, also when it was killed; whatever is
-left of its fleets then is ended here.
+Reads lines from stdin: ``+fleet FOLDER`` for a fleet to watch, ``-fleet FOLDER`` for
+one that has ended; ``mount`` in place of ``fleet`` is for what is mounted there. Stdin
+ends when the test process does, also when it was killed; whatever is left then is ended
+here.
 """
 
 import subprocess
 import sys
 
 fleet_tool = sys.argv[1]
-folders: set[str] = set()
+left: set[tuple[str, str]] = set()
 for line in sys.stdin:
-    folder = line.rstrip("\n")[1:]
+    kind, _, folder = line.rstrip("\n")[1:].partition(" ")
     if line.startswith("+"):
-        folders.add(folder)
+        left.add((kind, folder))
     else:
-        folders.discard(folder)
+        left.discard((kind, folder))
 
-for folder in sorted(folders):
-    argv = [fleet_tool, "down", "--dir", folder]
+ENDS = {"fleet": [fleet_tool, "down", "--dir"], "mount": ["umount", "--lazy"]}
+for kind, folder in sorted(left):
+    argv = [*ENDS[kind], folder]
     subprocess.run(argv, stderr=subprocess.DEVNULL, check=False, timeout=120)

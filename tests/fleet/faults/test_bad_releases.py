@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.model import Outcome
 from tests.support.faults.checker import Ends
-from tests.support.faults.releases import BAD, ODD
+from tests.support.faults.releases import BAD, HOST, ODD
 from tests.support.faults.survey import survey
 from tests.support.faults.trial import HASTY, Trial, faulty_rig
 from tests.support.fleet import FleetFactory
@@ -20,7 +20,8 @@ def rig(
     module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
     """One host, and little patience."""
-    with faulty_rig(tmp_path_factory.mktemp("rig"), module_fleet, HASTY) as rig:
+    folder = tmp_path_factory.mktemp("rig")
+    with faulty_rig(folder, module_fleet(HOST), HASTY) as rig:
         yield rig
 
 
@@ -49,11 +50,11 @@ def test_what_is_in_quarantine_is_not_switched_to_again(rig: Rig) -> None:
     trial = Trial(rig)
     trial.push(BAD["a service fails at once"])
     trial.check(Ends.OLD)
-    before = survey(rig.host("lufta")).activations()
+    before = survey(rig.host(HOST)).activations()
 
     rig.stop_daemon(kill=True)
     rig.run_daemon()
     rig.repository.push("Nothing that matters to the host")
 
     trial.check(Ends.OLD)
-    assert survey(rig.host("lufta")).activations() == before
+    assert survey(rig.host(HOST)).activations() == before

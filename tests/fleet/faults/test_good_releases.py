@@ -25,7 +25,8 @@ def rig(
     module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
     """One host, and time enough for whatever strikes."""
-    with faulty_rig(tmp_path_factory.mktemp("rig"), module_fleet, PATIENT) as rig:
+    folder = tmp_path_factory.mktemp("rig")
+    with faulty_rig(folder, module_fleet(HOST), PATIENT) as rig:
         yield rig
 
 
@@ -64,6 +65,7 @@ def test_at_a_step_of_the_reconciler(
 ) -> None:
     trial.push()
     trial.watch.begins(step)
+    trial.check_boot_default()
 
     with struck(trial.rig, fault):
         pass
@@ -85,15 +87,37 @@ def test_the_guardian_is_killed(trial: Trial, whom: str, phase: str) -> None:
         assert first.reason is not Reason.UNHEALTHY, "the release is not to blame"
 
 
-def test_somebody_else_switches_meanwhile(trial: Trial) -> None:
+def test_nothing_is_begun_while_somebody_else_switches(trial: Trial) -> None:
     with struck(trial.rig, faults.SomebodySwitches()):
         trial.push()
-        trial.watch.ends("activate")
-        told = trial.rig.wait_error(HOST, "somebody else is switching")
+        trial.rig.wait_error(HOST, "somebody is switching this host")
 
-    assert HOST in told
-    made = trial.check(Ends.NEW)
-    assert made[0].outcome is Outcome.FAILED
+    (attempt,) = trial.check(Ends.NEW)
+    assert attempt.outcome is Outcome.SUCCEEDED
+
+
+def test_somebody_else_is_quicker(trial: Trial) -> None:
+    trial.push()
+    trial.watch.begins("build")
+
+    with struck(trial.rig, faults.SomebodySwitches()):
+        trial.watch.ends("activate")
+        trial.rig.wait_error(HOST, "somebody else is switching")
+
+    first, *_ = trial.check(Ends.NEW)
+    assert first.outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("step", ["copy", "activate", "settle"])
+def test_the_reconciler_stays_away(trial: Trial, step: str) -> None:
+    trial.push()
+    trial.watch.begins(step)
+
+    with struck(trial.rig, faults.ReconcilerKilled()):
+        found = trial.check_alone()
+        assert found.running == trial.before.running
+
+    trial.check(Ends.NEW)
 
 
 def test_another_commit_in_quick_succession(trial: Trial) -> None:

@@ -21,7 +21,7 @@ from tests.support.faults.releases import HOST
 from tests.support.faults.survey import Survey, survey
 from tests.support.rig import Rig
 
-SETTLED = 150.0  # seconds within which everything is to be over, backoff included
+SETTLED = 120.0  # seconds within which everything is to be over, backoff included
 PAUSE = 0.3
 
 
@@ -62,13 +62,15 @@ class Before:
         return [one for one in made if one.id not in self.attempts]
 
 
-def check_settled(rig: Rig, before: Before, ends: Ends) -> list[Attempt]:
+def check_settled(
+    rig: Rig, before: Before, ends: Ends, *, within: float = SETTLED
+) -> list[Attempt]:
     """
     Wait until all is over, and check every promise; return the attempts there were.
 
-    Raises Complaint.
+    Raises Complaint, after *within* seconds.
     """
-    end = time.monotonic() + SETTLED
+    end = time.monotonic() + within
     while True:
         made = before.trial(rig)
         wrong = _unsettled(rig, made, ends)
@@ -85,13 +87,13 @@ def check_settled(rig: Rig, before: Before, ends: Ends) -> list[Attempt]:
         time.sleep(PAUSE)
 
 
-def check_alone(rig: Rig, before: Before) -> Survey:
+def check_alone(rig: Rig, before: Before, *, within: float = SETTLED) -> Survey:
     """
     Check a host whose reconciler stays away, once its guardian is done.
 
-    Keys that went with a reboot only the reconciler can bring. Raises Complaint.
+    Raises Complaint, after *within* seconds.
     """
-    end = time.monotonic() + SETTLED
+    end = time.monotonic() + within
     while True:
         made = before.trial(rig)
         found = survey(rig.host(HOST))

@@ -8,12 +8,15 @@ administrator or time would. Both may be called in whatever state things are.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from tests.support.faults.disk import StateDisk
 from tests.support.faults.releases import HOST
 from tests.support.rig import Rig
 
 UNIT = "reconciler-activation.service"
+FILLER = "/nix/filler"
 LOCK = "/run/nixos/switch-to-configuration.lock"
 # What serves a login of root; the daemon's is the only one.
 SESSIONS = "pkill -KILL -f '^sshd: root' || true"
@@ -144,6 +147,82 @@ class SomebodySwitches:
     def end(self, rig: Rig) -> None:
         """Let go of it."""
         rig.host(HOST).exec("sh", "-c", "systemctl stop person.service || true")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFillsUp:
+    """The host's store is full as soon as a path called *name* begins to arrive."""
+
+    name: str
+
+    def strike(self, rig: Rig) -> None:
+        """Lie in wait for it."""
+        script = f"until ls -d /nix/store/*-{self.name} 2>&-; do sleep 0.01; done"
+        script += f"; cat /dev/zero >{FILLER}"
+        rig.host(HOST).exec(
+            *(
+                "systemd-run",
+                "--quiet",
+                "--collect",
+                "--unit=filler",
+                "sh",
+                "-c",
+                script,
+            )
+        )
+
+    def end(self, rig: Rig) -> None:
+        """Make room."""
+        script = f"systemctl stop filler.service; rm -f {FILLER}"
+        rig.host(HOST).exec("sh", "-c", script)
+
+
+@dataclass(frozen=True, slots=True)
+class StateFull:
+    """Not a byte is left for the reconciler's state."""
+
+    disk: StateDisk
+
+    def strike(self, rig: Rig) -> None:
+        """Fill it."""
+        assert rig.state == self.disk.folder
+        self.disk.fill()
+
+    def end(self, rig: Rig) -> None:
+        """Make room."""
+        assert rig.state == self.disk.folder
+        self.disk.make_room()
+
+
+@dataclass(frozen=True, slots=True)
+class StateFails:
+    """The disk of the reconciler's state turns read-only, as the kernel makes it."""
+
+    disk: StateDisk
+
+    def strike(self, rig: Rig) -> None:
+        """Have it fail."""
+        assert rig.state == self.disk.folder
+        self.disk.fail()
+
+    def end(self, rig: Rig) -> None:
+        """Repair it, which takes a daemon that is started anew."""
+        rig.stop_daemon(kill=True)
+        self.disk.repair()
+        rig.run_daemon()
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The clock of a daemon that was started with ``clock=PATH``."""
+
+    path: Path
+
+    def set(self, seconds: float) -> None:
+        """Set it so many seconds ahead of what is right."""
+        new = self.path.with_suffix(".new")
+        new.write_text(str(seconds))
+        new.replace(self.path)
 
 
 FAULTS: Mapping[str, Fault] = {

@@ -15,11 +15,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler.model import Attempt
-from tests.support.faults.checker import Before, Ends, check_settled
+from tests.support.faults.checker import (
+    Before,
+    Ends,
+    check_alone,
+    check_boot_default,
+    check_settled,
+)
 from tests.support.faults.injectors import FAULTS, Fault
 from tests.support.faults.moments import Watch
 from tests.support.faults.releases import HOST, Release, prepare, push
-from tests.support.fleet import FleetFactory
+from tests.support.faults.survey import Survey
+from tests.support.fleet import Fleet
 from tests.support.rig import Rig
 
 PATIENT: Mapping[str, object] = {"settle": "0.5s", "confirm_timeout": "30s"}
@@ -37,10 +44,10 @@ _names = itertools.count(1)
 
 @contextlib.contextmanager
 def faulty_rig(
-    folder: Path, fleet: FleetFactory, policy: Mapping[str, object]
+    folder: Path, fleet: Fleet, policy: Mapping[str, object]
 ) -> Iterator[Rig]:
     """Yield a rig whose one host runs a first release."""
-    with Rig(folder, fleet(HOST), policy=policy) as rig:
+    with Rig(folder, fleet, policy=policy) as rig:
         prepare(rig)
         rig.only(HOST)
         rig.run_daemon()
@@ -64,6 +71,14 @@ class Trial:
     def check(self, ends: Ends) -> list[Attempt]:
         """Check all promises; return the attempts that there were."""
         return check_settled(self.rig, self.before, ends)
+
+    def check_alone(self) -> Survey:
+        """Check what is promised where the reconciler stays away."""
+        return check_alone(self.rig, self.before)
+
+    def check_boot_default(self) -> None:
+        """Check what is promised at any moment."""
+        check_boot_default(self.rig, self.before)
 
 
 @contextlib.contextmanager
