@@ -430,6 +430,11 @@ class Guard:
     boot_id: str  # of the host when the attempt began
     baseline: str  # what was healthy before, as the health gate writes it
 
+    @property
+    def ordered(self) -> bool:
+        """Whether a person ordered it: a rollback, which no health gate judges."""
+        return not self.baseline
+
 
 class Phase(enum.Enum):
     """The parts of a pass whose durations are measured."""

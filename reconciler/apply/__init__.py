@@ -5,7 +5,7 @@ Each function carries out one kind of step and raises when it did not work; the 
 belongs to the loop.
 """
 
-from reconciler.apply.activate import activate, protect, set_boot
+from reconciler.apply.activate import protect, set_boot
 from reconciler.apply.closure import copy_closure
 from reconciler.apply.keys import (
     Delivered,
@@ -21,7 +21,6 @@ __all__ = [
     "MEND_STEPS",
     "Delivered",
     "Removed",
-    "activate",
     "copy_closure",
     "deliver_keys",
     "mend",

@@ -52,6 +52,17 @@ refuse_if_busy() {
     fi
 }
 
+# A copy that was cut off can look like a whole one (github.com/NixOS/nix/issues/13367).
+refuse_if_not_whole() {
+    if [ ! -f "$new/nixos-version" ]; then
+        say "$new is not whole on this host"
+        exit 1
+    elif [ ! -x "$new/bin/switch-to-configuration" ]; then
+        say "this system cannot be switched to: system.switch.enable is false"
+        exit 1
+    fi
+}
+
 # Copies of the keys as they are, in memory that is not swapped where there is such.
 keep_keys() {
     number=0
@@ -67,7 +78,8 @@ keep_keys() {
 }
 
 list_active() {
-    systemctl list-units --no-legend --plain --full --state=active,activating \
+    # A service that starts just now may be a job that must not run twice.
+    systemctl list-units --no-legend --plain --full --state=active \
         --type=service,socket,timer,path |
         while read -r name _; do
             case $name in
@@ -104,6 +116,7 @@ start() {
     done
     [ -d "$dir" ] && return
     refuse_if_busy
+    refuse_if_not_whole
     mkdir -p "$base" || exit 1
     kept=$base
     if [ -d /run/keys ]; then kept=/run/keys; fi

@@ -37,7 +37,6 @@ from reconciler.errors import (
     StoppingError,
 )
 from reconciler.loop.carried import (
-    AbandonedError,
     Carried,
     SupersededError,
     outcome_of,
@@ -95,7 +94,7 @@ class AttemptRun:
     _recorded: Recorded = field(init=False)
     _keys: KeySteps = field(init=False)
     _before: Observed = field(init=False)  # the host as it was
-    _guarded: GuardedSwitch = field(init=False)
+    guarded: GuardedSwitch = field(init=False)
     _give_up: float = float("inf")  # when it must be healthy; on World.monotonic
 
     def __post_init__(self) -> None:
@@ -110,33 +109,25 @@ class AttemptRun:
             limits=limits(self.world, self.desired),
             keys=tuple(sorted(paths | self.seen.known.delivered)),
         )
-        self._guarded = GuardedSwitch(
+        self.guarded = GuardedSwitch(
             world=self.world, desired=self.desired, order=order, log=self._log
         )
 
     def run(self) -> Carried:
         """Carry out the plan; every error of the host ends in the outcome."""
-        return self._to_its_end(self._carry_out)
+        return self.to_its_end(self._carry_out)
 
-    def follow(self) -> Carried:
-        """
-        Take up an attempt whose process is gone, and see it to its end.
-
-        Raises OutOfSightError and what looking raises: then it has yet to be followed.
-        """
-        found = self._guarded.state()
-        return self._to_its_end(functools.partial(self._take_up, found))
-
-    def _to_its_end(self, act: Callable[[], None]) -> Carried:
+    def to_its_end(self, act: Callable[[], None]) -> Carried:
+        """Do *act*, and record what that makes of the attempt."""
         try:
             with structlog.contextvars.bound_contextvars(attempt=self.attempt.id):
                 act()
         except ReconcilerError as error:
-            if self._guarded.goes_on:
+            if self.guarded.goes_on:
                 return Carried(attempt=self.attempt, seen=self.seen, error=error)
             return self._end(outcome_of(error), error)
         except BaseException:
-            if not self._guarded.goes_on:
+            if not self.guarded.goes_on:
                 self._end(Outcome.INTERRUPTED, None)
             raise
         return self._end(Outcome.SUCCEEDED, None)
@@ -144,13 +135,13 @@ class AttemptRun:
     def _carry_out(self) -> None:
         kinds = {step.kind for step in self.plan.steps}
         if StepKind.BUILD in kinds:
-            self._step("build", Phase.BUILD, self._build)
+            self.step("build", Phase.BUILD, self._build)
         if StepKind.COPY in kinds:
-            self._step("copy", Phase.COPY, self._copy)
+            self.step("copy", Phase.COPY, self._copy)
         if self.superseded():
             raise SupersededError
         if StepKind.ACTIVATE in kinds:
-            self._under_guard(functools.partial(self._replace, kinds))
+            self.under_guard(functools.partial(self._replace, kinds))
         elif StepKind.REBOOT in kinds:
             self._restart()
         else:
@@ -158,28 +149,28 @@ class AttemptRun:
 
     # --- another system ----------------------------------------------------------
 
-    def _under_guard(self, act: Callable[[], None]) -> None:
+    def under_guard(self, act: Callable[[], None]) -> None:
         """Do *act* and confirm; on any failure have the guardian go back."""
         try:
             act()
         except (StoppingError, OutOfSightError):
             raise
         except ReconcilerError as error:
-            if not self._guarded.goes_on:
+            if not self.guarded.goes_on:
                 raise
             self._go_back(error)
-        self._step("confirm", Phase.CONFIRM, self._guarded.confirm)
-        self._step("verify", Phase.VERIFY, self._look_after)
+        self.step("confirm", Phase.CONFIRM, self.guarded.confirm)
+        self.step("verify", Phase.VERIFY, self._look_after)
 
     def _replace(self, kinds: set[StepKind]) -> None:
         if StepKind.DELIVER_KEYS in kinds:
-            self._step("guard", Phase.ACTIVATE, self._guarded.start)
+            self.step("guard", Phase.ACTIVATE, self.guarded.start)
             self._deliver_early()
         self._keys.check_present(self.seen)
-        self._step("activate", Phase.ACTIVATE, self._guarded.switch)
-        self._become_healthy()
+        self.step("activate", Phase.ACTIVATE, self.guarded.switch)
+        self.become_healthy()
 
-    def _become_healthy(self) -> None:
+    def become_healthy(self) -> None:
         """Mend what the switch left, and pass the health gate."""
         gate = HealthGate(
             world=self.world,
@@ -200,7 +191,7 @@ class AttemptRun:
         # The old connection proves nothing.
         self.world.connections.reconnect(self.desired.host)
         first = functools.partial(gate.first_look, give_up)
-        self._step("verify", Phase.VERIFY, lambda: self._note(first()))
+        self.step("verify", Phase.VERIFY, lambda: self._note(first()))
         self._mend(self.seen.plan)
         self._note(gate.judge(self.seen, give_up))
 
@@ -209,15 +200,15 @@ class AttemptRun:
         found: list[Guarded] = []
 
         def decide() -> None:
-            found.append(self._guarded.decide(Decision.ROLL_BACK))
+            found.append(self.guarded.decide(Decision.ROLL_BACK))
 
-        self._step("roll back", Phase.ROLL_BACK, decide)
+        self.step("roll back", Phase.ROLL_BACK, decide)
         if found[0].result is Result.NOT_STARTED:
             raise error  # the host runs what it ran
         ours = found[0].decision is Decision.ROLL_BACK
         if found[0].result is not Result.ROLLED_BACK or not ours:
             # A host that was going back by itself looks ill, and that proves nothing.
-            raise self._guarded.error(found[0]) from error
+            raise self.guarded.error(found[0]) from error
         self.world.connections.reconnect(self.desired.host)
         self._look_after()
         reach = isinstance(error, _OF_REACH)
@@ -237,68 +228,12 @@ class AttemptRun:
         except ReconcilerError as error:
             self._log(f"cannot look at it afterwards: {error}")
 
-    # --- an attempt that was left ------------------------------------------------
-
-    def _take_up(self, found: Guarded) -> None:
-        if not found.known:
-            self._conclude()
-            return
-        self._guarded.started = True
-        if found.decision is Decision.CONFIRM and found.result is None:
-            self._guarded.confirm()
-            return
-        if found.result is Result.CONFIRMED:
-            return
-        if found.result is not None:
-            raise self._guarded.error(found)
-        if found.phase in ("", "armed"):
-            self._guarded.decide(Decision.ROLL_BACK)
-            raise AbandonedError
-        if self.desired.toplevel != self.attempt.target:
-            found = self._guarded.decide(Decision.ROLL_BACK)
-            if found.result is not Result.ROLLED_BACK:
-                raise self._guarded.error(found)
-            message = "the commit is not wanted any more; rolled back"
-            raise RolledBackError(message, reason=Reason.ASKED)
-        self._under_guard(self._resume)
-
-    def _resume(self) -> None:
-        self._step("follow", Phase.ACTIVATE, self._guarded.await_switch)
-        self._become_healthy()
-
-    def _conclude(self) -> None:
-        """
-        Tell how it ended on a host that has nothing of it any more.
-
-        It was booted, before or after its guardian had set the boot default; or it
-        never heard of the attempt. Where it cannot be seen, that is told later.
-        """
-        self._guarded.lose()
-        self._look()
-        if self.seen.observed.boot_id == self.baseline.boot_id:
-            self._bury()
-            return
-        self._guarded.over = True
-        # Not the profile: the power may have gone before the boot loader had it too.
-        if self.attempt.target != self.seen.observed.running:
-            message = f"{self.desired.host} was booted before anybody confirmed"
-            raise RolledBackError(message, reason=Reason.REBOOTED)
-
-    def _bury(self) -> None:
-        found = self._guarded.bury()
-        if found.result is Result.NOT_STARTED:
-            raise AbandonedError
-        if not found.known:
-            message = f"{self.desired.host} cannot be told not to begin"
-            raise OutOfSightError(message)
-        self._take_up(found)
-
     # --- a reboot ----------------------------------------------------------------
 
     def _restart(self) -> None:
         """Boot the system that runs, whose kernel or systemd does not run yet."""
-        self._step("reboot", Phase.REBOOT, self._reboot)
-        self._become_healthy()
+        self.step("reboot", Phase.REBOOT, self._reboot)
+        self.become_healthy()
         running = self.seen.observed.running
         if running != self.desired.toplevel:
             message = f"{self.desired.host}: booted another system: {running}"
@@ -321,22 +256,22 @@ class AttemptRun:
         left = self._mend(self.plan)
         self._judge(left)
         if any(drift.kind is DriftKind.BOOT for drift in left.drifts):
-            self._step("set boot default", Phase.CONFIRM, self._set_boot)
+            self.step("set boot default", Phase.CONFIRM, self._set_boot)
             self._verify()
 
     def _deliver_early(self) -> None:
         early = functools.partial(self._keys.early, self.plan)
-        self._step("deliver keys", Phase.KEYS, early)
+        self.step("deliver keys", Phase.KEYS, early)
 
     def _mend(self, left: Plan) -> Plan:
         """Close what activation leaves open; return what is left to do then."""
         if self._keys.has_late(left):
             late = functools.partial(self._keys.late, left)
-            self._step("deliver late keys", Phase.KEYS, late)
+            self.step("deliver late keys", Phase.KEYS, late)
         steps = self._mending(left)
         if steps:
             names = ", ".join(f"{s.kind.value} {s.unit or ''}".strip() for s in steps)
-            self._step(names, Phase.START, functools.partial(self._mend_units, steps))
+            self.step(names, Phase.START, functools.partial(self._mend_units, steps))
         # Without a change there is nothing new to see.
         changed = steps or self._keys.changed
         return self._verify() if changed else left
@@ -383,10 +318,11 @@ class AttemptRun:
 
     def _verify(self) -> Plan:
         """Look again over a new connection; return what is left to do."""
-        self._step("verify", Phase.VERIFY, self._look)
+        self.step("verify", Phase.VERIFY, self.look)
         return self.seen.plan
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look at the host over a new connection; see ``seen``."""
         self.world.connections.reconnect(self.desired.host)
         self._note(self._look_again())
 
@@ -426,7 +362,8 @@ class AttemptRun:
     def _log(self, line: str) -> None:
         self._recorded.line(line)
 
-    def _step(self, name: str, phase: Phase, act: Callable[[], None]) -> None:
+    def step(self, name: str, phase: Phase, act: Callable[[], None]) -> None:
+        """Do *act* and record it as a step."""
         self._recorded.step(name, phase, act)
 
     def _end(self, outcome: Outcome, error: ReconcilerError | None) -> Carried:

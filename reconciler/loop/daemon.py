@@ -315,7 +315,10 @@ class Daemon:
         match result:
             case Failed(error=ConnectError()):
                 lost_at = self._lost.get(host)
-                return lost_at is not None and self._world.monotonic() < lost_at + LOST_LIMIT
+                return (
+                    lost_at is not None
+                    and self._world.monotonic() < lost_at + LOST_LIMIT
+                )
         self._lost.pop(host, None)
         return False
 

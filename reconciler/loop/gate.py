@@ -23,7 +23,7 @@ class Gate:
         self._rebooting: HostName | None = None
 
     def tried(self, host: HostName, now: float) -> None:
-        """Note that an attempt ended at *now*; this is on World.monotonic, as all here."""
+        """Note that an attempt ended at *now*, on World.monotonic as all times here."""
         wait = self._backoff.failed(host)
         with self._lock:
             self._not_before[host] = now + wait
@@ -33,10 +33,11 @@ class Gate:
         return max(0.0, self._not_before.get(host, 0.0) - now)
 
     def forget(self, host: HostName) -> None:
-        """Allow an attempt at once."""
+        """Allow an attempt at once, and others to be rebooted."""
         with self._lock:
             self._not_before.pop(host, None)
         self._backoff.forget(host)
+        self.end_reboot(host)
 
     def claim_reboot(self, host: HostName) -> bool:
         """Return whether *host* may be rebooted now: one of the fleet at a time."""

@@ -34,7 +34,10 @@ GRACE = 30.0  # seconds beyond what the host needs, until we stop looking for it
 
 _TOLD = {
     Result.LOCKED: "somebody else is switching this host just now; waiting",
-    Result.REBOOT_FIRST: "the new system cannot be switched to without a reboot",
+    Result.REBOOT_FIRST: (
+        "the new system cannot be switched to without a reboot, which has to be done by"
+        ' hand: see "A reboot first" in docs/health.md'
+    ),
     Result.NOT_STARTED: "the switch was not begun, and nothing was touched",
     Result.BOOT_FAILED: "the new system runs, but what to boot could not be set",
     Result.ROLLBACK_FAILED: "IT COULD NOT BE ROLLED BACK and needs a person",

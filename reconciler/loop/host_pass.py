@@ -17,9 +17,11 @@ from reconciler.loop.attempt import AttemptRun
 from reconciler.loop.carried import Carried, baseline_in, baseline_of, source_of
 from reconciler.loop.confirmed import Wanted, recall, remember
 from reconciler.loop.evaluations import Evaluations
+from reconciler.loop.following import Following
 from reconciler.loop.gate import Gate
 from reconciler.loop.judgement import sentence
 from reconciler.loop.look import Look, look
+from reconciler.loop.reboot import RebootError
 from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.results import Again, Done, Failed, Result
 from reconciler.loop.world import World
@@ -148,7 +150,7 @@ class HostPass:
                 log.info("following", host=host, attempt=attempt.id)
                 baseline = baseline_in(guard)
                 run = self._run_of(revision, wanted, seen, attempt, baseline)
-                carried = run.follow()
+                carried = Following(run=run, ordered=guard.ordered).to_its_end()
                 self._ended(carried, revision)
                 if carried.attempt.outcome is None and carried.error is not None:
                     raise carried.error
@@ -189,9 +191,9 @@ class HostPass:
         wait = self._wait(host, steps)
         plan, observed = seen.plan, seen.observed
         if steps and wait <= 0:
-            try:
-                carried = self._attempt(revision, aim, seen_of_aim)
-            finally:
+            carried = self._attempt(revision, aim, seen_of_aim)
+            if not isinstance(carried.error, RebootError):
+                # Else the others wait: what this one could not boot, they may not boot.
                 self._gate.end_reboot(host)
             if carried.attempt.outcome is Outcome.INTERRUPTED:
                 return Again(0.0)  # nothing was touched; the next pass will tell

@@ -71,7 +71,7 @@ class Rollback:
         An attempt that failed is returned as well: the host runs what it ran then, and
         is held only if it was before. Raises HostBusyError, WrongMachineError, what
         looking at the host raises, and OutOfSightError: then the guardian goes on, and
-        the daemon follows it.
+        the daemon follows it. The hold stays whatever comes of that.
         """
         host, history = self.desired.host, self.world.history
         with history.lock(host):

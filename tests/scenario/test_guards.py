@@ -339,10 +339,12 @@ def test_a_host_that_does_not_come_back_fails_its_attempt(rebooting: Scene) -> N
     attempt = rebooting.attempts("lufta")[-1]
     assert attempt.outcome is Outcome.FAILED
     assert "did not boot in time" in attempt.message
+    assert not rebooting.gate.claim_reboot(HostName("keanu")), "it may fare no better"
     lufta.before_read, lufta.failure = do_nothing, None
     rebooting.clock.advance(7200)
     assert rebooting.run("lufta") == Done()
     assert rebooting.status("lufta").in_sync
+    assert rebooting.gate.claim_reboot(HostName("keanu"))
 
 
 def test_a_host_that_boots_another_system_is_told(rebooting: Scene) -> None:

@@ -28,7 +28,7 @@ def confirm_before_health() -> None:
     def believe(_self: AttemptRun) -> None:
         pass
 
-    _replace(AttemptRun, "_become_healthy", believe)
+    _replace(AttemptRun, "become_healthy", believe)
 
 
 def boot_default_first() -> None:

@@ -1,0 +1,110 @@
+"""
+Take up an attempt whose process is gone, and see it to its end.
+
+What the host says of it decides, not the record: see `reconciler.apply.guardian`.
+"""
+
+import functools
+from dataclasses import dataclass
+
+from reconciler.apply.guardian import Decision, Guarded, Result
+from reconciler.errors import FactError
+from reconciler.loop.attempt import AttemptRun
+from reconciler.loop.carried import AbandonedError, Carried
+from reconciler.loop.guarded import OutOfSightError, RolledBackError
+from reconciler.model import Phase, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """One attempt that was left."""
+
+    run: AttemptRun
+    ordered: bool
+    """Whether a person ordered to go back to that system; nobody judges it then."""
+
+    def to_its_end(self) -> Carried:
+        """
+        See to the end of it.
+
+        Raises OutOfSightError and what looking raises: then it has yet to be followed.
+        """
+        found = self.run.guarded.state()
+        return self.run.to_its_end(functools.partial(self._take_up, found))
+
+    def _take_up(self, found: Guarded) -> None:
+        guarded = self.run.guarded
+        if not found.known:
+            self._conclude()
+            return
+        guarded.started = True
+        if found.decision is Decision.CONFIRM and found.result is None:
+            guarded.confirm()
+        elif found.result is Result.CONFIRMED:
+            return
+        elif found.result is not None:
+            raise guarded.error(found)
+        elif found.phase in ("", "armed"):
+            guarded.decide(Decision.ROLL_BACK)
+            raise AbandonedError
+        else:
+            self._resume()
+
+    def _resume(self) -> None:
+        """Go on with what was switched to, or is just now."""
+        run = self.run
+        if self.ordered:
+            run.under_guard(self._see_it_there)
+        elif run.desired.toplevel == run.attempt.target:
+            run.under_guard(self._judge)
+        else:
+            self._take_back()
+
+    def _see_it_there(self) -> None:
+        run = self.run
+        run.step("follow", Phase.ACTIVATE, run.guarded.await_switch)
+        run.step("verify", Phase.VERIFY, run.look)
+        if run.seen.observed.running != run.attempt.target:
+            message = f"{run.desired.host}: it does not run that generation"
+            raise FactError(message)
+
+    def _judge(self) -> None:
+        run = self.run
+        run.step("follow", Phase.ACTIVATE, run.guarded.await_switch)
+        run.become_healthy()
+
+    def _take_back(self) -> None:
+        found = self.run.guarded.decide(Decision.ROLL_BACK)
+        if found.result is not Result.ROLLED_BACK:
+            raise self.run.guarded.error(found)
+        message = "the commit is not wanted any more; rolled back"
+        raise RolledBackError(message, reason=Reason.ASKED)
+
+    def _conclude(self) -> None:
+        """
+        Tell how it ended on a host that has nothing of it any more.
+
+        It was booted, before or after its guardian had set the boot default; or it
+        never heard of the attempt. Where it cannot be seen, that is told later.
+        """
+        run = self.run
+        run.guarded.lose()
+        run.look()
+        if run.seen.observed.boot_id == run.baseline.boot_id:
+            self._bury()
+            return
+        run.guarded.over = True
+        # Not the profile: the power may have gone before the boot loader had it too.
+        if run.attempt.target != run.seen.observed.running:
+            message = f"{run.desired.host} was booted before anybody confirmed"
+            raise RolledBackError(message, reason=Reason.REBOOTED)
+
+    def _bury(self) -> None:
+        run = self.run
+        found = run.guarded.bury()
+        if found.result is Result.NOT_STARTED:
+            raise AbandonedError
+        if not found.known:
+            message = f"{run.desired.host} cannot be told not to begin"
+            raise OutOfSightError(message)
+        self._take_up(found)
