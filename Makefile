@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit bench dashboards clean distclean
+.PHONY: help setup demo test lint unit bench chaos dashboards clean distclean
 
 PYTHON ?= python3
 export PYTHON
@@ -25,6 +25,9 @@ unit: setup ## the tests that need no host and no Nix
 
 bench: setup ## measure, side by side with peers
 	@.venv/bin/python -m tests.bench
+
+chaos: setup ## faults at random moments; SEED=7 TRIALS=1000
+	@.venv/bin/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(TRIALS),--trials $(TRIALS))
 
 dashboards: setup ## write what deploy/grafana generates
 	@.venv/bin/python -m deploy.grafana.generate

@@ -93,6 +93,8 @@ class Rig:
         self.repository = Repository(folder, content)
         self.port = free_port()
         self.policy: dict[str, object] = {**QUICK, **(policy or {})}
+        self.changed: tuple[str, ...] = ()
+        """What is different about the daemon: tests/support/faults/daemon.py."""
         self.daemon: subprocess.Popen[bytes] | None = None
         self.write_settings()
 
@@ -165,14 +167,10 @@ class Rig:
     # --- the daemon --------------------------------------------------------------
 
     def run_daemon(self, *changed: str) -> None:
-        """
-        Start the daemon; returns when it serves metrics.
-
-        *changed* says what is different about it: tests/support/faults/daemon.py.
-        """
+        """Start the daemon, *changed* this once; returns when it serves metrics."""
         argv = self.argv("run")
-        if changed:
-            argv[2:3] = ["tests.support.faults.daemon", *changed]
+        if changed or self.changed:
+            argv[2:3] = ["tests.support.faults.daemon", *(changed or self.changed)]
         with self.log.open("ab") as log:
             self.daemon = subprocess.Popen(
                 # It must not outlive a test run that is killed.

@@ -1,0 +1,130 @@
+"""See the package."""
+
+import argparse
+import contextlib
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.draw import Draw, faults
+from tests.support.faults.checker import Complaint, check_settled
+from tests.support.faults.disk import StateDisk
+from tests.support.faults.injectors import Clock, Fault, StateFails, StateFull
+from tests.support.faults.releases import HOST
+from tests.support.faults.trial import Trial, faulty_rig, struck
+from tests.support.fleet import Reaper, fleets
+from tests.support.rig import Rig
+
+POLICY: Mapping[str, object] = {
+    "settle": "0.5s",
+    "confirm_timeout": "8s",
+    "switch_timeout": "8s",
+}
+WITHIN = 240.0  # seconds; somebody who stops the guardian costs 90 of them
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How often each fault struck, and how often all promises were kept."""
+
+    tried: Counter[str] = field(default_factory=Counter)
+    survived: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def broken(self) -> int:
+        """How often a promise was broken."""
+        return self.tried.total() - self.survived.total()
+
+    def table(self) -> Iterator[str]:
+        """Return lines for people."""
+        yield f"{'tried':>6} {'survived':>8}  fault"
+        for name, tried in sorted(self.tried.items()):
+            yield f"{tried:6} {self.survived[name]:8}  {name}"
+        yield f"{self.tried.total():6} {self.survived.total():8}  all"
+
+
+@contextlib.contextmanager
+def ground(reaper: Reaper) -> Iterator[tuple[Rig, Mapping[str, Fault]]]:
+    """Yield a sound host with its daemon, and the faults that can strike them."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        fleet = stack.enter_context(fleets(folder / "fleets", reaper))
+        disk = stack.enter_context(StateDisk(folder / "state", reaper))
+        rig = stack.enter_context(faulty_rig(folder, fleet(HOST), POLICY))
+        clock = Clock(folder / "offset")
+        clock.set(0.0)
+        rig.changed = (f"clock={clock.path}",)
+        rig.stop_daemon()
+        rig.run_daemon()
+        yield rig, faults(clock, StateFull(disk), StateFails(disk))
+
+
+def attempt(rig: Rig, draw: Draw, fault: Fault) -> str:
+    """Carry out one trial; return what promise was broken, nothing if none was."""
+    trial = Trial(rig)
+    trial.push(draw.nix)
+    time.sleep(draw.at)
+    with struck(rig, fault):
+        time.sleep(draw.lasts)
+    try:
+        check_settled(rig, trial.before, draw.ends, within=WITHIN)
+    except Complaint as complaint:
+        return str(complaint)
+    return ""
+
+
+def run(seed: int, trials: int, counts: Counts) -> None:
+    """Carry out *trials* of them; begin on new ground after one that went wrong."""
+    reaper = Reaper()
+    number = 0
+    while number < trials:
+        with ground(reaper) as (rig, known):
+            whole = True
+            while whole and number < trials:
+                number += 1
+                draw = Draw.of(seed, number, list(known))
+                began = time.monotonic()
+                complaint = attempt(rig, draw, known[draw.fault])
+                whole = not complaint
+                counts.tried[draw.fault] += 1
+                counts.survived[draw.fault] += whole
+                word = "survived" if whole else "BROKEN"
+                seconds = time.monotonic() - began
+                say(f"{number:5} {word:8} {seconds:6.1f} s  {draw}")
+                if not whole:
+                    say(complaint)
+    reaper.close()
+
+
+def say(line: str) -> None:
+    """Tell a person."""
+    print(line, flush=True)  # noqa: T201 # a program of its own
+
+
+def main() -> int:
+    """Return the exit status."""
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
+    parser.add_argument("--trials", type=int, default=50)
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        say("real hosts need root")
+        return 2
+    say(f"seed {arguments.seed}: {arguments.trials} trials")
+    counts = Counts()
+    with contextlib.suppress(KeyboardInterrupt):
+        run(arguments.seed, arguments.trials, counts)
+    for line in counts.table():
+        say(line)
+    say(f"seed {arguments.seed}: {counts.broken} broken")
+    return 1 if counts.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""What one trial is: drawn from a seed and its number, and from nothing else."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from tests.support.faults.checker import Ends
+from tests.support.faults.injectors import FAULTS, Clock, Fault, StateFails, StateFull
+from tests.support.faults.releases import BAD, ODD
+from tests.support.rig import Rig
+
+GOOD_SHARE = 0.6
+MOMENTS = 4.5  # seconds after the push within which faults strike
+LASTS = 3.0  # seconds at most until they end
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnotherCommit:
+    """Somebody pushes once more; nothing to do for the host."""
+
+    def strike(self, rig: Rig) -> None:
+        """Push."""
+        rig.push("Nothing that matters to the host")
+
+    def end(self, rig: Rig) -> None:
+        """Do nothing: it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForcePush:
+    """Somebody takes the release back, as if it had never been."""
+
+    def strike(self, rig: Rig) -> None:
+        """Force the branch to the commit before."""
+        rig.repository.git("reset", "-q", "--hard", "HEAD~1")
+        rig.repository.git("push", "-q", "--force", "origin", "HEAD:main")
+
+    def end(self, rig: Rig) -> None:
+        """Do nothing: it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJump:
+    """The daemon's clock jumps, and is set right again."""
+
+    clock: Clock
+    seconds: float
+
+    def strike(self, rig: Rig) -> None:
+        """Set it."""
+        assert rig.daemon is not None
+        self.clock.set(self.seconds)
+
+    def end(self, rig: Rig) -> None:
+        """Set it right."""
+        assert self.clock.path.parent == rig.folder
+        self.clock.set(0.0)
+
+
+FORCE_PUSH = "a force-push takes it back"
+
+
+def faults(clock: Clock, full: StateFull, fails: StateFails) -> Mapping[str, Fault]:
+    """Return every fault by its name."""
+    return {
+        **FAULTS,
+        "another commit": AnotherCommit(),
+        FORCE_PUSH: ForcePush(),
+        "the clock jumps ahead": ClockJump(clock, DAY),
+        "the clock jumps back": ClockJump(clock, -DAY),
+        "the state directory is full": full,
+        "the disk of the state fails": fails,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """One trial."""
+
+    release: str  # its name in BAD or ODD; empty for one that is just good
+    fault: str
+    at: float  # seconds after the push
+    lasts: float  # seconds
+
+    @classmethod
+    def of(cls, seed: int, number: int, names: list[str]) -> Self:
+        """Draw trial *number*; *names* are those of the faults."""
+        dice = random.Random(f"{seed}/{number}")  # noqa: S311 # not for secrets
+        release = "" if dice.random() < GOOD_SHARE else dice.choice([*BAD, *ODD])
+        return cls(
+            release=release,
+            fault=dice.choice(names),
+            at=dice.uniform(0.0, MOMENTS),
+            lasts=dice.uniform(0.0, LASTS),
+        )
+
+    @property
+    def nix(self) -> str:
+        """What makes the release what it is."""
+        return {**BAD, **ODD}.get(self.release, "")
+
+    @property
+    def ends(self) -> Ends:
+        """Where the host is to end."""
+        if self.fault == FORCE_PUSH:
+            return Ends.BACK
+        return Ends.OLD if self.release in BAD else Ends.NEW
+
+    def __str__(self) -> str:
+        what = self.release or "a good release"
+        return f"{what}; {self.fault} at {self.at:.1f} s for {self.lasts:.1f} s"

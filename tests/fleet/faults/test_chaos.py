@@ -1,0 +1,39 @@
+"""The longer form of the fault suite runs, from a seed, and ends with the counts."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.chaos.draw import Draw
+from tests.support.rig import ROOT
+
+NAMES = ["one", "another"]
+
+
+def test_a_trial_is_the_same_whenever_it_is_drawn() -> None:
+    drawn = [Draw.of(7, number, NAMES) for number in range(50)]
+
+    assert drawn == [Draw.of(7, number, NAMES) for number in range(50)]
+    assert len({one.at for one in drawn}) == len(drawn)
+    assert {one.fault for one in drawn} == set(NAMES)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("reaper")
+def test_it_ends_with_the_counts(fleet: object) -> None:
+    assert fleet, "root is needed"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.chaos", "--seed", "4", "--trials", "2"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=380,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, *_, total, last = done.stdout.splitlines()
+    assert first == "seed 4: 2 trials"
+    assert total.split() == ["2", "2", "all"]
+    assert last == "seed 4: 0 broken"
