@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.model import Outcome
 from tests.support.extra import add_extras, flat, last_ended, set_extra
+from tests.support.faults.releases import FAILS_AT_ONCE
 from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
@@ -45,6 +46,18 @@ def test_a_host_is_deployed_and_healed(
         profile = host.exec("readlink", "-f", "/nix/var/nix/profiles/system").strip()
         assert profile == host.running_toplevel
         assert "in sync" in rig.run("apply", "keanu").stdout
+
+        running = host.running_toplevel
+        set_extra(rig, "keanu", FAILS_AT_ONCE)
+        bad = rig.push("A service that fails")
+
+        def gone_back() -> bool:
+            last = last_ended(rig, "keanu")
+            return last.commit == bad and last.outcome is Outcome.ROLLED_BACK
+
+        wait_until(gone_back, DEADLINE, "the host to go back")
+        assert host.running_toplevel == running
+        assert host.is_active("withinbot.service")
 
 
 def test_a_full_disk_is_told_and_served_once_there_is_room(
