@@ -18,7 +18,7 @@ def last_known(world: World, name: str) -> Desired:
     host, evaluations = HostName(name), Evaluations(world)
     found = evaluations.last_good(host)
     if found is not None:
-        return as_set(found, world.settings.hosts.get(host, HostSettings()))
+        return as_set(found.desired, world.settings.hosts.get(host, HostSettings()))
     _, revision = look(world)
     if host not in revision.hosts:
         raise UnknownHostError(host, known=revision.hosts)

@@ -1,8 +1,10 @@
 """
-What a host was last found in sync with: what it falls back on.
+What a host is aimed at: the newest commit, or what it falls back on.
 
-A host whose new system is in quarantine runs the one before, and that is to be kept
-whole: a reboot takes its keys away, and somebody may stop its services.
+A host that the newest commit does not evaluate for is kept as the last good one says. A
+host whose new system is in quarantine runs the one before, and that is to be kept
+whole: a reboot takes its keys away, and somebody may stop its services. Either way the
+contents of keys come from the commit that declares them, not from the newest.
 """
 
 import json
@@ -14,6 +16,8 @@ import structlog
 from reconciler.desired import from_json, to_json
 from reconciler.errors import ReconcilerError, StateError, StoppingError
 from reconciler.history import confirmed_key, services_key
+from reconciler.loop.evaluations import Evaluations
+from reconciler.loop.repository import Revision
 from reconciler.loop.world import World
 from reconciler.model import CommitId, Desired, HostName
 from reconciler.plan import services_of
@@ -29,6 +33,39 @@ class Wanted:
     commit: CommitId  # that says so
     checkout: Path  # where the contents of keys come from
     problem: ReconcilerError | None = None
+
+
+def wanted_of(
+    world: World, evaluations: Evaluations, revision: Revision, host: HostName
+) -> Wanted:
+    """
+    Return what *host* should be, by the last commit that Nix could evaluate for it.
+
+    Raises what evaluation raises where there is no such commit, and StoppingError.
+    """
+    try:
+        desired = evaluations.desired(revision, host)
+    except StoppingError:
+        raise
+    except ReconcilerError as error:
+        good = evaluations.last_good(host)
+        if good is None:
+            raise
+        try:
+            checkout = _checkout(world, good.commit)
+        except StoppingError:
+            raise
+        except ReconcilerError as lost:
+            # A rewritten branch, say. Services can be kept up all the same, and those
+            # keys that do not come from the repository.
+            log.warning("cannot check out", commit=good.commit, error=str(lost))
+            checkout = revision.checkout
+        return Wanted(
+            desired=good.desired, commit=good.commit, checkout=checkout, problem=error
+        )
+    return Wanted(
+        desired=desired, commit=revision.commit.id, checkout=revision.checkout
+    )
 
 
 def remember(world: World, wanted: Wanted) -> None:
@@ -56,9 +93,8 @@ def recall(world: World, host: HostName) -> Wanted | None:
         return None
     try:
         fields = json.loads(text)
-        commit = world.mirror.resolve(fields["commit"])
-        checkout = world.mirror.checkout(commit)
-        world.overlays.lay(checkout)
+        commit = CommitId(fields["commit"])
+        checkout = _checkout(world, commit)
         desired = from_json(fields["desired"])
     except StoppingError:
         raise
@@ -67,4 +103,11 @@ def recall(world: World, host: HostName) -> Wanted | None:
             return None  # kept by a version that wrote it in another way
         log.warning("cannot keep the former system whole", host=host, error=str(error))
         return None
-    return Wanted(desired=desired, commit=commit.id, checkout=checkout)
+    return Wanted(desired=desired, commit=commit, checkout=checkout)
+
+
+def _checkout(world: World, commit: CommitId) -> Path:
+    """Return the checkout of an older *commit*, with our secrets laid over it."""
+    checkout = world.mirror.checkout(world.mirror.resolve(commit))
+    world.overlays.lay(checkout)
+    return checkout

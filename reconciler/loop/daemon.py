@@ -160,7 +160,8 @@ class Daemon:
         self._sign_of_life()
         for status in self._world.history.statuses():
             self._world.metrics.host_known(status.host)
-            self._world.metrics.host_status(status)
+            good = self._evaluations.last_good(status.host)
+            self._world.metrics.host_status(status, good.commit if good else None)
 
     def _sign_of_life(self) -> None:
         self._beat = self._world.monotonic()

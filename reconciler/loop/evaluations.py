@@ -1,7 +1,8 @@
 """What each host should run, evaluated once per commit and remembered."""
 
+import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -16,7 +17,7 @@ from reconciler.history import last_good_key
 from reconciler.loop.repository import Revision
 from reconciler.loop.timing import timed
 from reconciler.loop.world import World
-from reconciler.model import Desired, HostName, Phase
+from reconciler.model import CommitId, Desired, HostName, Phase
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,15 @@ class _Failure:
         return self.key == key and now < self.at + RETRY_FAILED
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastGood:
+    """What the last commit that evaluated for a host said."""
+
+    desired: Desired
+    commit: CommitId  # that says so
+    key: str = ""  # of the evaluation; empty where it is not known any more
+
+
 class Evaluations:
     """
     Desired states by host.
@@ -46,7 +56,7 @@ class Evaluations:
     def __init__(self, world: World) -> None:
         self._world = world
         self._lock = threading.Lock()
-        self._good: dict[HostName, tuple[str, Desired]] = {}
+        self._good: dict[HostName, LastGood] = {}
         self._failed: dict[HostName, _Failure] = {}
         self._problems: dict[HostName, str] = {}
 
@@ -70,33 +80,47 @@ class Evaluations:
         world = self._world
         key = world.evaluator.cache_key(revision.commit.tree, host)
         good = self._good.get(host)
-        if good is not None and good[0] == key:
+        if good is not None and good.key == key:
             # It may have failed in between: a commit and its revert.
-            world.metrics.evaluation_works(host)
-            return good[1]
+            self._works(host, replace(good, commit=revision.commit.id))
+            return good.desired
         failed = self._failed.get(host)
         if failed is not None and failed.holds(key, world.monotonic()):
             raise failed.error
         desired = self._remembered(key) or self._evaluate(key, revision, host)
-        world.history.save_evaluation(
-            last_good_key(host), to_json(desired), now=world.now()
-        )
-        with self._lock:
-            self._good[host] = (key, desired)
-            self._failed.pop(host, None)
-        world.metrics.evaluation_works(host)
+        good = LastGood(desired=desired, commit=revision.commit.id, key=key)
+        self._works(host, good)
         return desired
 
-    def last_good(self, host: HostName) -> Desired | None:
+    def _works(self, host: HostName, good: LastGood) -> None:
+        """Note that *host* can be evaluated; keep that if it is news."""
+        world = self._world
+        if self._good.get(host) != good:
+            fields = {"commit": good.commit, "desired": to_json(good.desired)}
+            world.history.save_evaluation(
+                last_good_key(host), json.dumps(fields), now=world.now()
+            )
+        with self._lock:
+            self._good[host] = good
+            self._failed.pop(host, None)
+        world.metrics.evaluation_works(host)
+
+    def last_good(self, host: HostName) -> LastGood | None:
         """Return what the last commit that evaluated for *host* said."""
         good = self._good.get(host)
         if good is not None:
-            return good[1]
+            return good
         text = self._world.history.evaluation(last_good_key(host))
+        if not text:
+            return None
         try:
-            return from_json(text) if text else None
-        except StateError:
+            fields = json.loads(text)
+            desired = from_json(fields["desired"])
+            good = LastGood(desired=desired, commit=CommitId(fields["commit"]))
+        except (StateError, ValueError, KeyError):
             return None  # kept by a version that wrote it in another way
+        with self._lock:
+            return self._good.setdefault(host, good)
 
     def forget(self, host: HostName) -> None:
         """Forget a host, so that it is evaluated again or because it is gone."""
@@ -126,7 +150,3 @@ class Evaluations:
             raise
         world.history.save_evaluation(key, to_json(desired), now=world.now())
         return desired
-
-
-def _last_key(host: HostName) -> str:
-    return f"last good: {host}"

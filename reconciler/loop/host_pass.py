@@ -15,7 +15,7 @@ from reconciler.history import CUT_SHORT
 from reconciler.loop import status as statuses
 from reconciler.loop.attempt import AttemptRun
 from reconciler.loop.carried import Carried, baseline_in, baseline_of, source_of
-from reconciler.loop.confirmed import Wanted, recall, remember
+from reconciler.loop.confirmed import Wanted, recall, remember, wanted_of
 from reconciler.loop.evaluations import Evaluations
 from reconciler.loop.following import Following
 from reconciler.loop.gate import Gate
@@ -72,18 +72,18 @@ class HostPass:
         if revision is None or host not in revision.hosts:
             return Done()
         try:
-            wanted = self._wanted(revision, host)
+            aim = wanted_of(self._world, self._evaluations, revision, host)
         except StoppingError:
             raise
         except ReconcilerError as error:
             return self._blind(revision, host, error)
         try:
-            seen = self._meet(revision, wanted)
+            seen = self._meet(revision, aim)
         except (StoppingError, HostBusyError):
             raise
         except ReconcilerError as error:
-            return self._unreachable(revision, wanted.desired, error)
-        return self._act(revision, wanted, seen)
+            return self._unreachable(revision, aim.desired, error)
+        return self._act(revision, aim, seen)
 
     def _meet(self, revision: Revision, wanted: Wanted) -> Look:
         """Look at a host, and see to its end what goes on there without us."""
@@ -104,24 +104,6 @@ class HostPass:
             memory.pop(host, None)
 
     # --- looking -----------------------------------------------------------------
-
-    def _wanted(self, revision: Revision, host: HostName) -> Wanted:
-        """Return what *host* should be, by the last commit that Nix could evaluate."""
-        desired, problem = None, None
-        try:
-            desired = self._evaluations.desired(revision, host)
-        except StoppingError:
-            raise
-        except ReconcilerError as error:
-            desired, problem = self._evaluations.last_good(host), error
-            if desired is None:
-                raise
-        return Wanted(
-            desired=desired,
-            commit=revision.commit.id,
-            checkout=revision.checkout,
-            problem=problem,
-        )
 
     def _note_boot(self, host: HostName, observed: Observed) -> None:
         if self._boots.get(host, observed.boot_id) != observed.boot_id:
@@ -369,7 +351,8 @@ class HostPass:
         before = self._last.get(status.host)
         self._last[status.host] = status
         self._world.history.save_status(status)
-        self._world.metrics.host_status(status)
+        good = self._evaluations.last_good(status.host)
+        self._world.metrics.host_status(status, good.commit if good else None)
         self._world.notify.host(status, self._evaluations.problem(status.host))
         _log_change(before, status)
 

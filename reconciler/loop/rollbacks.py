@@ -83,7 +83,9 @@ class Rollbacks:
         """Return where a host is, whether or not the newest commit evaluates."""
         found = self._evaluations.last_good(host)
         if found is not None:
-            return as_set(found, self._world.settings.hosts.get(host, HostSettings()))
+            return as_set(
+                found.desired, self._world.settings.hosts.get(host, HostSettings())
+            )
         revision = self._repository.current
         if revision is None or host not in revision.hosts:
             known = revision.hosts if revision else ()

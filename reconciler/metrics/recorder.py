@@ -76,13 +76,17 @@ class Metrics:
             about = self._info[self._families.host_info].pop(host)
             self._families.host_info.remove_by_labels(about)
 
-    def host_status(self, status: HostStatus) -> None:
-        """Show what the last pass found."""
+    def host_status(
+        self, status: HostStatus, evaluated: CommitId | None = None
+    ) -> None:
+        """Show what the last pass found; *evaluated* is the commit it was aimed at."""
         with self._lock:
             if status.host in self._hosts:
                 self._show_status(status)
                 self._show_drift(status)
-                self._tell(self._families.host_info, status.host, _about(status))
+                self._tell(
+                    self._families.host_info, status.host, _about(status, evaluated)
+                )
 
     def attempt_ended(self, attempt: Attempt) -> None:
         """Count an attempt under its outcome."""
@@ -239,7 +243,7 @@ class Metrics:
         for family, labels in self._series(host):
             family.labels(*labels)
         unseen = HostStatus(host=host, commit=CommitId(""), updated_at=0.0)
-        self._tell(self._families.host_info, host, _about(unseen))
+        self._tell(self._families.host_info, host, _about(unseen, None))
 
     def _series(self, host: HostName) -> Iterator[tuple[Gauge | Counter, list[str]]]:
         """Yield every series that a host has for as long as it is known."""
@@ -298,10 +302,10 @@ class Metrics:
         told[subject] = labels
 
 
-def _about(status: HostStatus) -> dict[str, str]:
+def _about(status: HostStatus, evaluated: CommitId | None) -> dict[str, str]:
     return {
         "host": status.host,
-        "commit": status.commit,
+        "commit": evaluated or "",
         "desired": (status.target or "").removeprefix(_STORE),
         "running": (status.running or "").removeprefix(_STORE),
         "address": status.address,

@@ -39,7 +39,8 @@ def run(tmp_path: Path) -> Run:
     state = tmp_path / "state"
     state.mkdir()
     with contextlib.closing(History.open(state / "history.sqlite")) as history:
-        last = to_json(desired_of("lufta", {}, tmp_path / "lufta.drv"))
+        desired = to_json(desired_of("lufta", {}, tmp_path / "lufta.drv"))
+        last = json.dumps({"commit": "c" * 40, "desired": desired})
         history.save_evaluation(last_good_key(HostName("lufta")), last, now=0)
     settings = tmp_path / "reconciler.yaml"
 

@@ -1,6 +1,8 @@
 """What goes wrong costs what it must and no more."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +18,11 @@ from reconciler.errors import (
 from reconciler.history import History, last_good_key
 from reconciler.loop import Again, Done, Failed, RolledBackError
 from reconciler.model import (
+    Commit,
+    DesiredKey,
     DriftKind,
     HostName,
+    KeyOrigin,
     Outcome,
     Reason,
     UnitName,
@@ -209,6 +214,78 @@ def test_so_it_is_after_a_restart(deployed: Scene) -> None:
 
     assert lufta.units[UnitName(BOT)].active_state == "active"
     assert deployed.status("lufta").error == str(ERROR)
+
+
+TOKEN = DesiredKey(name="token", path="/run/keys/token", origin=KeyOrigin.TEXT)
+
+
+def reboot_with_a_broken_commit(scene: Scene) -> tuple[Commit, Commit]:
+    """Deploy a text key, restart, push what does not evaluate, and take the key."""
+    scene.evaluator.keys = (TOKEN,)
+    good = scene.commit(B)
+    scene.run("lufta")
+    bad = scene.commit({"lufta": ERROR})
+    scene.run("lufta")
+    scene.restart()
+    scene.look()
+    scene.machine("lufta").keys.reboot()
+    return good, bad
+
+
+def test_a_host_that_does_not_evaluate_gets_its_keys_from_the_last_good_commit(
+    deployed: Scene,
+) -> None:
+    good, bad = reboot_with_a_broken_commit(deployed)
+    keys = deployed.machine("lufta").keys
+    assert TOKEN.path not in keys.files
+
+    deployed.run("lufta")
+
+    text = json.dumps(B["lufta"], sort_keys=True)
+    assert keys.files[TOKEN.path].content == f"token: {text}".encode()
+    attempt = deployed.attempts("lufta")[-1]
+    assert (attempt.commit, attempt.outcome) == (good.id, Outcome.SUCCEEDED)
+    status = deployed.status("lufta")
+    assert (status.commit, status.error) == (bad.id, str(ERROR)), "what was looked at"
+    assert evaluated(deployed) == good.id
+
+
+def test_a_last_good_commit_that_is_gone_keeps_services_up_all_the_same(
+    deployed: Scene,
+) -> None:
+    """As after a rewritten branch: its keys cannot be had any more."""
+    good, _ = reboot_with_a_broken_commit(deployed)
+    deployed.mirror.commits.remove(good)
+    lufta = deployed.machine("lufta")
+    lufta.change(BOT, active_state="inactive", sub_state="dead")
+
+    deployed.run("lufta")
+
+    assert lufta.units[UnitName(BOT)].active_state == "active"
+    assert TOKEN.path not in lufta.keys.files
+
+
+def test_the_last_good_commit_is_the_newest_one_with_the_same_tree(
+    deployed: Scene,
+) -> None:
+    """Nothing is evaluated for it, and yet it is what the host is aimed at."""
+    again = deployed.commit(A)
+    deployed.run("lufta")
+    assert evaluated(deployed) == again.id
+
+    deployed.commit({"lufta": ERROR})
+    deployed.run("lufta")
+
+    assert evaluated(deployed) == again.id
+
+
+def evaluated(scene: Scene) -> str:
+    """Return the commit that metrics have for the host."""
+    told = scene.metrics.render()[0].decode()
+    (commit,) = re.findall(
+        r'^reconciler_host_info{.*commit="(\w*)"', told, re.MULTILINE
+    )
+    return str(commit)
 
 
 def test_a_last_good_state_of_another_version_is_passed_over(deployed: Scene) -> None:

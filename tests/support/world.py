@@ -21,6 +21,7 @@ from reconciler.model import (
     Commit,
     CommitId,
     Desired,
+    DesiredKey,
     DesiredUnit,
     HostName,
     ObservedUnit,
@@ -209,6 +210,7 @@ class FakeEvaluator:
         self.before_build: Callable[[], None] = do_nothing
         self.evaluated: list[HostName] = []  # one entry for each time
         self.overrides: Mapping[str, HostSettings] = {}
+        self.keys: tuple[DesiredKey, ...] = ()  # that each host declares, with texts
         self.listed = 0  # how often the list of hosts was asked for
         self.built: set[StorePath] = set()
         self._mirror = mirror
@@ -221,9 +223,10 @@ class FakeEvaluator:
     def key_texts(
         self, checkout: Path, host: HostName, names: Sequence[str]
     ) -> dict[str, bytes]:
-        """See Evaluator; no host here declares a key."""
-        assert not names, (checkout, host)
-        return {}
+        """See Evaluator; a text tells what its commit says of the host."""
+        services = self._services(checkout, host)
+        text = json.dumps(services, sort_keys=True)
+        return {name: f"{name}: {text}".encode() for name in names}
 
     def hosts(self, checkout: Path) -> tuple[HostName, ...]:
         """See Evaluator."""
@@ -237,14 +240,20 @@ class FakeEvaluator:
         """See Evaluator."""
         self.evaluated.append(host)
         self.before_evaluation()
+        services = self._services(checkout, host)
+        derivation = self._folder / f"{toplevel_of(host, services)[11:]}.drv"
+        derivation.touch()
+        desired = desired_of(host, services, derivation)
+        keys = {key.name: key for key in self.keys}
+        return dataclasses.replace(desired, keys=keys)
+
+    def _services(self, checkout: Path, host: HostName) -> Services:
         content = self._mirror.content_of(checkout)
         assert not isinstance(content, ReconcilerError)
         services = content[host]
         if isinstance(services, ReconcilerError):
             raise services
-        derivation = self._folder / f"{toplevel_of(host, services)[11:]}.drv"
-        derivation.touch()
-        return desired_of(host, services, derivation)
+        return services
 
     def build(
         self,

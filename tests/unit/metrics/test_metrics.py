@@ -272,7 +272,7 @@ def test_orders_are_shown_while_they_hold(metrics: Metrics) -> None:
 
 def test_the_texts_of_a_host_stand_on_one_series(metrics: Metrics) -> None:
     for number in range(20):
-        metrics.host_status(status(commit=CommitId(f"c{number}"), tags=("b", "a")))
+        metrics.host_status(status(tags=("b", "a")), CommitId(f"c{number}"))
 
     (told,) = [
         info for info in infos(metrics, "reconciler_host_info") if info["host"] == KEANU
@@ -496,7 +496,7 @@ def test_a_scrape_never_sees_half_a_change(metrics: Metrics) -> None:
         number = 0
         while not stop.is_set():
             number += 1
-            metrics.host_status(status(commit=CommitId(f"c{number}")))
+            metrics.host_status(status(), CommitId(f"c{number}"))
 
     thread = threading.Thread(target=change, daemon=True)
     thread.start()
