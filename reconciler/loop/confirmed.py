@@ -8,6 +8,7 @@ contents of keys come from the commit that declares them, not from the newest.
 """
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +37,19 @@ class Wanted:
 
 
 def wanted_of(
-    world: World, evaluations: Evaluations, revision: Revision, host: HostName
+    world: World,
+    evaluations: Evaluations,
+    revision: Revision,
+    host: HostName,
+    held: ExitStack,
 ) -> Wanted:
     """
     Return what *host* should be, by the last commit that Nix could evaluate for it.
 
-    Raises what evaluation raises where there is no such commit, and StoppingError.
+    Checkouts stay until *held* is closed, however many commits arrive meanwhile. Raises
+    what evaluation raises where there is no such commit, and StoppingError.
     """
+    held.enter_context(world.mirror.held(revision.commit))
     try:
         desired = evaluations.desired(revision, host)
     except StoppingError:
@@ -52,7 +59,7 @@ def wanted_of(
         if good is None:
             raise
         try:
-            checkout = _checkout(world, good.commit)
+            checkout = _checkout(world, good.commit, held)
         except StoppingError:
             raise
         except ReconcilerError as lost:
@@ -82,9 +89,9 @@ def _keep(world: World, key: str, text: str) -> None:
         world.history.save_evaluation(key, text, now=world.now())
 
 
-def recall(world: World, host: HostName) -> Wanted | None:
+def recall(world: World, host: HostName, held: ExitStack) -> Wanted | None:
     """
-    Return what *host* was last in sync with, its commit checked out.
+    Return what *host* was last in sync with, its commit checked out until *held* ends.
 
     None where nothing is known, or the commit cannot be had any more.
     """
@@ -94,7 +101,7 @@ def recall(world: World, host: HostName) -> Wanted | None:
     try:
         fields = json.loads(text)
         commit = CommitId(fields["commit"])
-        checkout = _checkout(world, commit)
+        checkout = _checkout(world, commit, held)
         desired = from_json(fields["desired"])
     except StoppingError:
         raise
@@ -106,8 +113,8 @@ def recall(world: World, host: HostName) -> Wanted | None:
     return Wanted(desired=desired, commit=commit, checkout=checkout)
 
 
-def _checkout(world: World, commit: CommitId) -> Path:
+def _checkout(world: World, commit: CommitId, held: ExitStack) -> Path:
     """Return the checkout of an older *commit*, with our secrets laid over it."""
-    checkout = world.mirror.checkout(world.mirror.resolve(commit))
+    checkout = held.enter_context(world.mirror.held(world.mirror.resolve(commit)))
     world.overlays.lay(checkout)
     return checkout

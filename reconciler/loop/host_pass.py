@@ -1,6 +1,7 @@
 """One pass: desired, observed, plan, apply, status, for one host."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 import structlog
@@ -71,8 +72,13 @@ class HostPass:
         revision = self._repository.current
         if revision is None or host not in revision.hosts:
             return Done()
+        with ExitStack() as held:
+            return self._run(revision, host, held)
+
+    def _run(self, revision: Revision, host: HostName, held: ExitStack) -> Result:
+        """Make a pass; the checkouts that it reads stay until *held* is closed."""
         try:
-            aim = wanted_of(self._world, self._evaluations, revision, host)
+            aim = wanted_of(self._world, self._evaluations, revision, host, held)
         except StoppingError:
             raise
         except ReconcilerError as error:
@@ -83,7 +89,7 @@ class HostPass:
             raise
         except ReconcilerError as error:
             return self._unreachable(revision, aim.desired, error)
-        return self._act(revision, aim, seen)
+        return self._act(revision, aim, seen, held)
 
     def _meet(self, revision: Revision, wanted: Wanted) -> Look:
         """Look at a host, and see to its end what goes on there without us."""
@@ -166,9 +172,11 @@ class HostPass:
             baseline=baseline,
         )
 
-    def _act(self, revision: Revision, wanted: Wanted, seen: Look) -> Result:
+    def _act(
+        self, revision: Revision, wanted: Wanted, seen: Look, held: ExitStack
+    ) -> Result:
         error, after = wanted.problem, None
-        aim, seen_of_aim = self._aim(wanted, seen)
+        aim, seen_of_aim = self._aim(wanted, seen, held)
         steps, host = seen_of_aim.plan.steps, wanted.desired.host
         wait = self._wait(host, steps)
         plan, observed = seen.plan, seen.observed
@@ -201,7 +209,7 @@ class HostPass:
             return REBOOT_TURN
         return wait
 
-    def _aim(self, wanted: Wanted, seen: Look) -> tuple[Wanted, Look]:
+    def _aim(self, wanted: Wanted, seen: Look, held: ExitStack) -> tuple[Wanted, Look]:
         """
         Return what to do something about, and what there is to do.
 
@@ -210,7 +218,7 @@ class HostPass:
         """
         if seen.plan.verdict is not Verdict.QUARANTINED:
             return wanted, seen
-        former = recall(self._world, wanted.desired.host)
+        former = recall(self._world, wanted.desired.host, held)
         if former is None or former.desired.toplevel != seen.observed.running:
             return wanted, seen
         return former, replace(seen, plan=self._plan(former, seen))

@@ -9,11 +9,13 @@ configured per machine, so here there are none (a file in LFS stays a pointer).
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import IO
 
 from reconciler.errors import CommandError, SourceError
 from reconciler.model import CommitId
@@ -52,13 +54,30 @@ class Checkouts:
                     self._make(commit, place)
         return place / FOLDER
 
+    @contextlib.contextmanager
+    def held(self, commit: CommitId) -> Iterator[Path]:
+        """Give the checkout of *commit*, which no process removes meanwhile."""
+        folder, mark = self._hold(commit)
+        with mark:
+            yield folder
+
+    def _hold(self, commit: CommitId) -> tuple[Path, IO[bytes]]:
+        while True:
+            folder = self.make(commit)
+            with command.state_errors(self._path):
+                mark = _hold(folder.parent)
+            if mark is not None:  # else it was removed just now
+                return folder, mark
+
     def prune(self, keep: Collection[CommitId]) -> None:
-        """Remove every checkout but those of *keep*."""
+        """Remove every checkout but those of *keep*, and those that are held."""
         with command.locked(self._lock), command.state_errors(self._path):
             self._sweep()
             places = self._path.iterdir() if self._path.exists() else ()
             for place in [place for place in places if place.name not in keep]:
-                self._remove(place)
+                with _claimed(place) as claimed:
+                    if claimed:
+                        self._remove(place)
 
     def _make(self, commit: CommitId, place: Path) -> None:
         self._path.mkdir(parents=True, exist_ok=True)
@@ -124,6 +143,41 @@ def _is_complete(place: Path) -> bool:
     with contextlib.suppress(OSError):
         return (place / "complete").read_text(encoding="ascii") == _boot()
     return False
+
+
+def _hold(place: Path) -> IO[bytes] | None:
+    """
+    Have nobody remove *place* until what is returned is closed; None if it is gone.
+
+    The kernel keeps that, so that it also ends with the process, however that ends.
+    """
+    file = place / "complete"
+    try:
+        mark = file.open("rb")
+    except FileNotFoundError:
+        return None
+    fcntl.flock(mark, fcntl.LOCK_SH)  # waits for a removal, which takes moments
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(mark.fileno()), file.stat()):
+            return mark
+    mark.close()
+    return None
+
+
+@contextlib.contextmanager
+def _claimed(place: Path) -> Iterator[bool]:
+    """Give whether nobody holds *place*; then nobody does before the end."""
+    with contextlib.ExitStack() as stack:
+        try:
+            mark = stack.enter_context((place / "complete").open("rb"))
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claimed = False
+        except (FileNotFoundError, NotADirectoryError):
+            claimed = True  # it never was complete: nobody can hold it
+        else:
+            claimed = True
+        yield claimed
 
 
 def _boot() -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import structlog
@@ -76,18 +76,37 @@ class Mirror:
         """
         Return the folder that holds exactly *commit*, with its submodules.
 
-        It is made once; whoever asks meanwhile waits. Raises SourceError when the
-        commit or a submodule cannot be had.
+        It is made once; whoever asks meanwhile waits. It may be pruned as soon as it
+        is not the newest any more. Raises SourceError when the commit or a submodule
+        cannot be had.
         """
-        try:
+        with self._told(commit):
             return self._checkouts.make(commit.id)
+
+    @contextlib.contextmanager
+    def held(self, commit: Commit) -> Iterator[Path]:
+        """Give the folder that `checkout` returns; no process prunes it meanwhile."""
+        with contextlib.ExitStack() as stack:
+            with self._told(commit):
+                folder = stack.enter_context(self._checkouts.held(commit.id))
+            yield folder
+
+    @contextlib.contextmanager
+    def _told(self, commit: Commit) -> Iterator[None]:
+        """Turn what git says of a checkout into a SourceError."""
+        try:
+            yield
         except CommandError as error:
             self._suspect(commit)
             message = f"{commit.short} cannot be checked out: {command.said(error)}"
             raise SourceError(message) from error
 
     def prune(self, keep: Collection[CommitId]) -> None:
-        """Remove every checkout but those of *keep*, and pack the mirror if due."""
+        """
+        Remove checkouts, and pack the mirror if due.
+
+        Those of *keep* stay, and those that somebody holds.
+        """
         self._checkouts.prune(keep)
         if self._path.exists():
             with command.locked(self._lock), contextlib.suppress(CommandError):

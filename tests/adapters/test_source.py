@@ -720,6 +720,42 @@ def test_prune_removes_what_nobody_needs(normal: Repository, state: Path) -> Non
     assert [place.name for place in (state / "checkouts").iterdir()] == [kept]
 
 
+def test_prune_leaves_what_anybody_holds(normal: Repository, state: Path) -> None:
+    """As another process would, the other mirror does not know that it is held."""
+    mirror, other = mirror_of(normal, state), mirror_of(normal, state)
+    commit = mirror.fetch()
+
+    with mirror.held(commit) as folder, other.held(commit):
+        other.prune(())
+        assert contents(folder) == {"f": "1\n"}
+    with mirror.held(commit):
+        other.prune(())
+        assert contents(folder) == {"f": "1\n"}
+
+    other.prune(())
+    assert not folder.exists()
+    with mirror.held(commit) as again:
+        assert contents(again) == {"f": "1\n"}
+
+
+def test_a_checkout_that_is_held_is_there_whatever_is_pruned(
+    normal: Repository, state: Path
+) -> None:
+    """Also where it is removed between making it and holding it."""
+    mirror = mirror_of(normal, state)
+    commit = mirror.fetch()
+
+    def act(turn: int) -> None:
+        if turn % 3 == 0:
+            mirror.prune(())
+            return
+        with mirror.held(commit) as folder:
+            assert contents(folder) == {"f": "1\n"}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(act, range(120)))) == 120
+
+
 def test_prune_before_anything_was_fetched(normal: Repository, state: Path) -> None:
     mirror_of(normal, state).prune(set())
 

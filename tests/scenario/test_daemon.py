@@ -280,6 +280,36 @@ def test_checkouts_of_old_commits_are_removed(scene: Scene) -> None:
     assert scene.mirror.checkouts == {one.id for one in scene.mirror.commits[-2:]}
 
 
+def test_a_pass_keeps_its_checkout_however_many_commits_arrive(scene: Scene) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+
+    def build() -> None:
+        begun.set()
+        assert let_go.wait(SOON)
+
+    def ids(*numbers: int) -> set[str]:
+        return {scene.mirror.commits[number].id for number in numbers}
+
+    def push(version: str) -> None:
+        commit = scene.push({"lufta": {BOT: version}, "keanu": {FACTS: "1"}})
+        daemon.look_again()
+        there = scene.mirror.checkouts
+        wait_until(lambda: commit.id in scene.mirror.checkouts, SOON, str(there))
+
+    scene.evaluator.before_build = build
+    with running(scene) as daemon:
+        assert begun.wait(SOON)
+        for version in ("2", "3", "4"):
+            push(version)
+        left = ids(0, 2, 3)
+        wait_until(lambda: scene.mirror.checkouts == left, SOON, "only 1 to be pruned")
+        let_go.set()
+        wait_in_sync(scene, "lufta", "keanu")
+        push("5")
+        left = ids(3, 4)
+        wait_until(lambda: scene.mirror.checkouts == left, SOON, "0 to be pruned, too")
+
+
 def test_a_daemon_that_is_stopped_in_an_attempt_leaves_it_to_its_guardian(
     scene: Scene,
 ) -> None:

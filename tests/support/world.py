@@ -7,10 +7,13 @@ services each host has, and in which version; store paths follow from that, so e
 content has equal paths, as in Nix.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,6 +133,8 @@ class FakeMirror:
         self.away = ""  # why the repository cannot be read, if it cannot
         self.fetched: Commit | None = None  # what the mirror itself has
         self.checkouts: set[CommitId] = set()
+        self._held: Counter[CommitId] = Counter()
+        self._lock = threading.Lock()
         self.before_fetch: Callable[[], None] = do_nothing
         self._folder = folder
 
@@ -193,9 +198,22 @@ class FakeMirror:
         self.checkouts.add(commit.id)
         return self._folder / commit.id
 
+    @contextlib.contextmanager
+    def held(self, commit: Commit) -> Iterator[Path]:
+        """See Mirror."""
+        with self._lock:
+            self._held[commit.id] += 1
+            folder = self.checkout(commit)
+        try:
+            yield folder
+        finally:
+            with self._lock:
+                self._held[commit.id] -= 1
+
     def prune(self, keep: Collection[CommitId]) -> None:
         """See Mirror."""
-        self.checkouts &= set(keep)
+        with self._lock:
+            self.checkouts &= {*keep, *+self._held}
 
 
 # --- Nix -------------------------------------------------------------------------
