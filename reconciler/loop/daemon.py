@@ -37,7 +37,6 @@ from reconciler.model import HostName
 
 log = structlog.get_logger(__name__)
 
-SILENT_LIMIT = 900.0  # seconds without one; a first fetch or evaluation may be long
 PRUNE_INTERVAL = 86400.0  # seconds between two clean-ups of history
 PASS_BACKOFF_CAP = 300.0  # seconds at most between two tries to reach a host
 ATTEMPT_BACKOFF_CAP = 1800.0  # seconds at most between two attempts on a host
@@ -142,7 +141,7 @@ class Daemon:
         if dead:
             return f"these threads ended: {', '.join(dead)}"
         silent = self._world.monotonic() - self._beat
-        if silent > SILENT_LIMIT:
+        if silent > self._watch.patience:
             return f"the repository was not looked at for {silent:.0f} s"
         return ""
 

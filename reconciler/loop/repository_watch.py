@@ -16,10 +16,12 @@ from reconciler.loop.looks import Looked, Looks
 from reconciler.loop.queue import CHANCE, Backoff
 from reconciler.loop.repository import Repository
 from reconciler.loop.world import World
+from reconciler.source import LOOK_DEADLINE
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT = 5.0  # seconds between two signs of life
+HEARTBEAT = 5.0  # seconds between two signs of life while nothing is looked at
+SILENT_LIMIT = 900.0  # seconds without one, beyond what a look may take
 FETCH_BACKOFF_CAP = 900.0  # seconds at most between two tries to fetch
 SPREAD = 0.2  # part of an interval by which looks are spread out, so that they drift
 REPOSITORY = "repository"  # the one key of the backoff
@@ -54,6 +56,7 @@ class RepositoryWatch:
         self._repository = repository
         self._announce = announce
         self._alive = alive
+        self._looking = False
         self._due = threading.Event()
         self._retry: Backoff[str] = Backoff(
             base=world.settings.repository.poll, cap=FETCH_BACKOFF_CAP
@@ -64,12 +67,25 @@ class RepositoryWatch:
         """Look now; any thread may call this, however often."""
         self._due.set()
 
+    @property
+    def patience(self) -> float:
+        """Seconds until the next sign of life, at most: a look gives none."""
+        if not self._looking:
+            return SILENT_LIMIT
+        # Where the newest commit cannot be used, the one before is read as well.
+        evaluate = 2 * self._world.settings.nix.evaluate_timeout
+        return SILENT_LIMIT + LOOK_DEADLINE + evaluate
+
     def run(self) -> None:
         """Look, wait, look again."""
         while not self._world.stopping.is_set():
             self._due.clear()
             self.looks.begin()  # after that: who asks in between gets one more look
+            self._alive()
+            self._looking = True
             pause = self._look()
+            self._alive()
+            self._looking = False
             current = self._repository.current
             commit = current.commit.id if current else None
             self.looks.end(Looked(commit=commit, error=pause.error))

@@ -1,7 +1,15 @@
 """Where commits come from: the mirror of the watched repository, and its watcher."""
 
 from reconciler.settings import local_path
+from reconciler.source.command import LOOK_DEADLINE
 from reconciler.source.git import Mirror
 from reconciler.source.watch import FileWatcher, FolderWatcher, Watcher
 
-__all__ = ["FileWatcher", "FolderWatcher", "Mirror", "Watcher", "local_path"]
+__all__ = [
+    "LOOK_DEADLINE",
+    "FileWatcher",
+    "FolderWatcher",
+    "Mirror",
+    "Watcher",
+    "local_path",
+]

@@ -14,9 +14,10 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 from git.cmd import Git
 from git.exc import GitCommandNotFound
@@ -41,6 +42,23 @@ ASK_DEADLINE = 60.0
 
 FETCH_DEADLINE = 3600.0
 """Seconds for a fetch, which may be the first one of a large repository."""
+
+LOCK_DEADLINE = 900.0
+"""Seconds for somebody else to be done with what only one may do at a time."""
+
+LOOK_DEADLINE = (
+    2 * ASK_DEADLINE
+    + 2 * FETCH_DEADLINE  # a mirror that turns out to be damaged is made anew
+    + 4 * LOCK_DEADLINE
+    + 10 * LOCAL_DEADLINE
+)
+"""
+Seconds in which a new commit is fetched and checked out, whatever goes wrong.
+
+Submodules come on top. They need not be counted: each that was fetched stays.
+"""
+
+_LOCK_LOOK = 0.05  # seconds between two looks whether a lock is free
 
 # Hooks, a file system monitor and background work are the ways in which plain git
 # commands start programs.
@@ -164,13 +182,34 @@ def is_not_there(url: str) -> bool:
 
 @contextlib.contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Keep other threads and processes out of what *file* stands for."""
+    """
+    Keep other threads and processes out of what *file* stands for.
+
+    Raises StateError where one of them holds it for LOCK_DEADLINE.
+    """
     with state_errors(file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
         handle = file.open("w")
     with handle:  # closing it unlocks
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        give_up = time.monotonic() + LOCK_DEADLINE
+        while not _lock(handle):
+            if time.monotonic() > give_up:
+                message = (
+                    f"{file} has been locked for {LOCK_DEADLINE:g} s; to see by which"
+                    f" process: fuser -v {file}"
+                )
+                raise StateError(message)
+            time.sleep(_LOCK_LOOK)  # flock itself knows no deadline
         yield
+
+
+def _lock(handle: IO[str]) -> bool:
+    """Lock the file of *handle* unless somebody else has; return whether it is."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from structlog.typing import EventDict
 from reconciler.errors import SourceError, StateError
 from reconciler.model import Commit, CommitId
 from reconciler.settings import RepositorySettings
-from reconciler.source import Mirror
+from reconciler.source import Mirror, command
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Ann Author",
@@ -718,6 +718,21 @@ def test_prune_removes_what_nobody_needs(normal: Repository, state: Path) -> Non
 
     assert not old.exists()
     assert [place.name for place in (state / "checkouts").iterdir()] == [kept]
+
+
+def test_a_lock_that_is_never_given_back_is_named(
+    normal: Repository, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "LOCK_DEADLINE", 0.2)
+    mirror = mirror_of(normal, state)
+
+    with (
+        command.locked(state / "mirror.lock"),
+        pytest.raises(StateError, match=rf"{state}/mirror\.lock has been locked"),
+    ):
+        mirror.fetch()
+
+    mirror.fetch()
 
 
 def test_prune_leaves_what_anybody_holds(normal: Repository, state: Path) -> None:

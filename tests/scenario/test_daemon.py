@@ -10,8 +10,10 @@ import structlog
 
 from reconciler.errors import ConnectError, EvaluationError
 from reconciler.loop import Daemon
-from reconciler.loop.daemon import SILENT_LIMIT
+from reconciler.loop.repository_watch import SILENT_LIMIT
 from reconciler.model import HostStatus, Mode, Outcome, Policy, Verdict
+from reconciler.source import LOOK_DEADLINE
+from reconciler.source.command import FETCH_DEADLINE
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import toplevel_of
@@ -378,7 +380,9 @@ def test_a_daemon_that_no_longer_looks_says_so(scene: Scene) -> None:
         scene.mirror.before_fetch = fetch
         assert hung.wait(SOON)
         assert daemon.problem() == ""
-        scene.clock.advance(SILENT_LIMIT + 1)
+        scene.clock.advance(SILENT_LIMIT + FETCH_DEADLINE)
+        assert daemon.problem() == "", "a first fetch may take as long as it may"
+        scene.clock.advance(LOOK_DEADLINE)
         assert "was not looked at for" in daemon.problem()
         let_go.set()
         wait_until(lambda: not daemon.problem(), SOON, "a sign of life")
