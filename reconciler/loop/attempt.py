@@ -284,7 +284,7 @@ class AttemptRun:
     # --- the steps ---------------------------------------------------------------
 
     def _build(self) -> None:
-        root = self.world.settings.state / "gcroots" / self.desired.host
+        root = self.world.gc_root(self.desired.host)
         root.parent.mkdir(parents=True, exist_ok=True)
         self.world.evaluator.build(self.desired, root=root, on_line=self._log)
 

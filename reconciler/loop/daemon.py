@@ -224,6 +224,11 @@ class Daemon:
         self._pass.forget(host)
         self._world.connections.forget(host)
         self._world.history.forget_host(host)
+        try:
+            self._world.gc_root(host).unlink(missing_ok=True)
+        except OSError as error:
+            # It is only about space.
+            log.warning("cannot let go what was built", host=host, error=str(error))
 
     # --- hosts -------------------------------------------------------------------
 

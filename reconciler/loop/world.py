@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from reconciler.desired import Evaluator
 from reconciler.errors import StoppingError
@@ -103,6 +104,10 @@ class World:
         hold = self.history.hold_of(host, self.now())
         failed = self.history.quarantine_of(host, target) if target else None
         return hold, failed
+
+    def gc_root(self, host: HostName) -> Path:
+        """Return the link that keeps what was built for *host* from our own Nix."""
+        return self.settings.state / "gcroots" / quote(host, safe="")
 
     def digests(self, desired: Desired, checkout: Path) -> Digests:
         """Return what the desired keys hash to, by their sources in *checkout*."""

@@ -147,6 +147,8 @@ def test_a_host_that_leaves_is_forgotten_and_left_alone(scene: Scene) -> None:
         wait_in_sync(scene, "lufta", "keanu")
         keanu = scene.machine("keanu")
         commands, system = keanu.commands, keanu.running
+        roots = scene.settings.state / "gcroots"
+        assert {root.name for root in roots.iterdir()} == {"lufta", "keanu"}
         scene.push({"lufta": {BOT: "1"}})
         daemon.look_again()
         wait_until(
@@ -163,6 +165,7 @@ def test_a_host_that_leaves_is_forgotten_and_left_alone(scene: Scene) -> None:
     assert 'host="keanu"' not in scene.metrics.render()[0].decode()
     assert set(scene.connections.forgotten) == {"keanu"}
     assert [one.host for one in scene.history.statuses()] == ["lufta"]
+    assert [root.name for root in roots.iterdir()] == ["lufta"], "Nix may collect it"
 
 
 def test_a_host_that_left_while_its_status_was_saved_leaves_no_trace(

@@ -287,6 +287,8 @@ class FakeEvaluator:
             raise self.build_error
         if on_line is not None:
             on_line(f"building '{desired.derivation}'...")
+        root.unlink(missing_ok=True)
+        root.symlink_to(desired.toplevel)
         self.built.add(desired.toplevel)
 
     def cache_key(self, tree: str, host: HostName) -> str:
