@@ -240,14 +240,15 @@ class Backoff(Generic[K]):
 
     Exponential with full jitter: the n-th wait is drawn evenly from zero to the
     smaller of ``base * 2**(n - 1)`` and *cap*, both in seconds. Hosts that failed
-    together, as after a network outage, so do not come back together. *draw* returns a
-    number from zero up to one.
+    together, as after a network outage, so do not come back together. *base* may be a
+    function, asked each time, of a setting that can change. *draw* returns a number
+    from zero up to one.
     """
 
     def __init__(
         self,
         *,
-        base: float = 1.0,
+        base: float | Callable[[], float] = 1.0,
         cap: float = 300.0,
         draw: Callable[[], float] = CHANCE.random,
     ) -> None:
@@ -267,7 +268,8 @@ class Backoff(Generic[K]):
     def ceiling(self, failures: int) -> float:
         """Return the most seconds to wait after so many earlier *failures*."""
         # Far beyond any cap, and 2.0 to a greater power would overflow one day.
-        return min(self._cap, self._base * 2.0 ** min(failures, 64))
+        base = self._base() if callable(self._base) else self._base
+        return min(self._cap, base * 2.0 ** min(failures, 64))
 
     def forget(self, key: K) -> None:
         """Start again from the shortest wait: *key* succeeded, changed or is gone."""

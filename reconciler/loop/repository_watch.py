@@ -59,7 +59,7 @@ class RepositoryWatch:
         self._looking = False
         self._due = threading.Event()
         self._retry: Backoff[str] = Backoff(
-            base=world.settings.repository.poll, cap=FETCH_BACKOFF_CAP
+            base=lambda: world.settings.repository.poll, cap=FETCH_BACKOFF_CAP
         )
         self.looks = Looks()
 

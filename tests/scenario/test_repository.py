@@ -4,9 +4,10 @@ import pytest
 
 from reconciler.errors import EvaluationError, SourceError
 from reconciler.history import last_problem
-from reconciler.loop import Done
+from reconciler.loop import Daemon, Done
 from reconciler.loop.repository import RETRY_UNREADABLE
 from tests.support.scene import Scene
+from tests.support.wait import wait_until
 from tests.support.world import toplevel_of
 
 BOT = "withinbot.service"
@@ -60,6 +61,32 @@ def test_a_repository_that_is_away_leaves_the_hosts_served(scene: Scene) -> None
     scene.look()
 
     assert last_problem(scene.history) == ""
+
+
+def test_a_shorter_poll_counts_while_the_repository_is_away_too(scene: Scene) -> None:
+    """The waits after errors grow from what the settings say now."""
+    scene.mirror.away = "Connection refused"
+    looks: list[float] = []
+    scene.mirror.before_fetch = lambda: looks.append(scene.clock())
+    poll(scene, 86400.0)
+    daemon = Daemon(scene.world)
+
+    poll(scene, 0.1)
+    daemon.start()
+
+    try:
+        wait_until(lambda: len(looks) > 2, 20.0, "two more looks")
+    finally:
+        daemon.shut()
+        assert daemon.join(20.0)
+
+
+def poll(scene: Scene, seconds: float) -> None:
+    """Have the repository be looked at every *seconds* from now on."""
+    settings, policy = scene.world.live.now
+    repository = settings.repository.model_copy(update={"poll": seconds})
+    now = settings.model_copy(update={"repository": repository})
+    scene.world.live.use(now, policy)
 
 
 def test_a_restart_while_the_repository_is_away_serves_the_mirror(scene: Scene) -> None:

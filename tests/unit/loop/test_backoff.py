@@ -56,3 +56,13 @@ def test_a_key_that_is_forgotten_starts_again() -> None:
     backoff.forget("never seen")
 
     assert backoff.failed("keanu") == 1.0
+
+
+def test_a_base_that_changes_counts_from_then_on() -> None:
+    bases = [60.0]
+    backoff: Backoff[str] = Backoff(base=lambda: bases[-1], draw=lambda: 1.0)
+    assert backoff.failed("keanu") == 60.0
+
+    bases.append(2.0)
+
+    assert backoff.failed("keanu") == 4.0
