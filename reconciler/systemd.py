@@ -6,11 +6,9 @@ has the protocol: one datagram of ``NAME=value`` lines to the socket that
 ``NOTIFY_SOCKET`` names. Without that variable nobody listens, and nothing is sent.
 """
 
-import contextlib
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
 from typing import Self
 
@@ -130,17 +128,6 @@ class Pulse:
         if self._thread.is_alive():
             self._thread.join(BEAT)
         self._notifier.send(STOPPING=1, STATUS="stopping: waiting for running attempts")
-
-    @contextlib.contextmanager
-    def reloading(self) -> Iterator[None]:
-        """Have systemd see the body as a reload: it ends with it, however it ends."""
-        # By the clock of systemd, which tells by it whose reload this is.
-        now = time.monotonic_ns() // 1000
-        self._notifier.send(RELOADING=1, MONOTONIC_USEC=now, STATUS="reloading")
-        try:
-            yield
-        finally:
-            self._notifier.send(READY=1, STATUS=self._summary())
 
     def _run(self) -> None:
         watchdog = self._notifier.watchdog

@@ -12,7 +12,6 @@ from reconciler.apply.keys import (
     Removed,
     deliver_keys,
     remove_keys,
-    set_owners,
 )
 from reconciler.apply.mend import MEND_STEPS, mend
 from reconciler.apply.space import require_room
@@ -28,5 +27,4 @@ __all__ = [
     "remove_keys",
     "require_room",
     "set_boot",
-    "set_owners",
 ]

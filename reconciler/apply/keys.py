@@ -98,18 +98,6 @@ def deliver_keys(
     return delivered
 
 
-def set_owners(
-    writer: HostWriter,
-    keys: Iterable[DesiredKey],
-    *,
-    deadline: float,
-    on_line: OnLine,
-) -> Delivered:
-    """Set owners and modes of keys that stand, without their contents; the same."""
-    without = [(key, None) for key in keys]
-    return deliver_keys(writer, without, deadline=deadline, on_line=on_line)
-
-
 def remove_keys(
     writer: HostWriter, files: Iterable[str], *, deadline: float, on_line: OnLine
 ) -> Removed:

@@ -115,11 +115,6 @@ class Keyring:
                 found[source.key.name] = result
         return found
 
-    def forget(self) -> None:
-        """Forget every digest, so that every source is read again."""
-        with self._lock:
-            self._known.clear()
-
     # --- remembering -------------------------------------------------------------
 
     def _sources(self, desired: Desired, checkout: Path) -> list["_Source"]:

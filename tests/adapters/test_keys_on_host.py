@@ -20,7 +20,7 @@ from typing import Protocol
 import pytest
 import yaml
 
-from reconciler.apply import Delivered, deliver_keys, remove_keys, set_owners
+from reconciler.apply import Delivered, deliver_keys, remove_keys
 from reconciler.errors import ConnectError, ReconcilerError
 from reconciler.model import (
     Desired,
@@ -419,7 +419,9 @@ def test_an_owner_that_the_new_system_brings(world: World) -> None:
     world.add_account("late")
 
     keys = [wanted.keys["bot"]]
-    again = set_owners(world.writer, keys, deadline=DEADLINE, on_line=print)
+    again = deliver_keys(
+        world.writer, [(one, None) for one in keys], deadline=DEADLINE, on_line=print
+    )
     assert again == Delivered(permitted=("bot",))
     assert planned(world, wanted).drifts == ()
 

@@ -152,21 +152,6 @@ def test_the_end_is_told_last_and_once(manager: Manager, notifier: Notifier) -> 
     assert [message for message in told if "STOPPING" in message] == [told[-1]]
 
 
-def test_a_reload_begins_and_ends_even_if_it_fails(
-    manager: Manager, notifier: Notifier
-) -> None:
-    pulse = pulse_of(notifier, State())
-    before = time.monotonic_ns() // 1000
-
-    with contextlib.suppress(ZeroDivisionError), pulse.reloading():
-        raise ZeroDivisionError
-
-    begun, ended = manager.waiting()
-    assert begun["RELOADING"] == "1"
-    assert before <= int(begun["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
-    assert ended == {"READY": "1", "STATUS": "commit abc, 3 of 3 hosts in sync"}
-
-
 def test_a_beat_that_fails_is_not_the_last(
     manager: Manager, notifier: Notifier
 ) -> None:
@@ -249,10 +234,8 @@ def test_without_a_watchdog_of_ours_nobody_waits_for_signs_of_life(
 def test_without_systemd_nothing_is_sent_and_no_thread_runs() -> None:
     before = threading.active_count()
 
-    with pulse_of(Notifier.from_environment({}, 7), State()) as pulse:
+    with pulse_of(Notifier.from_environment({}, 7), State()):
         assert threading.active_count() == before
-        with pulse.reloading():
-            pass
 
 
 @pytest.mark.parametrize("address", ["vsock:2:1234", "notify"])

@@ -52,11 +52,6 @@ class Seen:
             del self._unsaved[: -self._limit]
         return True
 
-    @property
-    def unsaved(self) -> bool:
-        """Whether there is something to save."""
-        return bool(self._unsaved)
-
     def save(self, now: float) -> None:
         """Write down what was noted since the last time."""
         with self._lock:

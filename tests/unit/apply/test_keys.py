@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.apply import Delivered, deliver_keys, remove_keys, set_owners
+from reconciler.apply import Delivered, deliver_keys, remove_keys
 from reconciler.errors import RemoteError
 from reconciler.model import DesiredKey, HostName, KeyOrigin
 from reconciler.remote import OnLine, RemoteResult
@@ -176,7 +176,7 @@ def test_owner_and_mode_are_set_in_place(
     if known:
         delivered, _ = deliver(writer, (declared, SECRET))
     else:
-        delivered = set_owners(writer, [declared], deadline=20, on_line=print)
+        delivered = deliver_keys(writer, [(declared, None)], deadline=20, on_line=print)
 
     assert delivered == Delivered(permitted=("bot",))
     assert rights(bot) == ("daemon", "tty", "640")
@@ -226,7 +226,9 @@ def test_an_owner_that_is_still_to_come(
     assert delivered == Delivered(written=("bot",), ownerless={"bot": told})
     assert rights(bot) == ("root", "root", "600")
     assert f"key bot: only root may read it for now: {told}" in lines
-    owners = set_owners(writer, [key(bot, mode=0o640)], deadline=20, on_line=print)
+    owners = deliver_keys(
+        writer, [(key(bot, mode=0o640), None)], deadline=20, on_line=print
+    )
     assert owners == Delivered(permitted=("bot",))
 
 
