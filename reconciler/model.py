@@ -299,6 +299,16 @@ class Drift:
     lasting: bool = False  # legitimate and only shown, never alarmed or closed
     restarts: tuple[UnitName, ...] = ()  # by a key: units that must read it again
 
+    @property
+    def is_open(self) -> bool:
+        """
+        Whether a host with this drift is not as its commit says.
+
+        A lasting difference is legitimate, and a reboot that is due takes nothing from
+        what runs; both are shown, and the host is in sync all the same.
+        """
+        return not self.lasting and self.kind is not DriftKind.REBOOT_NEEDED
+
 
 class StepKind(enum.Enum):
     """One action of a plan, in the order in which the members are listed."""

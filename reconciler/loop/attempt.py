@@ -66,7 +66,7 @@ from reconciler.model import (
     Step,
     StepKind,
 )
-from reconciler.plan import Baseline, is_open
+from reconciler.plan import Baseline
 from reconciler.remote import HostWriter
 
 log = structlog.get_logger(__name__)
@@ -347,7 +347,7 @@ class AttemptRun:
         wrong = [
             f"{drift.kind.value} {drift.subject}".strip()
             for drift in left.drifts
-            if is_open(drift)
+            if drift.is_open
             and drift.kind is not DriftKind.BOOT
             and (drift.kind, drift.subject) not in excused
         ]

@@ -9,7 +9,7 @@ from reconciler.model import (
     Observed,
     Plan,
 )
-from reconciler.plan import active_units, is_open, present_keys
+from reconciler.plan import active_units, present_keys
 
 
 def seen(
@@ -76,7 +76,7 @@ def drift_since(
     drifts: tuple[Drift, ...], before: HostStatus | None, now: float
 ) -> float | None:
     """Return when the present run of drift was first seen, None while there is none."""
-    if not any(is_open(drift) for drift in drifts):
+    if not any(drift.is_open for drift in drifts):
         return None
     if before is not None and before.drift_since is not None:
         return before.drift_since

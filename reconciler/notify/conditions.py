@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.messages import Kind
-from reconciler.model import Drift, DriftKind, HostStatus, Verdict
+from reconciler.model import DriftKind, HostStatus, Verdict
 from reconciler.notify.told import Told
 
 TEXT_LIMIT = 500
@@ -64,7 +64,9 @@ def has_arrived(status: HostStatus) -> bool:
         status.verdict in _AS_IT_IS
         and status.target is not None
         and status.running == status.target
-        and not any(drift.kind in _OF_SYSTEMS for drift in _open(status))
+        and not any(
+            drift.kind in _OF_SYSTEMS for drift in status.drifts if drift.is_open
+        )
     )
 
 
@@ -127,18 +129,12 @@ def _is_drifting(status: HostStatus, told: Told, *, failed: bool) -> bool:
 
 
 def _drift(status: HostStatus, *, failed: bool) -> Condition:
-    found = _open(status)
+    found = [drift for drift in status.drifts if drift.is_open]
     names = [f"{drift.kind.value} {drift.subject}".strip() for drift in found]
     text = ", ".join(names)
     if status.verdict is Verdict.HEAL and failed:
         text = f"{text}; cannot be healed: {status.error}"
     return Condition(what=tuple(sorted(names)), text=cut(text))
-
-
-def _open(status: HostStatus) -> list[Drift]:
-    """As `reconciler.plan.is_open`, which is not ours to ask."""
-    due = DriftKind.REBOOT_NEEDED
-    return [d for d in status.drifts if not d.lasting and d.kind is not due]
 
 
 def _lasting(why: str) -> str:

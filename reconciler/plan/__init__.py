@@ -20,7 +20,7 @@ Pure: values in, values out; no clock, no network, no file.
 """
 
 from reconciler.plan.baseline import Baseline
-from reconciler.plan.diff import drifts, is_open
+from reconciler.plan.diff import drifts
 from reconciler.plan.guards import hosts_gone, services_of, told_gone
 from reconciler.plan.health import Problem, ProblemKind, judge, still_moving
 from reconciler.plan.keys import present_keys, restart_steps
@@ -46,7 +46,6 @@ __all__ = [
     "attempt_as_dict",
     "drifts",
     "hosts_gone",
-    "is_open",
     "judge",
     "plan",
     "present_keys",

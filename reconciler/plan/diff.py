@@ -33,16 +33,6 @@ def drifts(
     return tuple(finding.drift for finding in found)
 
 
-def is_open(drift: Drift) -> bool:
-    """
-    Return whether a host with this drift is not as its commit says.
-
-    A lasting difference is legitimate, and a reboot that is due takes nothing from
-    what runs; both are shown, and the host is in sync all the same.
-    """
-    return not drift.lasting and drift.kind is not DriftKind.REBOOT_NEEDED
-
-
 def findings(
     desired: Desired, observed: Observed, known: Known, digests: Digests
 ) -> tuple[Finding, ...]:

@@ -17,7 +17,7 @@ from reconciler.model import (
     StorePath,
     Verdict,
 )
-from reconciler.plan.diff import NO_DIGESTS, findings, is_open
+from reconciler.plan.diff import NO_DIGESTS, findings
 from reconciler.plan.guards import removes_too_much, switched_by_somebody
 from reconciler.plan.steps import steps_of
 
@@ -48,7 +48,7 @@ def plan(
     else:
         verdict, reason = _judge(desired, observed, drifts, known, policy)
     steps = steps_of(found, again=verdict is Verdict.DEPLOY)
-    if verdict is Verdict.HEAL and not any(map(is_open, drifts)):
+    if verdict is Verdict.HEAL and not any(drift.is_open for drift in drifts):
         steps = (_REBOOT,)
     if verdict is Verdict.HEAL and not steps:
         verdict, reason = Verdict.REPORTED, _nothing_helps(drifts)
@@ -98,7 +98,7 @@ def _judge(
     """
     forbidden = _forbidden(desired.host, known, policy)
     blocked = switched_by_somebody(observed)
-    if not any(map(is_open, drifts)):
+    if not any(drift.is_open for drift in drifts):
         may = not (forbidden or blocked) and _wants_reboot(drifts, known, policy)
         return (Verdict.HEAL if may else Verdict.CONVERGED), ""
     if forbidden:
@@ -180,7 +180,7 @@ def _caused_by_commit(
 
 def _nothing_helps(drifts: tuple[Drift, ...]) -> str:
     """Say which drifts have no step, and what is seen of each."""
-    told = [f"{_name(drift)} {drift.observed}" for drift in drifts if is_open(drift)]
+    told = [f"{_name(drift)} {drift.observed}" for drift in drifts if drift.is_open]
     return f"no step closes this: {'; '.join(told)}"
 
 

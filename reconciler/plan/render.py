@@ -23,7 +23,6 @@ from reconciler.model import (
     StepKind,
     Verdict,
 )
-from reconciler.plan.diff import is_open
 
 HASH_SHOWN = 8
 """Characters of a store path's hash that people are shown."""
@@ -307,7 +306,7 @@ def _drift_as_dict(drift: Drift) -> dict[str, object]:
         "effect": drift.effect.value,
         "restarts": list(drift.restarts),
         "lasting": drift.lasting,
-        "open": is_open(drift),
+        "open": drift.is_open,
     }
 
 

@@ -20,7 +20,6 @@ from reconciler.plan import (
     active_units,
     as_dict,
     drifts,
-    is_open,
     plan,
     present_keys,
     services_of,
@@ -96,7 +95,7 @@ def test_what_stays_open_after_a_plan_is_what_only_others_can_close(
 ) -> None:
     after = settled(world)
     told = drifts(world.desired, after.observed, digests=world.digests)
-    left = [drift for drift in told if is_open(drift)]
+    left = [drift for drift in told if drift.is_open]
 
     for drift in left:
         if drift.kind is DriftKind.SYSTEM:
@@ -127,7 +126,7 @@ def test_only_deploy_and_heal_have_steps_and_they_always_do(world: World) -> Non
 def test_converged_means_that_nothing_is_open(world: World) -> None:
     made = make_plan(world)
 
-    closed = not any(map(is_open, made.drifts))
+    closed = not any(drift.is_open for drift in made.drifts)
     assert (made.verdict is Verdict.CONVERGED) == (closed and not made.steps)
 
 
@@ -137,7 +136,7 @@ def test_a_reboot_comes_alone_and_only_where_it_may(world: World) -> None:
 
     if StepKind.REBOOT in [step.kind for step in made.steps]:
         assert len(made.steps) == 1
-        assert not any(map(is_open, made.drifts))
+        assert not any(drift.is_open for drift in made.drifts)
         assert DriftKind.REBOOT_NEEDED in [drift.kind for drift in made.drifts]
         assert world.policy.reboot is Reboot.ALLOWED
         assert world.policy.mode is Mode.AUTO
@@ -173,7 +172,7 @@ def test_nothing_is_done_while_somebody_else_switches(world: World) -> None:
 
     assert made.steps == ()
     if made.verdict is Verdict.CONVERGED:
-        assert not any(map(is_open, made.drifts))
+        assert not any(drift.is_open for drift in made.drifts)
 
 
 @given(worlds())
@@ -276,7 +275,7 @@ def test_every_open_drift_is_closed_by_a_step_or_says_why_not(world: World) -> N
     touched = {step.unit for step in made.steps}
     keys = {key for step in made.steps for key in (*step.keys, *step.files)}
 
-    for drift in filter(is_open, made.drifts):
+    for drift in (one for one in made.drifts if one.is_open):
         if drift.kind in OF_KEYS:
             assert (drift.subject in keys) == (drift.effect is not Effect.NONE)
             continue
@@ -319,7 +318,7 @@ def test_what_should_be_active_is_after_a_plan_unless_something_is_open(
 ) -> None:
     after = settled(world).observed
     told = drifts(world.desired, after, digests=world.digests)
-    if any(is_open(drift) for drift in told):
+    if any(drift.is_open for drift in told):
         return
 
     wanted, active = active_units(world.desired, after)
