@@ -11,15 +11,14 @@ from reconciler.errors import (
     ConnectError,
     ReconcilerError,
     UnknownGenerationError,
-    UnknownHostError,
 )
 from reconciler.loop.evaluations import Evaluations
+from reconciler.loop.located import last_known
 from reconciler.loop.repository import Repository
 from reconciler.loop.rollback import Rollback
 from reconciler.loop.world import World
-from reconciler.model import Attempt, Desired, Hold, HostName
+from reconciler.model import Attempt, Hold, HostName
 from reconciler.observed import Generation, generations, previous
-from reconciler.settings import HostSettings
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +46,12 @@ class Rollbacks:
         UnknownHostError, UnknownGenerationError, HostBusyError, and what looking at
         the host raises.
         """
-        desired = self._last_known(hold.host)
+        desired = last_known(
+            self._world,
+            self._evaluations,
+            hold.host,
+            lambda: self._repository.current,
+        )
         reader = self._world.connections.reader(desired.host, desired.target)
         chosen = choose(desired.host, generations(reader), to)
         if not hold.reason:
@@ -79,19 +83,6 @@ class Rollbacks:
         with self._lock:
             return list(self._threads)
 
-    def _last_known(self, host: HostName) -> Desired:
-        """Return where a host is, whether or not the newest commit evaluates."""
-        found = self._evaluations.last_good(host)
-        if found is not None:
-            return as_set(
-                found.desired, self._world.settings.hosts.get(host, HostSettings())
-            )
-        revision = self._repository.current
-        if revision is None or host not in revision.hosts:
-            known = revision.hosts if revision else ()
-            raise UnknownHostError(host, known=known)
-        return self._evaluations.desired(revision, host)
-
 
 def _run(rollback: Rollback, begun: Future[Attempt]) -> None:
     try:
@@ -121,17 +112,3 @@ def choose(host: HostName, found: Sequence[Generation], to: int | None) -> Gener
         numbers = [one.number for one in found]
         raise UnknownGenerationError(host, to, known=numbers)
     return chosen
-
-
-def as_set(desired: Desired, settings: HostSettings) -> Desired:
-    """Follow settings that are newer than the evaluation."""
-    target = desired.target
-    return replace(
-        desired,
-        target=replace(
-            target,
-            address=settings.address or target.address,
-            port=settings.port or target.port,
-            user=settings.user or target.user,
-        ),
-    )

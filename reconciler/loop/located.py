@@ -1,0 +1,48 @@
+"""Where a host is, whether or not the newest commit evaluates or can be read."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from reconciler.errors import UnknownHostError
+from reconciler.loop.evaluations import Evaluations
+from reconciler.loop.repository import Revision
+from reconciler.loop.world import World
+from reconciler.model import Desired, HostName
+from reconciler.settings import HostSettings
+
+
+def last_known(
+    world: World,
+    evaluations: Evaluations,
+    host: HostName,
+    newest: Callable[[], Revision | None],
+) -> Desired:
+    """
+    Return what was last known of a host, with what the settings say of its address.
+
+    *newest* is called only for a host that was never evaluated. Raises
+    UnknownHostError, and what *newest* and the evaluation raise.
+    """
+    good = evaluations.last_good(host)
+    if good is not None:
+        settings = world.settings.hosts.get(host, HostSettings())
+        return _as_set(good.desired, settings)
+    revision = newest()
+    known = revision.hosts if revision else ()
+    if revision is None or host not in known:
+        raise UnknownHostError(host, known=known)
+    return evaluations.desired(revision, host)
+
+
+def _as_set(desired: Desired, settings: HostSettings) -> Desired:
+    """Follow settings that are newer than the evaluation."""
+    target = desired.target
+    return replace(
+        desired,
+        target=replace(
+            target,
+            address=settings.address or target.address,
+            port=settings.port or target.port,
+            user=settings.user or target.user,
+        ),
+    )
