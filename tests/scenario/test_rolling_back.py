@@ -266,11 +266,11 @@ def test_a_rollback_that_was_left_is_followed_and_confirmed(deployed: Scene) -> 
     assert deployed.run("lufta") == Done()
     lufta = deployed.machine("lufta")
     hold = Hold(host=LUFTA, reason="B is bad", actor="cadey", since=deployed.clock())
-    desired = deployed.evaluations.last_good(LUFTA)
-    assert desired is not None
+    good = deployed.evaluations.last_good(LUFTA)
+    assert good is not None
     rollback = Rollback(
         world=deployed.world,
-        desired=desired,
+        desired=good.desired,
         generation=Generation(number=1, toplevel=SYSTEM_A, made_at=0.0),
         hold=hold,
     )
