@@ -17,17 +17,15 @@ from reconciler.cli.common import (
 from reconciler.cli.listing import Listing, Row
 from reconciler.cli.worlds import for_each, look, opened
 from reconciler.errors import ReconcilerError
-from reconciler.loop import Evaluations, Look, Revision, World
+from reconciler.loop import KEY_KINDS, Evaluations, Look, Revision, World
 from reconciler.loop import look as look_at
 from reconciler.model import (
     Desired,
     DesiredKey,
-    DriftKind,
     HostName,
     KeyOrigin,
 )
 
-KEY_KINDS = frozenset(kind for kind in DriftKind if kind.value.startswith("key-"))
 IN_PLACE = "in place"
 
 
@@ -73,29 +71,15 @@ def keys(
 
 
 def look_at_each(
-    world: World,
-    revision: Revision,
-    hosts: list[str] | None,
-    *,
-    whatever_forbids: bool = False,
+    world: World, revision: Revision, hosts: list[str] | None
 ) -> list[Found]:
-    """
-    Look at hosts side by side; errors stay each host's own.
-
-    *whatever_forbids* to touch a host, its plan says what would be done.
-    """
+    """Look at hosts side by side; errors stay each host's own."""
     evaluations = Evaluations(world)
 
     def one(host: HostName) -> Found:
         try:
             desired = evaluations.desired(revision, host)
-            seen = look_at(
-                world,
-                desired,
-                revision.checkout,
-                policy=world.policy,
-                under_way=whatever_forbids,
-            )
+            seen = look_at(world, desired, revision.checkout, policy=world.policy)
         except ReconcilerError as error:
             return Found(host=host, error=str(error))
         return Found(host=host, desired=desired, seen=seen)

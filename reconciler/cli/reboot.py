@@ -1,5 +1,7 @@
 """``reconciler reboot HOST…``: reboot, wait, deliver keys, see that all is well."""
 
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -15,13 +17,26 @@ from reconciler.cli.common import (
 from reconciler.cli.ordering import actor
 from reconciler.cli.progress import Progress
 from reconciler.cli.worlds import for_each, look, opened
-from reconciler.errors import HostBusyError, ReconcilerError
-from reconciler.loop import Evaluations, Gate, HostPass, Repository, World
+from reconciler.errors import HostBusyError, ReconcilerError, StoppingError
+from reconciler.loop import (
+    Evaluations,
+    Gate,
+    HostPass,
+    Repository,
+    Revision,
+    Running,
+    UnknownSystemError,
+    World,
+    deliver,
+    look_at_running,
+)
 from reconciler.loop import look as look_at
 from reconciler.loop.queue import Backoff
 from reconciler.loop.reboot import DEADLINE, await_order
 from reconciler.loop.reboot import reboot as restart
-from reconciler.model import HostName
+from reconciler.model import DriftKind, HostName, Verdict
+
+_LEFT_ALONE = frozenset({Verdict.HELD, Verdict.QUARANTINED, Verdict.BLOCKED})
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +66,9 @@ def reboot(
     Reboot hosts; wait, deliver their keys, see that all is well.
 
     A boot is told by its boot id, so a host that never went down is not taken for one
-    that came back. Exit status: 0 every host is back and in sync, 1 if not.
+    that came back. One that is held gets its keys too, and is judged by the system that
+    it runs, not by the newest commit. Exit status: 0 every host is back and in sync, 1
+    if not.
 
     ```
     reconciler reboot lufta
@@ -86,7 +103,8 @@ def _reboot(
     revision = repository.current
     if revision is None:
         return
-    desired = Evaluations(world).desired(revision, host)
+    evaluations = Evaluations(world)
+    desired = evaluations.desired(revision, host)
     seen = look_at(world, desired, revision.checkout, policy=world.policy)
     began = world.monotonic()
     with world.history.lock(host):
@@ -98,18 +116,82 @@ def _reboot(
             why=f"asked for by {actor()}",
         )
     if seconds:
-        one_pass = HostPass(world, repository, Evaluations(world), Gate(Backoff()))
+        return_to_order = _Return(
+            world=world,
+            repository=repository,
+            evaluations=evaluations,
+            one_pass=HostPass(world, repository, evaluations, Gate(Backoff())),
+            host=host,
+        )
         left = max(0.0, seconds - (world.monotonic() - began))
-        await_order(world, host, lambda: _ails(world, one_pass, host), seconds=left)
+        await_order(world, host, return_to_order.ails, seconds=left)
 
 
-def _ails(world: World, one_pass: HostPass, host: HostName) -> str:
-    """Make a pass; return what is wrong with the host after it."""
-    try:
-        one_pass.run(host)
-    except HostBusyError as error:
-        return str(error)
-    status = {one.host: one for one in world.history.statuses()}.get(host)
-    if status is None:
-        return "nothing is known of it"
-    return "" if status.in_sync else status.error or "it differs"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Return:
+    """What brings a host back to order that was booted anew."""
+
+    world: World
+    repository: Repository
+    evaluations: Evaluations
+    one_pass: HostPass
+    host: HostName
+
+    def ails(self) -> str:
+        """
+        Deliver keys, make a pass; return what is wrong with the host after it.
+
+        A host that a pass must leave alone is judged by what it runs. Raises
+        UnknownSystemError where nobody knows what that needs.
+        """
+        unknown, told = None, ""
+        try:
+            told = self._deliver()
+        except StoppingError:
+            raise
+        except UnknownSystemError as error:
+            unknown = error
+        except ReconcilerError as error:
+            told = str(error)
+        try:
+            self.one_pass.run(self.host)
+        except HostBusyError as error:
+            return str(error)
+        return self._judged(told, unknown)
+
+    def _judged(self, told: str, unknown: UnknownSystemError | None) -> str:
+        status = {one.host: one for one in self.world.history.statuses()}.get(self.host)
+        if status is None:
+            return "nothing is known of it"
+        if status.in_sync:
+            return ""
+        if status.reachable and status.verdict in _LEFT_ALONE:
+            if unknown is not None:
+                raise unknown
+            return told
+        return status.error or "it differs"
+
+    def _deliver(self) -> str:
+        """Deliver what the running system declares; return what is still wrong."""
+        revision = self.repository.current
+        if revision is None:
+            return ""
+        with ExitStack() as held:
+            return self._deliver_what_differs(revision, held)
+
+    def _deliver_what_differs(self, revision: Revision, held: ExitStack) -> str:
+        world, evaluations = self.world, self.evaluations
+        running = look_at_running(world, evaluations, revision, self.host, held)
+        if running.differing:
+            world.tell(self.host, "delivering keys")
+            deliver(world, running, lambda line: world.tell(self.host, line))
+            running = look_at_running(world, evaluations, revision, self.host, held)
+        return running.problem or _told(running)
+
+
+def _told(running: Running) -> str:
+    """Say what differs from what the running system was declared as."""
+    drifts = [drift for drift in running.seen.plan.drifts if drift.is_open]
+    # What is no longer declared takes nothing from what runs.
+    wrong = [one for one in drifts if one.kind is not DriftKind.KEY_EXTRA]
+    return "; ".join(f"{one.kind.value} {one.subject}".strip() for one in wrong)

@@ -11,9 +11,17 @@ from reconciler.loop.looks import Looked, Looks
 from reconciler.loop.orders import Orders, select
 from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.results import Again, Done, Failed, Result
+from reconciler.loop.running import (
+    KEY_KINDS,
+    Running,
+    UnknownSystemError,
+    deliver,
+    look_at_running,
+)
 from reconciler.loop.world import World
 
 __all__ = [
+    "KEY_KINDS",
     "Again",
     "Daemon",
     "Done",
@@ -32,7 +40,11 @@ __all__ = [
     "Result",
     "Revision",
     "RolledBackError",
+    "Running",
+    "UnknownSystemError",
     "World",
+    "deliver",
     "look",
+    "look_at_running",
     "select",
 ]

@@ -59,7 +59,7 @@ def wanted_of(
         if good is None:
             raise
         try:
-            checkout = _checkout(world, good.commit, held)
+            checkout = checkout_of(world, good.commit, held)
         except StoppingError:
             raise
         except ReconcilerError as lost:
@@ -101,7 +101,7 @@ def recall(world: World, host: HostName, held: ExitStack) -> Wanted | None:
     try:
         fields = json.loads(text)
         commit = CommitId(fields["commit"])
-        checkout = _checkout(world, commit, held)
+        checkout = checkout_of(world, commit, held)
         desired = from_json(fields["desired"])
     except StoppingError:
         raise
@@ -113,8 +113,12 @@ def recall(world: World, host: HostName, held: ExitStack) -> Wanted | None:
     return Wanted(desired=desired, commit=commit, checkout=checkout)
 
 
-def _checkout(world: World, commit: CommitId, held: ExitStack) -> Path:
-    """Return the checkout of an older *commit*, with our secrets laid over it."""
+def checkout_of(world: World, commit: CommitId, held: ExitStack) -> Path:
+    """
+    Return the checkout of an older *commit*, with our secrets laid over it.
+
+    It stays until *held* is closed. Raises GitError.
+    """
     checkout = held.enter_context(world.mirror.held(world.mirror.resolve(commit)))
     world.overlays.lay(checkout)
     return checkout

@@ -1,6 +1,6 @@
 """The steps of an attempt that are about keys."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from reconciler import apply
@@ -44,6 +44,10 @@ class KeySteps:
     def changed(self) -> bool:
         """Whether anything was delivered or removed."""
         return self._touched
+
+    def deliver(self, names: Sequence[str]) -> None:
+        """Deliver the keys *names*, and remove none. Raises KeysError and its kin."""
+        self._deliver(list(names))
 
     def early(self, plan: Plan) -> None:
         """Deliver what comes before activation. Raises RemoteError and its kin."""

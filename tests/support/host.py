@@ -389,6 +389,7 @@ class FakeHost:
         self.guard, self.boot_id = None, f"{self.boot_id}+"
         self.running = self.booted = self.profile
         self.booted_parts = None
+        self.keys.reboot()
         self.units = dict(self.systems.get(self.profile, {})) if self.profile else {}
 
     def _detached(self, argv: Sequence[str]) -> str:

@@ -3,8 +3,8 @@ Stand-ins for the adapters that a pass uses, and strict about how they are used.
 
 They have the public methods of the real classes (``tests/scenario/test_fakes.py`` sees
 to that) over a state that tests set and look at. A commit here is nothing but which
-services each host has, and in which version; store paths follow from that, so equal
-content has equal paths, as in Nix.
+services and keys each host has, and in which version; store paths follow from that, so
+equal content has equal paths, as in Nix.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from reconciler.model import (
     DesiredKey,
     DesiredUnit,
     HostName,
+    KeyOrigin,
     ObservedUnit,
     StorePath,
     Target,
@@ -39,6 +40,9 @@ from tests.support.host import BOOTED_AT, FakeHost
 Services = Mapping[str, str]  # the version of each, by the name of its unit
 Hosts = Mapping[str, Services | ReconcilerError]  # an error: Nix cannot evaluate it
 Content = Hosts | ReconcilerError  # an error: Nix cannot even tell the hosts
+
+KEYS = "/run/keys/"
+"""What begins so among the services of a host is no service but the path of a key."""
 
 FIRST = StorePath("/nix/store/00000000000000000000000000000000-nixos-system-first")
 FAILED = {"active_state": "failed", "sub_state": "failed", "result": "exit-code"}
@@ -96,7 +100,9 @@ def desired_of(host: str, services: Services, derivation: Path) -> Desired:
             type="simple",
         )
         for name, version in services.items()
+        if not name.startswith(KEYS)
     ]
+    keys = [path.removeprefix(KEYS) for path in services if path.startswith(KEYS)]
     return Desired(
         host=HostName(host),
         toplevel=toplevel_of(host, services),
@@ -104,6 +110,10 @@ def desired_of(host: str, services: Services, derivation: Path) -> Desired:
         units={unit.name: unit for unit in units},
         target=Target(address=address_of(host)),
         tags=("home",),
+        keys={
+            name: DesiredKey(name=name, path=KEYS + name, origin=KeyOrigin.TEXT)
+            for name in keys
+        },
     )
 
 
@@ -161,6 +171,7 @@ class FakeMirror:
             toplevel_of(host, services): {
                 UnitName(name): observed_unit(name, version)
                 for name, version in services.items()
+                if not name.startswith(KEYS)
             }
             for services in found
             if isinstance(services, Mapping)
@@ -241,10 +252,10 @@ class FakeEvaluator:
     def key_texts(
         self, checkout: Path, host: HostName, names: Sequence[str]
     ) -> dict[str, bytes]:
-        """See Evaluator; a text tells what its commit says of the host."""
+        """See Evaluator; the version of a key is its content, else all of its host."""
         services = self._services(checkout, host)
         text = json.dumps(services, sort_keys=True)
-        return {name: f"{name}: {text}".encode() for name in names}
+        return {name: services.get(KEYS + name, text).encode() for name in names}
 
     def hosts(self, checkout: Path) -> tuple[HostName, ...]:
         """See Evaluator."""

@@ -1,0 +1,153 @@
+"""
+The keys of what a host runs, whatever the newest commit says and the policy forbids.
+
+For people who ask for keys, or for a reboot, which takes them away: a host that is held
+may run a system of long ago, whose services wait for the keys of its own commit.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.desired import from_json, still_valid
+from reconciler.errors import (
+    PermanentError,
+    StateError,
+    WrongMachineError,
+)
+from reconciler.loop.confirmed import Wanted, checkout_of, recall, wanted_of
+from reconciler.loop.evaluations import Evaluations
+from reconciler.loop.key_steps import KeySteps
+from reconciler.loop.look import Look, look
+from reconciler.loop.repository import Revision
+from reconciler.loop.world import World
+from reconciler.model import Commit, Desired, DriftKind, Effect, HostName, StorePath
+from reconciler.plan import stranger
+
+KEY_KINDS = frozenset(kind for kind in DriftKind if kind.value.startswith("key-"))
+_DELIVERED = frozenset({Effect.DELIVER, Effect.PERMIT})
+
+
+class UnknownSystemError(PermanentError):
+    """A host runs a system of which no commit is known, and so no key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What a host runs, by the commit that declares it, and how it stands."""
+
+    wanted: Wanted
+    seen: Look
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """The names of keys that a delivery can put right."""
+        return tuple(
+            drift.subject
+            for drift in self.seen.plan.drifts
+            if drift.kind in KEY_KINDS and drift.effect in _DELIVERED
+        )
+
+    @property
+    def problem(self) -> str:
+        """Which contents cannot be had, and why."""
+        problems = self.seen.digests.problems.items()
+        return "; ".join(f"key {name}: {why}" for name, why in problems)
+
+
+def look_at_running(
+    world: World,
+    evaluations: Evaluations,
+    revision: Revision,
+    host: HostName,
+    held: ExitStack,
+) -> Running:
+    """
+    Look at *host*, and compare it with the commit of the system that it runs.
+
+    The checkout of that commit stays until *held* is closed.
+
+    Raises UnknownSystemError, WrongMachineError, what looking raises, and
+    EvaluationError where no commit says where the host is.
+    """
+    newest = wanted_of(world, evaluations, revision, host, held)
+    seen = _look(world, newest)
+    if strange := stranger(seen.observed, seen.known):
+        message = f"{host}: {strange}"
+        raise WrongMachineError(message)
+    running = seen.observed.running
+    if running is None:
+        message = f"{host} does not run NixOS"
+        raise UnknownSystemError(message)
+    if running == newest.desired.toplevel:
+        return Running(wanted=newest, seen=seen)
+    wanted = _of_system(world, host, running, held)
+    # Where the host is, the newest commit knows.
+    desired = replace(wanted.desired, target=newest.desired.target)
+    wanted = replace(wanted, desired=desired)
+    return Running(wanted=wanted, seen=_look(world, wanted))
+
+
+def deliver(world: World, running: Running, log: Callable[[str], None]) -> None:
+    """
+    Deliver the keys that differ, and remove none.
+
+    Raises HostBusyError, KeysError, RemoteError and its kin.
+    """
+    names = running.differing
+    if not names:
+        return
+    wanted = running.wanted
+    steps = KeySteps(world, wanted.desired, wanted.checkout, log)
+    with world.history.lock(wanted.desired.host):
+        steps.deliver(names)
+
+
+def _look(world: World, wanted: Wanted) -> Look:
+    return look(world, wanted.desired, wanted.checkout, policy=world.policy)
+
+
+def _of_system(
+    world: World, host: HostName, system: StorePath, held: ExitStack
+) -> Wanted:
+    """Return what was declared with *system*. Raises UnknownSystemError and more."""
+    former = recall(world, host, held)
+    if former is not None and former.desired.toplevel == system:
+        return former
+    name = world.history.commits_of(host).get(system)
+    if name is None:
+        message = (
+            f"{host} runs {system}, which no commit that we know of declares: "
+            "nothing says which keys it needs"
+        )
+        raise UnknownSystemError(message)
+    commit = world.mirror.resolve(name)
+    checkout = checkout_of(world, commit.id, held)
+    return _at(world, host, system, commit, checkout)
+
+
+def _at(
+    world: World, host: HostName, system: StorePath, commit: Commit, checkout: Path
+) -> Wanted:
+    desired = _remembered(world, host, commit.tree)
+    if desired is None:
+        world.tell(host, "evaluating")
+        # Not by Evaluations: it is not the last good state of the host.
+        desired = world.evaluator.evaluate(checkout, host)
+    if desired.toplevel != system:
+        message = (
+            f"{host} runs {system}, and commit {commit.short} now evaluates to another"
+            " system: nothing says which keys it needs"
+        )
+        raise UnknownSystemError(message)
+    return Wanted(desired=desired, commit=commit.id, checkout=checkout)
+
+
+def _remembered(world: World, host: HostName, tree: str) -> Desired | None:
+    text = world.history.evaluation(world.evaluator.cache_key(tree, host))
+    try:
+        desired = from_json(text) if text else None
+    except StateError:
+        return None  # kept by a version that wrote it in another way
+    return desired if desired is not None and still_valid(desired) else None
