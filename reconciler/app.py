@@ -60,6 +60,7 @@ def open_world(
 
     Raises StateError when the state directory cannot be used.
     """
+    protect()  # secrets pass through our memory, and must not end in a core dump
     make_state(settings.state)
     history = History.open(settings.state / "history.sqlite")
     overlays = Overlays(settings.repository.secrets)
@@ -101,7 +102,6 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
     *file* is where *settings* come from: it is read again when it changes, and at
     SIGHUP.
     """
-    protect()  # secrets pass through our memory, and must not end in a core dump
     _share_heap()
     # What each thread does, without values, where systemd's watchdog ends us.
     faulthandler.enable()

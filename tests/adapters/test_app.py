@@ -191,3 +191,28 @@ def test_a_daemon_that_the_watchdog_ends_says_what_its_threads_did(
 
     assert "Fatal Python error: Aborted" in err
     assert "repository_watch.py" in err
+
+
+# --- what every command opens ----------------------------------------------------
+
+OPEN = """
+import ctypes, resource, sys
+from pathlib import Path
+from reconciler.app import open_world
+from reconciler.settings import load
+with open_world(load(Path(sys.argv[1]))):
+    print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+"""
+
+
+def test_no_command_that_may_read_keys_leaves_a_core(settings: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN, str(settings)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE,
+    )
+
+    assert done.stdout == "(0, 0) 0\n"
