@@ -5,7 +5,11 @@ import ctypes
 import faulthandler
 import fcntl
 import os
+import pwd
+import shlex
+import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +46,9 @@ STOP_SECONDS = 25.0
 
 NOTIFY_SECONDS = 2.0
 """How long each sender may take at shutdown; the next start goes on."""
+
+CONFIG_VARIABLE = "RECONCILER_CONFIG"
+"""Names the settings file, where no option does."""
 
 M_ARENA_MAX = -8  # of <malloc.h>
 
@@ -210,15 +217,51 @@ def _watchers(settings: Settings, daemon: Daemon) -> list[_Watching]:
 
 
 def make_state(state: Path) -> None:
-    """Make the state directory if need be. Raises StateError."""
+    """
+    Make the state directory if need be.
+
+    Raises StateError, also to root where it is another user's: what root wrote there,
+    the daemon could neither change nor lock.
+    """
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = state.stat().st_uid
     except OSError as error:
         msg = f"cannot make the state directory {state}: {error.strerror}"
         raise StateError(msg) from error
+    if os.geteuid() == 0 != owner:
+        name, command = _name_of(owner), shlex.join(_as_user(owner))
+        msg = (
+            f"the state directory {state} belongs to {name}, and what root writes there"
+            f" {name} could not use; run: {command}"
+        )
+        raise StateError(msg)
     if not os.access(state, os.W_OK):
         msg = f"the state directory {state} is not writable for this user"
         raise StateError(msg)
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"#{user}"  # as sudo takes it
+
+
+def _as_user(user: int) -> list[str]:
+    """Return this command as *user* would give it."""
+    program, *words = sys.argv
+    path = Path(program)
+    if path.name == "__main__.py":
+        command = [sys.executable, "-m", path.parent.name]
+    elif shutil.which(path.name) == program:
+        command = [path.name]
+    else:
+        command = [program]
+    # Which sudo takes out of the environment.
+    config = os.environ.get(CONFIG_VARIABLE)
+    variables = ["env", f"{CONFIG_VARIABLE}={config}"] if config else []
+    return ["sudo", "-H", "-u", _name_of(user), *variables, *command, *words]
 
 
 @contextlib.contextmanager

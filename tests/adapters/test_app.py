@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import pwd
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +15,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from reconciler.app import make_state
+from reconciler.errors import StateError
 from reconciler.history import History
 from reconciler.model import CommitId, HostName, Outcome, StorePath, Verdict
 from tests.support.rig import free_port, git
@@ -193,6 +197,75 @@ def test_a_daemon_that_the_watchdog_ends_says_what_its_threads_did(
     assert "repository_watch.py" in err
 
 
+# --- root, and a state directory that is not root's ------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may do what is refused")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run"],
+        ["check"],
+        ["plan", "lufta"],
+        ["apply", "lufta"],
+        ["keys"],
+        ["send-keys"],
+        ["reboot", "lufta"],
+        ["generations", "lufta"],
+        ["rollback", "lufta", "--reason", "it's worse"],
+        ["trust", "lufta"],
+        ["logs", "lufta", "withinbot"],
+        ["ssh", "lufta"],
+        ["hold", "lufta", "--reason", "the disk"],
+        ["release", "lufta"],
+        ["retry", "lufta"],
+        ["approve", "lufta"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_root_leaves_no_file_in_the_state_of_another_user(
+    settings: Path, tmp_path: Path, words: list[str]
+) -> None:
+    user = pwd.getpwnam("nobody")
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, user.pw_uid, user.pw_gid)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "reconciler", *words],
+        cwd=ROOT,
+        env=os.environ | {"RECONCILER_CONFIG": str(settings)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+
+    assert done.returncode == 1
+    assert f"the state directory {state} belongs to nobody" in done.stderr
+    command = f"{sys.executable} -m reconciler {shlex.join(words)}"
+    variable = f"RECONCILER_CONFIG={settings}"
+    assert f"run: sudo -H -u nobody env {variable} {command}" in done.stderr
+    assert list(state.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may do what is refused")
+def test_a_user_without_a_name_is_named_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/reconciler", "status"])
+    monkeypatch.delenv("RECONCILER_CONFIG", raising=False)
+    os.chown(tmp_path, 54321, 54321)
+
+    with pytest.raises(StateError) as refused:
+        make_state(tmp_path)
+
+    assert str(refused.value).endswith(
+        "run: sudo -H -u '#54321' /opt/bin/reconciler status"
+    )
+
+
 # --- what every command opens ----------------------------------------------------
 
 OPEN = """
@@ -201,7 +274,8 @@ from pathlib import Path
 from reconciler.app import open_world
 from reconciler.settings import load
 with open_world(load(Path(sys.argv[1]))):
-    print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+    dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
+    print(resource.getrlimit(resource.RLIMIT_CORE), dumpable)
 """
 
 
