@@ -32,7 +32,14 @@ from reconciler.notify import Notify
 from reconciler.remote import Connections
 from reconciler.secrets import Keyring, Overlays, protect
 from reconciler.settings import Settings
-from reconciler.source import FileWatcher, FolderWatcher, Mirror, Watcher, local_path
+from reconciler.source import (
+    FileWatcher,
+    FolderWatcher,
+    Mirror,
+    Watcher,
+    local_path,
+    shown,
+)
 from reconciler.systemd import Notifier, Pulse
 from reconciler.web import Server, api, create_app, local
 from reconciler.web.api import Access, Door
@@ -128,7 +135,7 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
         daemon.start()
         log.info(
             "running",
-            repository=settings.repository.url,
+            repository=shown(settings.repository.url),
             branch=settings.repository.branch,
             metrics=f"http://{settings.http.listen}/metrics",
         )

@@ -25,6 +25,7 @@ from reconciler.loop import Evaluations, Repository, World, look
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
 from reconciler.settings import Settings
+from reconciler.source import shown
 from reconciler.web.api import Access
 from reconciler.web.webhooks import Routes
 
@@ -121,7 +122,7 @@ def _check(
         _try(report, f"notifications to {target.name}", Channel(target).check)
     with err.status("checking"), opened(context) as world:
         repository = Repository(world)
-        _try(report, f"repository {settings.repository.url}", repository.look)
+        _try(report, f"repository {shown(settings.repository.url)}", repository.look)
         revision = repository.current
         if revision is None:
             return

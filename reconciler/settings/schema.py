@@ -32,7 +32,7 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
 
 
 def _url(text: str, info: ValidationInfo) -> str:
-    return values.repository_url(text, _folder(info))
+    return values.own_repository_url(text, _folder(info))
 
 
 def _nix_path_entry(text: str, info: ValidationInfo) -> str:

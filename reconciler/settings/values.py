@@ -31,6 +31,12 @@ _HELPER = re.compile(r"([A-Za-z0-9+.-]+)::", re.ASCII)
 _LOOKUP_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:", re.ASCII)
 _BAD_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)")
 _SCHEMES = ("file", "http", "https", "ssh")
+_HTTP = ("http", "https")
+_NO_LOGIN = (
+    "must not hold a login (a name, password or token before @), which lists of"
+    " processes would show: put it into ~/.netrc of the daemon's user or a git"
+    " credential helper, or use an SSH key"
+)
 _URL_FORMS = "a path, file:///path, https://host/path, ssh://host/path or host:path"
 DURATION_FORMS = "30s, 5m, 1h, 2d, 1h30m or a plain number of seconds"
 
@@ -216,6 +222,20 @@ def branch(text: str) -> str:
     return text
 
 
+def own_repository_url(text: str, folder: Path | None) -> str:
+    """
+    Return the URL *text* of the settings, which may hold no login over HTTP.
+
+    Any part of a login may be a token. Raises ValueError, which quotes none of it.
+    """
+    scheme = _SCHEME.match(text)
+    if scheme and scheme[1].lower() in _HTTP:
+        authority = re.split(r"[/?#\\]", text[scheme.end() :], maxsplit=1)[0]
+        if "@" in authority:
+            raise ValueError(_NO_LOGIN)
+    return repository_url(text, folder)
+
+
 def repository_url(text: str, folder: Path | None = None) -> str:
     """Return the URL *text*; a relative path is taken from *folder*."""
     if not text or text.startswith("-"):
@@ -257,11 +277,7 @@ def _check_url(text: str, scheme: str) -> None:
         message = f"is no URL: {error}"
         raise ValueError(message) from error
     if parts.password is not None:
-        message = (
-            "must not hold a password, which lists of processes would show: "
-            "use an SSH key, ~/.netrc or a git credential helper"
-        )
-        raise ValueError(message)
+        raise ValueError(_NO_LOGIN)
     _check_authority(scheme, parts.netloc, parts.path)
 
 

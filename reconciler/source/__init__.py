@@ -1,7 +1,7 @@
 """Where commits come from: the mirror of the watched repository, and its watcher."""
 
 from reconciler.settings import local_path
-from reconciler.source.command import LOOK_DEADLINE
+from reconciler.source.command import LOOK_DEADLINE, shown
 from reconciler.source.git import Mirror
 from reconciler.source.watch import FileWatcher, FolderWatcher, Watcher
 
@@ -12,4 +12,5 @@ __all__ = [
     "Mirror",
     "Watcher",
     "local_path",
+    "shown",
 ]

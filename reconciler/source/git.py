@@ -127,9 +127,7 @@ class Mirror:
             raise SourceError(message)
         names = ", ".join(branches[:_NAMES_SHOWN])
         more = ", …" if len(branches) > _NAMES_SHOWN else ""
-        message = (
-            f"{self._url} has no branch {self._branch!r}; there are: {names}{more}"
-        )
+        message = f"{url} has no branch {self._branch!r}; there are: {names}{more}"
         raise SourceError(message)
 
     def _head_here(self) -> str | None:

@@ -58,7 +58,8 @@ class Submodule:
             message = f"submodule {self.path}: {error}"
             raise SourceError(message) from error
         if not self._is_in(git_dir):
-            message = f"submodule {self.path}: {self.url} has no commit {self.commit}"
+            url = command.shown(self.url)
+            message = f"submodule {self.path}: {url} has no commit {self.commit}"
             raise SourceError(message)
 
     def _is_in(self, git_dir: Path) -> bool:
@@ -105,7 +106,7 @@ def _parent(base: str) -> tuple[str, bool]:
     """Cut the last component off *base*; say whether a colon was before it."""
     cut = max(base.rfind("/"), base.rfind(":"))
     if cut < 0 or base.endswith(":/"):
-        message = f"a submodule's URL leads out of {base}"
+        message = f"a submodule's URL leads out of {command.shown(base)}"
         raise SourceError(message)
     return base[:cut], base[cut] == ":"
 

@@ -21,6 +21,7 @@ from reconciler.errors import SourceError, StateError
 from reconciler.model import Commit, CommitId
 from reconciler.settings import RepositorySettings
 from reconciler.source import Mirror, command
+from reconciler.source.submodules import Submodule
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Ann Author",
@@ -214,6 +215,40 @@ def test_a_deleted_branch_names_those_there_are(
     assert contents(mirror.checkout(known)) == {"f": "1\n"}
 
 
+@pytest.fixture
+def with_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a URL with a login that git takes for the folder of this test."""
+    url = "ssh://hunter2@example.org/"
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{tmp_path}/.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", url)
+    return url
+
+
+def test_a_missing_branch_is_told_without_the_login(
+    tmp_path: Path, state: Path, with_login: str
+) -> None:
+    path = make_repository(tmp_path / "one").path.relative_to(tmp_path)
+    settings = RepositorySettings(url=f"{with_login}{path}", branch="prod")
+
+    with pytest.raises(SourceError, match="has no branch 'prod'") as refused:
+        Mirror(settings, state=state).fetch()
+
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_missing_commit_of_a_submodule_is_told_without_the_login(
+    tmp_path: Path, state: Path, with_login: str
+) -> None:
+    path = make_repository(tmp_path / "inner").path.relative_to(tmp_path)
+    there = Submodule(path="sub", url=f"{with_login}{path}", commit="1" * 40)
+
+    with pytest.raises(SourceError, match="has no commit 1111") as refused:
+        there.bring(state)
+
+    assert "hunter2" not in str(refused.value)
+
+
 def test_an_empty_repository_says_so(tmp_path: Path, state: Path) -> None:
     git(tmp_path, "init", "--quiet", "--bare", "empty.git")
     settings = RepositorySettings(url=str(tmp_path / "empty.git"))
@@ -258,10 +293,11 @@ def test_a_server_that_is_away(state: Path, url: str, reason: str) -> None:
 
 
 def test_a_login_in_the_url_is_not_told(state: Path) -> None:
-    settings = RepositorySettings(url="https://t0ken@127.0.0.1:1/x.git")
+    url = "https://t0ken@127.0.0.1:1/x.git"  # as .gitmodules may have it
+    there = Submodule(path="sub", url=url, commit="1" * 40)
 
-    with pytest.raises(SourceError) as caught:
-        Mirror(settings, state=state).fetch()
+    with pytest.raises(SourceError, match="onnect") as caught:
+        there.bring(state)
 
     assert "t0ken" not in str(caught.value)
 

@@ -27,3 +27,10 @@ def test_relative_urls(base: str, url: str, expected: str) -> None:
 def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
     with pytest.raises(SourceError, match="leads out of"):
         relative_url("https://h/a/b", url)
+
+
+def test_a_login_in_a_base_is_not_told() -> None:
+    with pytest.raises(SourceError) as refused:
+        relative_url("ssh://hunter2@h/a", "../../../../../c")
+
+    assert "hunter2" not in str(refused.value)
