@@ -73,6 +73,11 @@ def test_a_held_host_is_left_alone_until_it_is_released(rig: Rig) -> None:
     rig.host("lufta").exec("rm", KEY)
     rig.run("send-keys", "lufta")
     assert rig.host("lufta").exec_status("test", "-f", KEY) == 0
+    boot = rig.host("lufta").boot_id
+    rig.run("reboot", "lufta")
+    assert rig.host("lufta").boot_id != boot
+    assert rig.host("lufta").is_active(BOT)
+    assert rig.host("lufta").running_toplevel == running
 
     rig.run("release", "lufta")
     rig.wait_in_sync("lufta")
