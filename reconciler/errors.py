@@ -20,6 +20,7 @@ ReconcilerError
     ├── CommandMissingError  a local command is not installed
     ├── StoppingError        the program is ending and starts no more commands
     ├── SourceError          the repository cannot be read just now
+    │   └── UnknownCommitError   … or has no such commit, as far as we know
     ├── BuildError           Nix could not build a host
     ├── CopyError            a system could not be copied to a host
     ├── ConnectError         a host cannot be reached over SSH
@@ -182,6 +183,10 @@ class SourceError(TemporaryError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after  # seconds, where the other side named them
         super().__init__(message)
+
+
+class UnknownCommitError(SourceError):
+    """The repository has no such branch, tag or commit, as far as we know."""
 
 
 class BuildError(TemporaryError):

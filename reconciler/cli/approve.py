@@ -9,6 +9,7 @@ from rich.text import Text
 from reconciler.cli.common import (
     AsJson,
     DryRun,
+    Why,
     complete_selection,
     out,
     print_json,
@@ -18,7 +19,7 @@ from reconciler.cli.words import short_path
 from reconciler.cli.worlds import opened
 from reconciler.errors import UnknownHostError
 from reconciler.loop import Orders, select
-from reconciler.model import Commit
+from reconciler.model import Commit, HostName, StorePath
 
 _COMMIT = re.compile("[0-9a-f]{7,64}")
 
@@ -40,6 +41,7 @@ def approve(
         ),
     ],
     *,
+    reason: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -57,8 +59,11 @@ def approve(
     ```
     """
     with ordering(context) as orders:
-        told = [_one(context, orders, word, dry_run=dry_run) for word in what]
-    rows = [row for rows in told for row in rows]
+        found = [_found(context, orders, word) for word in what]
+        if not dry_run:
+            for systems, commit in found:
+                _approve(orders, systems, commit, reason)
+    rows = [row for one in found for row in _rows(*one)]
     if as_json:
         print_json(rows)
         return
@@ -68,21 +73,35 @@ def approve(
         out.print(Text.assemble((str(name), "bold"), f"  {may} may come"))
 
 
-def _one(
-    context: typer.Context, orders: Orders, word: str, *, dry_run: bool
-) -> list[dict[str, str | None]]:
+def _found(
+    context: typer.Context, orders: Orders, word: str
+) -> tuple[dict[HostName, StorePath], Commit | None]:
+    """Return the systems that *word* means, or else the commit."""
     try:
         hosts = select([word], orders.hosts())
     except UnknownHostError:
         if not _COMMIT.fullmatch(word):
             raise
-        commit = _resolved(context, word)
-        if not dry_run:
-            orders.approve_commit(commit.id)
+        return {}, _resolved(context, word)
+    return orders.to_come(hosts), None
+
+
+def _approve(
+    orders: Orders,
+    systems: dict[HostName, StorePath],
+    commit: Commit | None,
+    reason: str,
+) -> None:
+    if commit is not None:
+        orders.approve_commit(commit.id, reason=reason)
+    orders.approve(systems, reason=reason)
+
+
+def _rows(
+    systems: dict[HostName, StorePath], commit: Commit | None
+) -> list[dict[str, str | None]]:
+    if commit is not None:
         return [{"host": None, "toplevel": None, "commit": commit.id}]
-    systems = orders.to_come(hosts)
-    if not dry_run:
-        orders.approve(systems)
     return [
         {"host": host, "toplevel": toplevel, "commit": None}
         for host, toplevel in systems.items()

@@ -161,15 +161,22 @@ class OrderBook:
     # --- approvals ---------------------------------------------------------------
 
     def approve(
-        self, what: str, *, now: float, actor: str = "", host: HostName | None = None
+        self,
+        what: str,
+        *,
+        now: float,
+        actor: str = "",
+        host: HostName | None = None,
+        reason: str = "",
     ) -> None:
         """Record that *what* may pass; *host* is the one that it is about, if any."""
+        text = f"{what}: {reason}" if reason else what
         with self._database.writing(durable=True) as connection:
             connection.execute(delete(approvals).where(approvals.c.what == what))
             connection.execute(
                 insert(approvals).values(what=what, actor=clean(actor), at=now)
             )
-            _note(connection, kind=APPROVE, host=host, now=now, actor=actor, text=what)
+            _note(connection, kind=APPROVE, host=host, now=now, actor=actor, text=text)
 
     def is_approved(self, what: str) -> bool:
         """Return whether somebody said that *what* may pass."""

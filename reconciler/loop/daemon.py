@@ -33,7 +33,7 @@ from reconciler.loop.results import Again, Failed, Result
 from reconciler.loop.rollbacks import Rollbacks
 from reconciler.loop.summary import summary
 from reconciler.loop.world import World
-from reconciler.model import HostName
+from reconciler.model import Commit, HostName
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +119,14 @@ class Daemon:
         desired = self._evaluations.desired(revision, host)
         seen = look(self._world, desired, revision.checkout, policy=self._world.policy)
         return Planned(plan=seen.plan, desired=desired, commit=revision.commit.id)
+
+    def commit(self, ref: str) -> Commit:
+        """Return the commit that *ref* names. Raises UnknownCommitError and kin."""
+        return self._world.mirror.resolve(ref)
+
+    def withheld(self) -> Commit | None:
+        """Return the commit that does not count until a person approves it, if any."""
+        return self._repository.withheld
 
     def shut(self) -> None:
         """Start nothing new; what goes on on hosts is left to their guardians."""

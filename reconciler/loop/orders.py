@@ -104,7 +104,9 @@ class Orders:
             found[host] = target
         return found
 
-    def approve(self, systems: Mapping[HostName, StorePath]) -> None:
+    def approve(
+        self, systems: Mapping[HostName, StorePath], *, reason: str = ""
+    ) -> None:
         """Let these systems come, whatever services they take away."""
         for host, toplevel in systems.items():
             self.history.approve(
@@ -112,12 +114,13 @@ class Orders:
                 host=host,
                 now=self.now,
                 actor=self.actor,
+                reason=reason,
             )
 
-    def approve_commit(self, commit: CommitId) -> None:
+    def approve_commit(self, commit: CommitId, *, reason: str = "") -> None:
         """Let *commit* count, whatever hosts it takes away."""
         what = approval_of_commit(commit)
-        self.history.approve(what, now=self.now, actor=self.actor)
+        self.history.approve(what, now=self.now, actor=self.actor, reason=reason)
 
 
 def select(

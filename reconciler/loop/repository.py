@@ -74,6 +74,7 @@ class Repository:
         self._unreadable: _Unreadable | None = None
         self._withheld: Revision | None = None
         self.current: Revision | None = None
+        self.withheld: Commit | None = None  # it waits for a person
         self.problem = ""
 
     def look(self) -> Revision | None:
@@ -88,16 +89,20 @@ class Repository:
             revision = self._unless_current(commit)
         except (PermanentError, SourceError, CommandError) as error:
             withheld = isinstance(error, WithheldError)
-            self._world.metrics.commit_withheld(withheld=withheld)
+            self._withhold(commit if withheld else None)
             kind = WITHHELD if withheld else UNREADABLE
             self._note(kind, f"commit {commit.short}: {error}")
             self._fall_back(commit)
             raise
         self._world.metrics.evaluation_works(None)
-        self._world.metrics.commit_withheld(withheld=False)
+        self._withhold(None)
         if not self.problem:
             self._note(WELL, "")
         return revision
+
+    def _withhold(self, commit: Commit | None) -> None:
+        self.withheld = commit
+        self._world.metrics.commit_withheld(withheld=commit is not None)
 
     def _newest(self) -> Commit:
         world = self._world

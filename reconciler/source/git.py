@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.errors import CommandError, SourceError
+from reconciler.errors import CommandError, SourceError, UnknownCommitError
 from reconciler.model import Commit, CommitId
 from reconciler.settings import RepositorySettings
 from reconciler.source import command
@@ -62,13 +62,14 @@ class Mirror:
         Return the commit that *ref* names: a branch, a tag, an id, or ``main~2``.
 
         The watched branch is answered from the mirror, other branches and tags from
-        the repository if it can be read. Raises SourceError naming *ref*.
+        the repository if it can be read. Raises UnknownCommitError naming *ref*,
+        and SourceError.
         """
         revision = self._find(ref)
         if (name := self._name(revision)) is None:
             url = command.shown(self._url)
             message = f"{url} has no branch, tag or commit {ref!r} that we know"
-            raise SourceError(message)
+            raise UnknownCommitError(message)
         branch = revision.removeprefix("refs/heads/")
         return self._read(name, branch=self._branch if branch == revision else branch)
 

@@ -45,6 +45,7 @@ READING = (
 ORDERING = (
     "/sync",
     *(f"/hosts/lufta/{order}" for order in ("hold", "release", "retry", "rollback")),
+    *("/hosts/lufta/approve", "/commits/1a2b3c4d/approve"),
 )
 
 
@@ -98,6 +99,7 @@ def test_the_whole_in_figures(shared: Api) -> None:
             "author": shared.scene.mirror.commits[-1].author,
             "committed_at": shared.scene.mirror.commits[-1].committed_at,
         },
+        "withheld": None,
         "hosts": 2,
         "in_sync": 2,
         "unreachable": 0,
@@ -541,6 +543,71 @@ def test_a_hold_that_is_none(shared: Api, body: str) -> None:
     )
     assert answer.status_code == 422
     assert shared.scene.history.holds(shared.scene.clock()) == []
+
+
+# --- approvals -------------------------------------------------------------------
+
+
+def test_a_system_that_waits_may_come(api: Api) -> None:
+    many = {f"{name}.service": "1" for name in "abcde"}
+    few = {"a.service": "1"}
+
+    def verdict() -> str:
+        return str(api.get("/hosts/lufta").json()["verdict"])
+
+    api.scene.push({**A, "lufta": many})
+    api.daemon.look_again()
+    machine, full = api.scene.machine("lufta"), toplevel_of("lufta", many)
+    wait_until(lambda: machine.profile == full, DEADLINE, "five services")
+    wait_until(lambda: verdict() == "converged", DEADLINE, "a look at them")
+    api.scene.push({**A, "lufta": few})
+    api.daemon.look_again()
+    wait_until(lambda: verdict() == "blocked", DEADLINE, "it to wait")
+
+    answer = api.post("/hosts/lufta/approve", {"reason": "four were for tests"})
+
+    new = toplevel_of("lufta", few)
+    assert answer.json() == [{"host": "lufta", "toplevel": new, "commit": None}]
+    wait_until(lambda: machine.profile == new, DEADLINE, "it to come")
+    (event,) = (event for event in api.events() if event[0] == "approve")
+    assert event[1:3] == ("lufta", "api:the-operator")
+    assert event[3].endswith(f"{new}: four were for tests")
+
+
+def test_a_commit_that_waits_may_count(api: Api) -> None:
+    fleet = {name: {BOT: "1"} for name in ("azure", "keanu", "logos", "lufta")}
+    api.scene.push(fleet)
+    api.daemon.look_again()
+    wait_until(lambda: api.get("/status").json()["hosts"] == 4, DEADLINE, "the fleet")
+    bad = api.scene.push({"lufta": {BOT: "1"}})
+    api.daemon.look_again()
+    wait_until(lambda: api.get("/status").json()["withheld"], DEADLINE, "it to wait")
+    assert api.get("/status").json()["withheld"]["id"] == bad.id
+    assert api.get("/status").json()["hosts"] == 4
+
+    refused = api.post(f"/commits/{bad.short}/approve", by="viewer")
+    assert refused.status_code == 403
+    answer = api.post(f"/commits/{bad.short}/approve", {"reason": "they are sold"})
+
+    assert answer.json() == [{"host": None, "toplevel": None, "commit": bad.id}]
+    wait_until(lambda: api.get("/status").json()["hosts"] == 1, DEADLINE, "one host")
+    assert api.get("/status").json()["withheld"] is None
+    approval = ("approve", None, "api:the-operator", f"commit {bad.id}: they are sold")
+    assert approval in api.events()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *(("/hosts/nobody/approve", 404), ("/hosts/@nowhere/approve", 404)),
+        *(("/commits/deadbeef/approve", 404), ("/commits/main/approve", 422)),
+    ],
+)
+def test_what_there_is_not_cannot_be_approved(
+    shared: Api, path: str, status: int
+) -> None:
+    assert shared.post(path).status_code == status
+    assert "approve" not in [kind for kind, *_ in shared.events()]
 
 
 # --- rollback --------------------------------------------------------------------

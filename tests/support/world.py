@@ -19,7 +19,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from reconciler.errors import ReconcilerError, SourceError
+from reconciler.errors import ReconcilerError, SourceError, UnknownCommitError
 from reconciler.model import (
     Commit,
     CommitId,
@@ -201,7 +201,7 @@ class FakeMirror:
             if commit.id == ref:
                 return commit
         message = f"no branch, tag or commit {ref!r} that we know"
-        raise SourceError(message)
+        raise UnknownCommitError(message)
 
     def checkout(self, commit: Commit) -> Path:
         """See Mirror."""

@@ -14,7 +14,13 @@ from reconciler.plan import attempt_as_dict
 from reconciler.settings.values import positive_duration
 from reconciler.web.api.access import Caller
 from reconciler.web.api.parts import Parts
-from reconciler.web.api.shapes import AttemptShape, LookedShape, OrderedShape, SyncShape
+from reconciler.web.api.shapes import (
+    ApprovedShape,
+    AttemptShape,
+    LookedShape,
+    OrderedShape,
+    SyncShape,
+)
 
 LONGEST_WAIT = 60.0
 """Seconds that one request waits; it may be made again."""
@@ -35,6 +41,9 @@ def _one_line(text: str) -> str:
 Reason = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 Name = Annotated[str, Path(max_length=253, description="as the repository names it")]
 Names = Annotated[str, Path(max_length=254, description="a host, or @ and a tag")]
+CommitName = Annotated[
+    str, Path(pattern="^[0-9a-f]{7,64}$", description="its id, or the beginning of it")
+]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="seconds")]
 Token = Annotated[str, Path(max_length=64)]
 Duration = Annotated[float, BeforeValidator(positive_duration)]
@@ -96,6 +105,7 @@ def router(parts: Parts) -> APIRouter:
     routes = APIRouter()
     _about_the_repository(routes, parts)
     _about_hosts(routes, parts)
+    _about_approvals(routes, parts)
     _about_rollbacks(routes, parts)
     return routes
 
@@ -125,13 +135,10 @@ def _about_the_repository(routes: APIRouter, parts: Parts) -> None:
 
 
 def _about_hosts(routes: APIRouter, parts: Parts) -> None:
-    def orders(by: Caller) -> Orders:
-        return Orders(history=parts.history, now=parts.now(), actor=by.name)
-
     @routes.post("/hosts/{host}/hold", response_model=OrderedShape)
     def hold(host: Names, by: By, body: HoldBody) -> dict[str, list[HostName]]:
         """Leave a host alone until it is released, or for some time."""
-        given = orders(by)
+        given = _orders(parts, by)
         chosen = select([host], given.hosts())
         given.hold(given.drafted(chosen, reason=body.reason, seconds=body.for_))
         return {"hosts": chosen}
@@ -139,16 +146,42 @@ def _about_hosts(routes: APIRouter, parts: Parts) -> None:
     @routes.post("/hosts/{host}/release", response_model=OrderedShape)
     def release(host: Names, by: By, why: WhyBody) -> dict[str, list[HostName]]:
         """Let go of a host; the answer names those that were held."""
-        given = orders(by)
+        given = _orders(parts, by)
         chosen = select([host], given.hosts())
         return {"hosts": given.release(chosen, reason=why.reason)}
 
     @routes.post("/hosts/{host}/retry", response_model=OrderedShape)
     def retry(host: Names, by: By, why: WhyBody) -> dict[str, list[HostName]]:
         """Try a host again now; the answer names those that were in quarantine."""
-        given = orders(by)
+        given = _orders(parts, by)
         chosen = select([host], given.hosts())
         return {"hosts": given.retry(chosen, reason=why.reason)}
+
+
+def _about_approvals(routes: APIRouter, parts: Parts) -> None:
+    @routes.post("/hosts/{host}/approve", response_model=list[ApprovedShape])
+    def approve(host: Names, by: By, why: WhyBody) -> list[dict[str, str | None]]:
+        """
+        Let the system come that a host should run, whatever services it takes away.
+
+        It is the system that was seen when the host was last looked at.
+        """
+        given = _orders(parts, by)
+        systems = given.to_come(select([host], given.hosts()))
+        given.approve(systems, reason=why.reason)
+        return [
+            {"host": name, "toplevel": toplevel, "commit": None}
+            for name, toplevel in systems.items()
+        ]
+
+    @routes.post("/commits/{commit}/approve", response_model=list[ApprovedShape])
+    def approve_commit(
+        commit: CommitName, by: By, why: WhyBody
+    ) -> list[dict[str, str | None]]:
+        """Let a commit count, whatever hosts it takes away; `/status` tells which."""
+        found = parts.daemon.commit(commit)
+        _orders(parts, by).approve_commit(found.id, reason=why.reason)
+        return [{"host": None, "toplevel": None, "commit": found.id}]
 
 
 def _about_rollbacks(routes: APIRouter, parts: Parts) -> None:
@@ -177,6 +210,10 @@ def _about_rollbacks(routes: APIRouter, parts: Parts) -> None:
             until=None if body.for_ is None else now + body.for_,
         )
         return attempt_as_dict(parts.daemon.rollbacks.begin(hold, body.to))
+
+
+def _orders(parts: Parts, by: Caller) -> Orders:
+    return Orders(history=parts.history, now=parts.now(), actor=by.name)
 
 
 async def _outcome(

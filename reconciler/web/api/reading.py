@@ -115,6 +115,7 @@ def _figures(parts: Parts) -> Json:
         "problem": problem,
         "repository": last_problem(parts.history),
         "commit": _commit(parts.history.last_commit()),
+        "withheld": _commit(parts.daemon.withheld()),
         "hosts": len(statuses),
         "in_sync": sum(one.in_sync for one in statuses),
         "unreachable": sum(not one.reachable for one in statuses),

@@ -11,6 +11,7 @@ from reconciler.errors import (
     ReconcilerError,
     StateError,
     UnknownAttemptError,
+    UnknownCommitError,
     UnknownGenerationError,
     UnknownHostError,
 )
@@ -25,7 +26,7 @@ _RESPONSES: dict[int | str, dict[str, object]] = {
     400: {**_PROBLEM, "description": "a body that cannot be read"},
     401: {**_PROBLEM, "description": "no token that we know"},
     403: {**_PROBLEM, "description": "a viewer may look only"},
-    404: {**_PROBLEM, "description": "no such host, attempt or token"},
+    404: {**_PROBLEM, "description": "no such host, attempt, commit or token"},
     409: {**_PROBLEM, "description": "not possible just now; says why"},
     413: {**_PROBLEM, "description": "the body is too large"},
     429: {**_PROBLEM, "description": "too much; see Retry-After"},
@@ -55,7 +56,12 @@ async def _answer(_request: Request, error: Exception) -> JSONResponse:
     """Tell a known error; none of them quotes a secret."""
     headers: dict[str, str] = {}
     match error:
-        case UnknownHostError() | UnknownAttemptError() | UnknownGenerationError():
+        case (
+            UnknownHostError()
+            | UnknownAttemptError()
+            | UnknownGenerationError()
+            | UnknownCommitError()
+        ):
             status = HTTPStatus.NOT_FOUND
         case StateError():
             status, headers = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}

@@ -32,6 +32,9 @@ class StatusShape(_Shape):
     problem: str = Field(description="why the daemon is not healthy, or empty")
     repository: str = Field(description="what is wrong with the repository, or empty")
     commit: CommitShape | None = Field(description="what hosts are brought to")
+    withheld: CommitShape | None = Field(
+        description="the newest commit, if it does not count until it is approved"
+    )
     hosts: int
     in_sync: int
     unreachable: int
@@ -204,6 +207,14 @@ class OrderedShape(_Shape):
     """The hosts that an order changed anything for."""
 
     hosts: list[str]
+
+
+class ApprovedShape(_Shape):
+    """What may come from now on: a system to its host, or else a commit."""
+
+    host: str | None
+    toplevel: str | None
+    commit: str | None
 
 
 class ProblemShape(_Shape):

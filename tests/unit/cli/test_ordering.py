@@ -243,9 +243,10 @@ def test_approve_lets_a_commit_count(cli: Cli, seen: Scene) -> None:
     assert refused.status == 1
     assert f"reconciler approve {bad.short}" in refused.err
 
-    said = cli("approve", bad.short, "--json")
+    said = cli("approve", bad.short, "--reason", "they are sold", "--json")
 
     assert said.json == [{"host": None, "toplevel": None, "commit": bad.id}]
+    assert seen.history.events()[0].text == f"commit {bad.id}: they are sold"
     assert cli("plan").status == 0
 
 
@@ -253,7 +254,7 @@ def test_what_is_neither_a_host_nor_a_commit_is_not_approved(
     cli: Cli, seen: Scene
 ) -> None:
     assert "did you mean lufta?" in cli("approve", "lufte").err
-    unknown = cli("approve", "deadbeef")
+    unknown = cli("approve", "lufta", "deadbeef")
     assert (unknown.status, unknown.out) == (1, "")
     assert "deadbeef" in unknown.err
     assert cli("approve").status == 2
