@@ -90,6 +90,7 @@ def test_the_reason_of_drift_says_more_than_drift(api: str) -> None:
     reasons = (
         *("ReconcilerUnitFailed", "ReconcilerKeyMissing", "ReconcilerHostQuarantined"),
         *("ReconcilerDeploymentFailed", "ReconcilerDeploymentRolledBack"),
+        "ReconcilerHostBlocked",
     )
     assert rules().keys() >= set(reasons)
     alerts = [(reason, "b", reason.lower()) for reason in reasons]

@@ -163,14 +163,15 @@ def _waiting() -> tuple[Panel, ...]:
                 text="Whether the newest commit of the branch is the one that hosts are"
                 " brought to, or what keeps it from that.",
                 queries=one(
-                    "2 * max(reconciler_fetch_failing{HERE})"
+                    "4 * max(reconciler_fetch_failing{HERE})"
+                    " + 2 * max(reconciler_commit_withheld{HERE})"
                     " + max(reconciler_evaluation_failing{HERE})"
                 ),
                 words={
                     "0": ("taken up", "green"),
                     "1": ("does not evaluate", "orange"),
-                    "2": ("cannot be read", "orange"),
-                    "3": ("cannot be read", "orange"),
+                    **dict.fromkeys("23", ("waits to be approved", "orange")),
+                    **dict.fromkeys("4567", ("cannot be read", "orange")),
                 },
             )
         ),
