@@ -30,6 +30,7 @@ class Kind(enum.Enum):
     BLOCKED = "blocked"  # a guard forbids to touch the host
     EVALUATION_FAILED = "evaluation-failed"
     REPOSITORY_UNREADABLE = "repository-unreadable"
+    COMMIT_WITHHELD = "commit-withheld"  # it does not count until it is approved
     RECOVERED = "recovered"
     FLAPPING = "flapping"  # it changes too often to be told each time
     STEADY = "steady"

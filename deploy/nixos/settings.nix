@@ -201,9 +201,9 @@ in
           description = "A file with the URL in it; read anew for each message. Either this or `url` must be given.";
         };
         events = mkOption {
-          type = types.listOf (types.enum [ "deployed" "healed" "failed" "rolled-back" "drift" "unreachable" "back" "held" "released" "quarantined" "blocked" "evaluation-failed" "repository-unreadable" "recovered" "flapping" "steady" "test" ]);
+          type = types.listOf (types.enum [ "deployed" "healed" "failed" "rolled-back" "drift" "unreachable" "back" "held" "released" "quarantined" "blocked" "evaluation-failed" "repository-unreadable" "commit-withheld" "recovered" "flapping" "steady" "test" ]);
           default = [ ];
-          description = "What is told: `deployed`, `healed`, `failed`, `rolled-back`, `drift`, `unreachable`, `held`, `quarantined`, `blocked`, `evaluation-failed`, `repository-unreadable`. Whoever hears of a bad state hears of its end, and that it flaps. Empty: everything.";
+          description = "What is told: `deployed`, `healed`, `failed`, `rolled-back`, `drift`, `unreachable`, `held`, `quarantined`, `blocked`, `evaluation-failed`, `repository-unreadable`, `commit-withheld`. Whoever hears of a bad state hears of its end, and that it flaps. Empty: everything.";
         };
         hosts = mkOption {
           type = types.listOf types.str;

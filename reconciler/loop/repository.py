@@ -58,6 +58,14 @@ class _Unreadable:
 class WithheldError(PermanentError):
     """A commit takes away more hosts than may go unasked."""
 
+    def __init__(self, commit: Commit, *, gone: tuple[HostName, ...], of: int) -> None:
+        self.gone = gone
+        self.told = told_gone(gone, of)
+        super().__init__(
+            f"{self.told}; until somebody lets it pass, the commit before it counts:"
+            f" reconciler approve {commit.short}"
+        )
+
 
 class Repository:
     """
@@ -87,20 +95,40 @@ class Repository:
         commit = self._newest()
         try:
             revision = self._unless_current(commit)
+        except WithheldError as error:
+            self._withhold(commit, error)
+            self._fall_back(commit)
+            raise
         except (PermanentError, SourceError, CommandError) as error:
-            withheld = isinstance(error, WithheldError)
-            self._withhold(commit if withheld else None)
-            kind = WITHHELD if withheld else UNREADABLE
-            self._note(kind, f"commit {commit.short}: {error}")
+            self._refuse(commit, error)
             self._fall_back(commit)
             raise
         self._world.metrics.evaluation_works(None)
-        self._withhold(None)
+        self._wait_for(None)
+        self._world.notify.withheld(None)
         if not self.problem:
             self._note(WELL, "")
+            self._world.notify.repository("")
         return revision
 
-    def _withhold(self, commit: Commit | None) -> None:
+    def _withhold(self, commit: Commit, error: WithheldError) -> None:
+        """Say that *commit* waits for a person."""
+        away = self.problem
+        self._wait_for(commit)
+        self._note(WITHHELD, f"commit {commit.short}: {error}")
+        if not away:
+            self._world.notify.repository("")
+        self._world.notify.withheld(commit, error.told, error.gone)
+
+    def _refuse(self, commit: Commit, error: ReconcilerError) -> None:
+        """Say that *commit* cannot be read."""
+        self._wait_for(None)
+        self._note(UNREADABLE, f"commit {commit.short}: {error}")
+        self._world.notify.repository(self.problem)
+        if isinstance(error, PermanentError):
+            self._world.notify.unreadable(commit, str(error))
+
+    def _wait_for(self, commit: Commit | None) -> None:
         self.withheld = commit
         self._world.metrics.commit_withheld(withheld=commit is not None)
 
@@ -111,6 +139,7 @@ class Repository:
         except SourceError as error:
             world.metrics.fetch_failed()
             self._note(AWAY, str(error))
+            world.notify.repository(str(error))
             return self._mirrored(error)
         world.metrics.fetched(world.now())
         self.problem = ""
@@ -153,11 +182,7 @@ class Repository:
             return
         self._withheld = revision
         world.metrics.evaluation_works(None)
-        message = (
-            f"{told_gone(gone, len(before))}; until somebody lets it pass, the commit"
-            f" before it counts: reconciler approve {commit.short}"
-        )
-        raise WithheldError(message)
+        raise WithheldError(commit, gone=gone, of=len(before))
 
     def _hosts_before(self, commit: Commit) -> tuple[HostName, ...]:
         """Return the hosts that *commit* is compared with; none if it is not new."""
@@ -220,7 +245,6 @@ class Repository:
     def _note(self, kind: str, problem: str) -> None:
         """Remember how the repository is, and record it where that is news."""
         self.problem = problem
-        self._world.notify.repository(problem)
         history = self._world.history
         if last_problem(history) != problem:
             history.event(now=self._world.now(), kind=kind, text=problem)

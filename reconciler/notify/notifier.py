@@ -16,6 +16,7 @@ from reconciler.messages import (
     Kind,
     Letter,
     Mark,
+    MarkState,
     MarkStep,
     Telling,
     TellStep,
@@ -116,6 +117,7 @@ class Notify:
         self._now = now
         self._lock = threading.Lock()  # over the board
         self._board: _Board | None = None
+        self._waits: Mark | None = None  # of a commit that waits to be approved
         self.senders: list[Sender] = [
             *(
                 LetterSender(
@@ -189,15 +191,57 @@ class Notify:
 
     def repository(self, problem: str) -> None:
         """Hear whether the repository can be read; *problem* is empty if so."""
+        found = Condition(text=cut(problem)) if problem else None
+        self._tell_of_repository(Kind.REPOSITORY_UNREADABLE, found, About())
+
+    def unreadable(self, commit: Commit, why: str) -> None:
+        """Hear that Nix cannot tell the hosts of *commit*. Raises StateError."""
+        mark = Mark(commit=commit.id, state=MarkState.FAILURE, text=cut(why))
+        if self._tell_forges(mark):
+            self._wake()
+
+    def withheld(
+        self, commit: Commit | None, told: str = "", gone: Sequence[HostName] = ()
+    ) -> None:
+        """
+        Hear that *commit* does not count until a person approves it; None: none waits.
+
+        *told* says why: too many hosts are *gone*. Raises StateError.
+        """
+        kind = Kind.COMMIT_WITHHELD
+        if commit is None:
+            self._waits = None
+            self._tell_of_repository(kind, None, About())
+            return
+        approve = f"reconciler approve {commit.short}"
+        text = f"{told}; if that is right, run: {approve}"
+        self._tell_of_repository(
+            kind,
+            Condition(what=(commit.id,), text=cut(text)),
+            About(commit=commit.id, subject=commit.subject),
+        )
+        # The command first: forges cut what is long.
+        self._waits = Mark(
+            commit=commit.id,
+            state=MarkState.PENDING,
+            text=cut(f"waits for: {approve}; {told}"),
+            hosts=tuple(gone),
+        )
+        if self._tell_forges(self._waits):
+            self._wake()
+
+    def _tell_of_repository(
+        self, kind: Kind, found: Condition | None, about: About
+    ) -> None:
+        """Tell whether the repository is in the bad state *kind*."""
         if not self._targets:
             return
-        kind = Kind.REPOSITORY_UNREADABLE
-        bad = {kind: Condition(text=cut(problem))} if problem else {}
+        bad = {} if found is None else {kind: found}
         seen = Seen(judged=frozenset({kind}), bad=bad)
 
         def step(text: str | None) -> Telling | None:
             before = tellings.from_json(text) if text else tellings.begin(self._now())
-            teller = self._teller(before, About())
+            teller = self._teller(before, about)
             teller.compare(seen)
             return self._telling(text, teller)
 
@@ -298,6 +342,9 @@ class Notify:
         for forge in self._forges:
             text = f"superseded by {commit.short}"
             self._box.supersede(forge.name, commit.id, text, self._now())
+        if self._waits is not None:
+            # It is newer than the commit that came: the one to be served meanwhile.
+            self._tell_forges(self._waits)
 
     def _stand(self, status: HostStatus, problem: str, attempt: str) -> None:
         with self._lock:
@@ -309,15 +356,20 @@ class Notify:
 
     def _mark(self) -> bool:
         """Have forges told how far the commit has come; return whether it is news."""
-        news = False
         with self._lock:  # to the end, or an older mark could come after a newer
             board = self._board
             if board is None:
                 return False
-            mark = mark_of(board.commit.id, board.hosts, board.stands)
-            for forge in self._forges:
-                step = _step(mark)
-                news |= self._box.mark(forge.name, mark.commit, step, self._now())
+            return self._tell_forges(
+                mark_of(board.commit.id, board.hosts, board.stands)
+            )
+
+    def _tell_forges(self, mark: Mark) -> bool:
+        """Have *mark* told, if it is news; return whether it is."""
+        news = False
+        for forge in self._forges:
+            step = _step(mark)
+            news |= self._box.mark(forge.name, mark.commit, step, self._now())
         return news
 
 

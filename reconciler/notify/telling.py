@@ -30,6 +30,7 @@ ENDS = {
     Kind.FAILED: Kind.RECOVERED,
     Kind.DRIFT: Kind.HEALED,
     Kind.REPOSITORY_UNREADABLE: Kind.RECOVERED,
+    Kind.COMMIT_WITHHELD: Kind.RECOVERED,
 }
 """The bad states, in the order in which they are told, and what tells their end."""
 

@@ -26,6 +26,7 @@ _TITLES = {
     Kind.BLOCKED: "must not touch $hosts",
     Kind.EVALUATION_FAILED: "$commit does not evaluate for $hosts",
     Kind.REPOSITORY_UNREADABLE: "cannot read the repository",
+    Kind.COMMIT_WITHHELD: "$commit waits to be approved",
     Kind.RECOVERED: "$hosts recovered from: $about",
     Kind.FLAPPING: "$hosts flapping: $about",
     Kind.STEADY: "$hosts steady again: $about",
@@ -33,7 +34,10 @@ _TITLES = {
 }
 _LEVELS = {
     "success": (Kind.DEPLOYED, Kind.HEALED, Kind.BACK, Kind.RECOVERED, Kind.RELEASED),
-    "warning": (Kind.DRIFT, Kind.HELD, Kind.QUARANTINED, Kind.FLAPPING),
+    "warning": (
+        *(Kind.DRIFT, Kind.HELD, Kind.QUARANTINED, Kind.FLAPPING),
+        Kind.COMMIT_WITHHELD,
+    ),
     "info": (Kind.STEADY, Kind.TEST),
 }
 

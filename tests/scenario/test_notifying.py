@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import EvaluationError
-from reconciler.loop import Daemon, Done
-from reconciler.messages import MarkState
-from reconciler.model import Hold, HostName, Policy, UnitName
+from reconciler.errors import EvaluationError, SourceError
+from reconciler.loop import Daemon, Done, Orders
+from reconciler.loop.repository import WithheldError
+from reconciler.messages import Mark, MarkState
+from reconciler.model import Commit, Hold, HostName, Policy, UnitName
+from reconciler.notify.words import fields_of
 from reconciler.settings import Settings
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
@@ -67,9 +69,12 @@ def letters(scene: Scene) -> list[str]:
 def mark(scene: Scene) -> tuple[MarkState, str]:
     """Return what is told of the newest commit."""
     newest = scene.mirror.commits[-1].id
-    marks = (one.mark for one in scene.history.outbox.waiting_marks(FORGE))
-    (found,) = (one for one in marks if one.commit == newest)
+    (found,) = (one for one in marks(scene) if one.commit == newest)
     return found.state, found.text
+
+
+def marks(scene: Scene) -> list[Mark]:
+    return [one.mark for one in scene.history.outbox.waiting_marks(FORGE)]
 
 
 def test_the_first_deployment_is_told_and_a_second_look_is_not(scene: Scene) -> None:
@@ -212,6 +217,110 @@ def test_a_repository_that_cannot_be_read(scene: Scene) -> None:
     assert letters(scene)[2:] == ["repository-unreadable", "recovered"]
 
 
+FLEET = {name: {BOT: "1"} for name in ("azure", "keanu", "logos", "lufta")}
+REST = {"lufta": {BOT: "1"}}
+
+
+def withhold(scene: Scene, content: dict[str, dict[str, str]] = REST) -> Commit:
+    commit = scene.push(content, "Lose an import")
+    for _ in range(3):
+        with pytest.raises(WithheldError):
+            scene.look()
+    return commit
+
+
+def test_a_commit_that_waits_to_be_approved_is_told_as_that(scene: Scene) -> None:
+    deploy(scene, FLEET)
+    before = len(letters(scene))
+    bad = withhold(scene)
+
+    assert letters(scene)[before:] == ["commit-withheld"]
+    said = [one.message for one in scene.history.outbox.waiting("phone")][-1:]
+    fields = fields_of(said)
+    assert fields["summary"] == f"{bad.short} waits to be approved"
+    assert fields["details"] == (
+        "repository: it has 3 of the 4 hosts no more (azure, keanu, logos);"
+        f" if that is right, run: reconciler approve {bad.short}\n"
+        f"commit {bad.short} Lose an import"
+    )
+    waits = f"waits for: reconciler approve {bad.short}; it has 3 of the 4 hosts"
+    assert mark(scene)[0] is MarkState.PENDING
+    assert mark(scene)[1].startswith(waits)
+
+    orders = Orders(history=scene.history, now=scene.clock(), actor="cadey")
+    orders.approve_commit(bad.id)
+    scene.look()
+    arrive(scene)
+    assert letters(scene)[before:] == ["commit-withheld", "recovered"]
+    assert mark(scene) == (MarkState.PENDING, "on its way to 1 host")
+    scene.run("lufta")
+    assert mark(scene) == (MarkState.SUCCESS, "on 1 host")
+
+
+def test_a_better_commit_ends_what_was_told_of_one_that_waits(scene: Scene) -> None:
+    deploy(scene, FLEET)
+    before = len(letters(scene))
+    first = withhold(scene)
+    withhold(scene, {"azure": {BOT: "1"}})
+    deploy(scene, FLEET)
+
+    said = letters(scene)[before:]
+    assert said == ["commit-withheld", "commit-withheld", "recovered"]
+    (superseded,) = (one for one in marks(scene) if one.commit == first.id)
+    assert superseded.state is MarkState.SUPERSEDED
+    assert mark(scene) == (MarkState.SUCCESS, "on 4 hosts")
+
+
+def test_a_repository_that_goes_away_while_a_commit_waits(scene: Scene) -> None:
+    """One state says nothing of the other, neither before nor after a restart."""
+    deploy(scene, FLEET)
+    before = len(letters(scene))
+    bad = withhold(scene)
+    scene.mirror.away = "could not resolve host"
+    with pytest.raises(SourceError):
+        scene.look()
+    scene.restart()
+    with pytest.raises(WithheldError):
+        scene.look()
+    arrive(scene)
+
+    assert letters(scene)[before:] == ["commit-withheld", "repository-unreadable"]
+    state, text = mark(scene)
+    assert state is MarkState.PENDING
+    assert f"reconciler approve {bad.short}" in text, "not: superseded by an older one"
+
+    scene.mirror.away = ""
+    with pytest.raises(WithheldError):
+        scene.look()
+    assert letters(scene)[before + 2 :] == ["recovered"]
+
+
+def test_a_host_that_waits_to_be_approved_is_told_with_what_would_go(
+    scene: Scene,
+) -> None:
+    deploy(scene, {"lufta": {f"{name}.service": "1" for name in "abcde"}})
+    scene.run("lufta")
+    before = len(letters(scene))
+    deploy(scene, {"lufta": {"a.service": "1"}})
+
+    assert letters(scene)[before:] == ["blocked lufta"]
+    (said,) = [one.message for one in scene.history.outbox.waiting("phone")][before:]
+    assert "4 of the 5 services" in said.text
+    assert "run: reconciler approve lufta" in said.text
+
+
+def test_a_commit_whose_hosts_cannot_be_told_fails_at_the_forge(scene: Scene) -> None:
+    deploy(scene)
+    scene.push(EvaluationError("undefined variable 'hosts'"))
+    with pytest.raises(EvaluationError):
+        scene.look()
+
+    assert letters(scene)[2:] == ["repository-unreadable"]
+    state, text = mark(scene)
+    assert state is MarkState.FAILURE
+    assert "undefined variable 'hosts'" in text
+
+
 def test_a_crash_between_the_attempt_and_its_telling_loses_nothing(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,9 +352,8 @@ def test_the_daemon_tells_forges_when_a_commit_comes_and_who_left(
     scene.machine("keanu").disconnect()
     done = [(MarkState.SUPERSEDED, "superseded by"), (MarkState.SUCCESS, "on 1 host")]
 
-    def marks() -> list[list[tuple[MarkState, str]]]:
-        found = [one.mark for one in scene.history.outbox.waiting_marks(FORGE)]
-        return [[(one.state, one.text[: len("superseded by")]) for one in found]]
+    def beginnings() -> list[tuple[MarkState, str]]:
+        return [(one.state, one.text[: len("superseded by")]) for one in marks(scene)]
 
     daemon = Daemon(scene.world)
     daemon.start()
@@ -253,7 +361,7 @@ def test_the_daemon_tells_forges_when_a_commit_comes_and_who_left(
         wait_until(lambda: "unreachable keanu" in letters(scene), SOON, "the message")
         scene.push({"lufta": A["lufta"]})
         wait_until(lambda: "recovered keanu" in letters(scene), SOON, "the end")
-        wait_until(lambda: done in marks(), SOON, "both commits to be marked")
+        wait_until(lambda: beginnings() == done, SOON, "both commits to be marked")
     finally:
         daemon.shut()
         assert daemon.join(SOON)
