@@ -139,7 +139,7 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
             branch=settings.repository.branch,
             metrics=f"http://{settings.http.listen}/metrics",
         )
-        with Pulse(notifier, problem=daemon.problem, summary=daemon.summary):
+        with _pulse(notifier, web, daemon):
             stop.wait()
         log.info("stopping: no new attempts, waiting for those that run")
         daemon.shut()
@@ -191,6 +191,14 @@ def _web(world: World, daemon: Daemon) -> Web:
         local=settings.state / local.NAME,
     )
     return Web(server=server, webhooks=webhooks, door=door)
+
+
+def _pulse(notifier: Notifier, web: Web, daemon: Daemon) -> Pulse:
+    def problem() -> str:
+        # Of its own end, the server cannot tell at /healthz.
+        return web.server.problem() or daemon.problem()
+
+    return Pulse(notifier, problem=problem, summary=daemon.summary)
 
 
 class _Watching(Protocol):

@@ -70,6 +70,7 @@ class Daemon:
         )
         self.looks = self._watch.looks
         self.rollbacks = Rollbacks(world, self._repository, self._evaluations)
+        self._started = threading.Event()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._lost: dict[HostName, float] = {}
@@ -85,6 +86,7 @@ class Daemon:
         self._thread("connections", self._watch_connections)
         for number in range(self._world.settings.policy.parallel):
             self._thread(f"worker-{number}", self._work)
+        self._started.set()
 
     def look_again(self) -> None:
         """Look at the repository now; any thread may call this, however often."""
@@ -145,6 +147,8 @@ class Daemon:
 
     def problem(self) -> str:
         """Return why the daemon is not healthy; empty while it is."""
+        if not self._started.is_set():
+            return "the daemon is starting"
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         if dead:
             return f"these threads ended: {', '.join(dead)}"

@@ -66,6 +66,12 @@ class Server:
         host, port = self._socket.getsockname()[:2]
         return str(host), int(port)
 
+    def problem(self) -> str:
+        """Return why nothing is served; empty while something is."""
+        if self._thread is None:
+            return "the HTTP server is not started"
+        return "" if self._thread.is_alive() else "the HTTP server has ended"
+
     def start(self) -> None:
         """
         Listen, and return as soon as requests are answered.

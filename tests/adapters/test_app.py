@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -46,9 +46,11 @@ def settings(tmp_path: Path, port: int) -> Path:
 
 
 @contextlib.contextmanager
-def daemon(settings: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def daemon(
+    settings: Path, program: Sequence[str] = ("-m", "reconciler"), **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "reconciler", "-c", str(settings), "run"],
+        [sys.executable, *program, "-c", str(settings), "run"],
         cwd=ROOT,
         env=os.environ | environment,
         stdin=subprocess.DEVNULL,
@@ -181,6 +183,43 @@ def test_systemd_is_told_when_it_serves_and_when_it_ends(
             process.terminate()
             while not manager.recv(4096).startswith(b"STOPPING=1\n"):
                 pass
+            assert process.wait(DEADLINE) == 0
+
+
+ENDING_SERVER = """
+import signal, sys, uvicorn
+from reconciler.__main__ import main
+
+class Server(uvicorn.Server):
+    def __init__(self, config):
+        super().__init__(config)
+        signal.signal(signal.SIGUSR1, lambda *_: setattr(self, "should_exit", True))
+
+uvicorn.Server = Server
+sys.exit(main())
+"""
+
+
+def test_a_daemon_that_serves_no_longer_gives_no_signs_of_life(
+    settings: Path, tmp_path: Path
+) -> None:
+    """So that systemd starts it anew; nobody could ask it how it is."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(DEADLINE)
+        environment = {
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+            "WATCHDOG_USEC": "300000",
+        }
+        argv = ["-c", ENDING_SERVER]
+        with daemon(settings, argv, **environment) as process:
+            assert manager.recv(4096).startswith(b"READY=1\n")
+            process.send_signal(signal.SIGUSR1)
+            told = b"STATUS=failing: the HTTP server has ended"
+            while manager.recv(4096) != told:
+                pass
+            assert [manager.recv(4096) for _ in range(3)] == [told] * 3
+            process.terminate()
             assert process.wait(DEADLINE) == 0
 
 

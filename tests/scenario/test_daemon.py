@@ -369,6 +369,19 @@ def test_the_daemon_sums_itself_up_in_one_line(scene: Scene) -> None:
         let_go.set()
 
 
+def test_a_daemon_is_not_healthy_before_it_works(scene: Scene) -> None:
+    """Its metrics are served a moment before: nobody may take that for readiness."""
+    daemon = Daemon(scene.world)
+
+    assert daemon.problem() == "the daemon is starting"
+    daemon.start()
+    try:
+        assert daemon.problem() == ""
+    finally:
+        daemon.shut()
+        assert daemon.join(SOON)
+
+
 def test_a_daemon_that_no_longer_looks_says_so(scene: Scene) -> None:
     """As when git hangs for ever; the clock is moved, nothing is waited for."""
     let_go = threading.Event()

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+import uvicorn
 
 from reconciler.errors import SettingsError
 from reconciler.metrics import Metrics
 from reconciler.model import HostName
 from reconciler.web import Server, create_app
 from reconciler.web.server import STOP_SECONDS
+from tests.support.wait import wait_until
 
 DEADLINE = 10.0  # seconds
 
@@ -188,6 +190,26 @@ def test_stopping_what_was_not_started_or_twice_does_nothing() -> None:
     server.stop()
     with pytest.raises(RuntimeError, match="not started"):
         _ = server.address
+
+
+def test_that_it_is_served_is_known_without_asking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a bug or a lack of memory may end its thread."""
+    made: list[uvicorn.Server] = []
+    whole = uvicorn.Server.__init__
+
+    def noted(self: uvicorn.Server, config: uvicorn.Config) -> None:
+        made.append(self)
+        whole(self, config)
+
+    monkeypatch.setattr(uvicorn.Server, "__init__", noted)
+    assert Server(create_app(Metrics(), str), listen="127.0.0.1:0").problem()
+    with serving() as server:
+        assert server.problem() == ""
+        made[0].should_exit = True
+        wait_until(server.problem, DEADLINE, "its thread to end")
+        assert server.problem() == "the HTTP server has ended"
 
 
 def test_signals_stay_with_the_program() -> None:
