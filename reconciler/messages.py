@@ -7,7 +7,7 @@ to one target. A *mark* is what a forge is told of one commit.
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.model import CommitId, HostName
 
@@ -100,6 +100,7 @@ class MarkState(enum.Enum):
     PENDING = "pending"
     SUCCESS = "success"  # for good: what happens to hosts later is not its doing
     FAILURE = "failure"
+    ERROR = "error"  # hosts cannot be reached for too long; no fault of the commit
     SUPERSEDED = "superseded"  # another commit came before every host had it
 
 
@@ -112,6 +113,7 @@ class Mark:
     text: str
     hosts: tuple[HostName, ...] = ()  # those that the text is about
     attempt: str = ""  # on the first of them
+    since: float = field(default=0.0, compare=False)  # since when it is told
 
 
 LINK_FIELDS = ("commit", "host", "attempt")

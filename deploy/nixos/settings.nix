@@ -271,6 +271,11 @@ in
         default = null;
         description = "The template of a link, with `$commit`, `$host` and `$attempt`.";
       };
+      unreachable_after = mkOption {
+        type = duration;
+        default = "1h";
+        description = "After how long a commit becomes `error` that waits for hosts that cannot be reached. More than 0.";
+      };
     });
     default = [ ];
     description = "The forges.";

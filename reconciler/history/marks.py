@@ -163,4 +163,5 @@ def _mark(row: Row[tuple[Any, ...]]) -> Mark:
         text=row.text,
         hosts=tuple(HostName(host) for host in json.loads(row.hosts)),
         attempt=row.attempt,
+        since=row.at,
     )

@@ -18,6 +18,7 @@ class Stand:
     state: MarkState = MarkState.PENDING
     why: str = ""  # it failed, or waits; empty while it is on its way
     attempt: str = ""
+    away: bool = False  # the host cannot be reached
 
 
 def stand_of(status: HostStatus, problem: str, attempt: str) -> Stand:
@@ -32,7 +33,7 @@ def stand_of(status: HostStatus, problem: str, attempt: str) -> Stand:
         why = f"does not evaluate: {problem or status.error}"
         return Stand(state=failure, why=cut(why))
     if not status.reachable:
-        return Stand(state=pending, why="is unreachable")
+        return Stand(state=pending, why="is unreachable", away=True)
     if has_arrived(status):
         return Stand(state=MarkState.SUCCESS)
     if (failed := status.quarantine) is not None:
@@ -69,6 +70,34 @@ def mark_of(
     return Mark(commit=commit, state=MarkState.PENDING, text=text, hosts=tuple(waiting))
 
 
+def late_mark(
+    commit: CommitId, hosts: Sequence[HostName], stands: Mapping[HostName, Stand]
+) -> Mark | None:
+    """Return the mark of *commit* if it waits too long for hosts that are away."""
+    away = [host for host in hosts if host in stands and stands[host].away]
+    if not away:
+        return None
+    done = len(_those(hosts, stands, MarkState.SUCCESS))
+    text = f"{_named(away)} cannot be reached; on {done} of {_counted(len(hosts))}"
+    return Mark(commit=commit, state=MarkState.ERROR, text=text, hosts=tuple(away))
+
+
+def patient(
+    before: Mark | None, mark: Mark, late: Mark | None, *, waited: float, now: float
+) -> Mark:
+    """
+    Return *late* instead of *mark* if that has been told for *waited* seconds.
+
+    Once it was told, it stays until no host is away any more.
+    """
+    if before is None or late is None or mark.state is not MarkState.PENDING:
+        return mark
+    if before.state is MarkState.ERROR:
+        return late
+    same = (before.state, before.hosts) == (mark.state, mark.hosts)
+    return late if same and now - before.since >= waited else mark
+
+
 def next_mark(before: Mark | None, now: Mark) -> Mark | None:
     """
     Return what is to be told after *before*; None if nothing is.
@@ -80,7 +109,8 @@ def next_mark(before: Mark | None, now: Mark) -> Mark | None:
         return now
     if before.state is MarkState.SUCCESS:
         return None
-    if before.state is MarkState.FAILURE and now.state is MarkState.PENDING:
+    unknown = (MarkState.PENDING, MarkState.ERROR)
+    if before.state is MarkState.FAILURE and now.state in unknown:
         return None
     if before.state is MarkState.SUPERSEDED:
         return now

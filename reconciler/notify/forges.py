@@ -49,6 +49,7 @@ _GITLAB_STATES = {
     MarkState.PENDING: "pending",
     MarkState.SUCCESS: "success",
     MarkState.FAILURE: "failed",
+    MarkState.ERROR: "failed",  # it knows no "error"
     MarkState.SUPERSEDED: "canceled",
 }
 _STATES = {

@@ -31,7 +31,14 @@ from reconciler.model import (
 )
 from reconciler.notify import told as tellings
 from reconciler.notify.addressing import letters
-from reconciler.notify.commits import Stand, mark_of, next_mark, stand_of
+from reconciler.notify.commits import (
+    Stand,
+    late_mark,
+    mark_of,
+    next_mark,
+    patient,
+    stand_of,
+)
 from reconciler.notify.conditions import Condition, Seen, cut
 from reconciler.notify.senders import (
     Box,
@@ -360,16 +367,19 @@ class Notify:
             board = self._board
             if board is None:
                 return False
-            return self._tell_forges(
-                mark_of(board.commit.id, board.hosts, board.stands)
-            )
+            whole = (board.commit.id, board.hosts, board.stands)
+            return self._tell_forges(mark_of(*whole), late_mark(*whole))
 
-    def _tell_forges(self, mark: Mark) -> bool:
-        """Have *mark* told, if it is news; return whether it is."""
-        news = False
+    def _tell_forges(self, mark: Mark, late: Mark | None = None) -> bool:
+        """
+        Have *mark* told, if it is news; return whether it is.
+
+        *late* takes its place once it has been told for too long.
+        """
+        news, now = False, self._now()
         for forge in self._forges:
-            step = _step(mark)
-            news |= self._box.mark(forge.name, mark.commit, step, self._now())
+            step = _step(mark, late, waited=forge.unreachable_after, now=now)
+            news |= self._box.mark(forge.name, mark.commit, step, now)
         return news
 
 
@@ -377,5 +387,9 @@ def _beginning(new: str) -> TellStep:
     return lambda before: None if before else Telling(told=new)
 
 
-def _step(mark: Mark) -> MarkStep:
-    return lambda before: next_mark(before, mark)
+def _step(mark: Mark, late: Mark | None, *, waited: float, now: float) -> MarkStep:
+    def step(before: Mark | None) -> Mark | None:
+        due = patient(before, mark, late, waited=waited, now=now)
+        return next_mark(before, due)
+
+    return step

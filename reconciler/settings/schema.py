@@ -224,6 +224,7 @@ class StatusTarget(_Section):
     token_file: FilePath
     context: ForgeContext = "reconciler"
     link: Link | None = None
+    unreachable_after: SomeSeconds = 3600.0
 
     @property
     def name(self) -> str:

@@ -204,6 +204,42 @@ def test_a_host_that_goes_away_and_comes_back(scene: Scene) -> None:
     assert letters(scene)[2:] == ["unreachable lufta", "back lufta"]
 
 
+def test_a_commit_does_not_wait_for_ever_for_a_host_that_is_off(scene: Scene) -> None:
+    """Also if the reconciler is started anew meanwhile."""
+    deploy(scene)
+    scene.machine("lufta").disconnect()
+    deploy(scene, B)
+    waits = mark(scene)
+    scene.clock.advance(3000)
+    scene.restart()
+    scene.look()
+    arrive(scene)
+    scene.run("keanu")
+    scene.run("lufta")
+    assert (
+        waits
+        == mark(scene)
+        == (
+            MarkState.PENDING,
+            "on its way to 2 hosts; lufta is unreachable",
+        )
+    )
+
+    scene.clock.advance(700)
+    scene.run("lufta")
+
+    late = (MarkState.ERROR, "lufta cannot be reached; on 1 of 2 hosts")
+    assert mark(scene) == late
+    scene.restart()
+    scene.look()
+    arrive(scene)
+    scene.run("lufta")
+    assert mark(scene) == late
+    scene.machine("lufta").failure = None
+    scene.run("lufta")
+    assert mark(scene) == (MarkState.SUCCESS, "on 2 hosts")
+
+
 def test_a_repository_that_cannot_be_read(scene: Scene) -> None:
     deploy(scene)
     scene.mirror.away = "could not resolve host"

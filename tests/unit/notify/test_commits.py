@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from reconciler.messages import Mark, MarkState
 from reconciler.model import HostName, HostStatus, Verdict
-from reconciler.notify.commits import Stand, mark_of, next_mark, stand_of
+from reconciler.notify.commits import (
+    Stand,
+    late_mark,
+    mark_of,
+    next_mark,
+    patient,
+    stand_of,
+)
 from tests.unit.notify.samples import (
     BOT,
     COMMIT,
@@ -90,6 +97,80 @@ def test_a_commit_that_waits_says_for_whom() -> None:
     mark = mark_of(COMMIT, HOSTS, {HOSTS[1]: waits, HOSTS[2]: SUCCESS})
 
     assert mark.text == "on its way to 3 hosts; keanu is unreachable"
+
+
+# --- hosts that stay away --------------------------------------------------------
+
+AWAY = Stand(why="is unreachable", away=True)
+PATIENCE = 3600.0  # seconds
+
+
+def told(stands: dict[HostName, Stand], before: Mark | None, now: float) -> Mark | None:
+    """Return what is told next, as a mark that is kept says since when."""
+    whole = (COMMIT, HOSTS, stands)
+    due = patient(before, mark_of(*whole), late_mark(*whole), waited=PATIENCE, now=now)
+    after = next_mark(before, due)
+    return dataclasses.replace(after, since=now) if after else None
+
+
+def test_a_commit_does_not_wait_for_ever_for_hosts_that_are_away() -> None:
+    stands = {HOSTS[0]: SUCCESS, HOSTS[1]: AWAY, HOSTS[2]: AWAY}
+    pending = told(stands, None, 0.0)
+    assert pending is not None
+    assert told(stands, pending, PATIENCE - 1) is None
+
+    late = told(stands, pending, PATIENCE)
+
+    assert late is not None
+    assert (late.state, late.hosts) == (MarkState.ERROR, HOSTS[1:])
+    assert late.text == "keanu, lufta cannot be reached; on 1 of 3 hosts"
+    assert told(stands, late, PATIENCE * 2) is None
+
+
+def test_what_comes_between_begins_the_wait_anew() -> None:
+    first = told({HOSTS[1]: AWAY, HOSTS[2]: AWAY}, None, 0.0)
+    stands = {HOSTS[0]: SUCCESS, HOSTS[1]: AWAY, HOSTS[2]: SUCCESS}
+    second = told(stands, first, PATIENCE - 1)
+    assert second is not None
+
+    assert told(stands, second, PATIENCE + 1) is None
+    assert told(stands, second, PATIENCE * 2) is not None
+
+
+def test_a_host_that_comes_back_ends_the_error() -> None:
+    gone = {HOSTS[0]: SUCCESS, HOSTS[1]: AWAY, HOSTS[2]: AWAY}
+    late = told(gone, told(gone, None, 0.0), PATIENCE)
+    one_back = told({**gone, HOSTS[2]: SUCCESS}, late, PATIENCE + 1)
+    assert one_back is not None
+    assert (one_back.state, one_back.hosts) == (MarkState.ERROR, (HOSTS[1],))
+
+    on_its_way = told({**gone, HOSTS[1]: Stand(), HOSTS[2]: SUCCESS}, one_back, 4000.0)
+    assert on_its_way is not None
+    assert on_its_way.state is MarkState.PENDING
+
+    done = told(dict.fromkeys(HOSTS, SUCCESS), one_back, 4000.0)
+    assert done is not None
+    assert done.state is MarkState.SUCCESS
+
+
+def test_who_waits_for_a_person_is_not_given_up() -> None:
+    held = {HOSTS[0]: SUCCESS, HOSTS[1]: Stand(why="is held"), HOSTS[2]: SUCCESS}
+
+    assert told(held, told(held, None, 0.0), PATIENCE * 100) is None
+
+
+def test_a_failure_says_more_than_a_host_that_is_away() -> None:
+    failed = Stand(state=FAILURE, why="unit failed")
+    stands = {HOSTS[0]: failed, HOSTS[1]: AWAY}
+    before = told(stands, None, 0.0)
+    assert before is not None
+    assert before.state is FAILURE
+
+    assert told(stands, before, PATIENCE * 2) is None
+    assert told({HOSTS[1]: AWAY}, before, PATIENCE * 2) is None
+
+
+# --- what is news ----------------------------------------------------------------
 
 
 def mark(state: MarkState, *hosts: str) -> Mark:

@@ -118,3 +118,29 @@ def test_a_link_is_safe_whatever_a_host_is_called() -> None:
     found = request_of(target, mark, TOKEN).body["target_url"]
 
     assert found == f"https://r.example.org/lu%2Ffta%3F/?c={'a' * 40}"
+
+
+@pytest.mark.parametrize(
+    ("provider", "states"),
+    [
+        ("github", ["pending", "success", "failure", "error", "pending"]),
+        ("forgejo", ["pending", "success", "failure", "error", "pending"]),
+        ("gitlab", ["pending", "success", "failed", "failed", "canceled"]),
+    ],
+)
+def test_each_forge_has_its_own_words(provider: str, states: list[str]) -> None:
+    target = StatusTarget.model_validate(
+        {
+            "provider": provider,
+            "url": "https://git.example.org",
+            "repository": "me/nixos-configs",
+            "token_file": "/token",
+        }
+    )
+    marks = [
+        Mark(commit=CommitId("a" * 40), state=state, text="x") for state in MarkState
+    ]
+
+    sent = [request_of(target, mark, TOKEN).body["state"] for mark in marks]
+
+    assert sent == states
