@@ -27,6 +27,20 @@ let
   '';
   settingsFile = if cfg.checkSettings then checked else written;
 
+  # What the daemon uses once, at its start. All else it takes when it is told to reload:
+  # LIVE and FIXED of reconciler/settings/changes.py are the same list.
+  atStart =
+    builtins.removeAttrs cfg.settings [
+      "hosts"
+      "policy"
+      "webhooks"
+      "api"
+    ]
+    // {
+      repository = builtins.removeAttrs cfg.settings.repository [ "poll" ];
+      policy.parallel = cfg.settings.policy.parallel or null;
+    };
+
   # systemd makes what is below /var/lib, the rest is ours to make.
   state = cfg.settings.state;
   stateDirectory = if lib.hasPrefix "/var/lib/" state then lib.removePrefix "/var/lib/" state else null;
@@ -140,7 +154,8 @@ in
         "network-online.target"
         "nix-daemon.socket"
       ];
-      restartTriggers = [ settingsFile ];
+      restartTriggers = [ (format.generate "reconciler-at-start.json" (given atStart)) ];
+      reloadTriggers = [ settingsFile ];
       # It may be the one that carries out the switch: then it lives until the end of it.
       stopIfChanged = false;
 

@@ -1,5 +1,6 @@
 """The NixOS module, evaluated with the stand-in for nixpkgs."""
 
+import json
 import os
 import re
 import sys
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from reconciler.settings import Settings, load, nixos
+from reconciler.settings import Settings, change, load, nixos
+from reconciler.settings.changes import FIXED, LIVE
 from tests.deploy.conftest import DEPLOY
 from tests.nixpkgs.conftest import Nix
 from tests.support.rig import ROOT
@@ -325,22 +327,81 @@ def test_the_unit_is_hardened_as_the_one_for_other_systems(nix: Nix) -> None:
     assert len(other) > 30
 
 
-def test_other_settings_are_another_unit(nix: Nix) -> None:
-    """So that a switch starts the daemon anew, as late as it can."""
-    text = f'{nix.config(machine("%s"))}.systemd.units."reconciler.service".text'
-    triggers = [
-        re.findall(r"^X-Restart-Triggers=(/nix/store/.*)$", told, re.MULTILINE)
-        for told in (
-            str(nix.value(text % f'repository.url = "/srv/{name}.git";'))
-            for name in ("a", "b")
-        )
-    ]
+BASE = {"repository": {"url": "/srv/repo.git"}}
+CHANGES: dict[str, dict[str, object]] = {
+    "repository.url": {"repository": {"url": "/srv/other.git"}},
+    "repository.poll": {"repository": {"poll": "5m"}},
+    "repository.secrets": {"repository": {"secrets": {"a": "/b"}}},
+    "nix": {"nix": {"build_timeout": "2h"}},
+    "secrets": {"secrets": {"identity": ["/etc/ssh/key"]}},
+    "ssh": {"ssh": {"connect_timeout": 2.5}},
+    "hosts": {"hosts": {"lufta": {"port": 2222}}},
+    "policy.mode": {"policy": {"mode": "report"}},
+    "policy.removal_limit": {"policy": {"removal_limit": "off"}},
+    "policy.parallel": {"policy": {"parallel": 3}},
+    "notify": {"notify": {"group": 0}},
+    "statuses": {
+        "statuses": [
+            {"provider": "github", "repository": "me/x", "token_file": "/token"}
+        ]
+    },
+    "http": {"http": {"listen": "[::1]:0"}},
+    "api.tokens": {"api": {"tokens": [{"name": "ci", "role": "viewer", "file": "/t"}]}},
+    "api.loopback_reads": {"api": {"loopback_reads": True}},
+    "webhooks": {"webhooks": {"push": {"provider": "gitea", "secret_file": ["/s"]}}},
+    "state": {"state": "/var/lib/elsewhere"},
+}
+"""A change of each setting, by its name."""
 
-    assert [len(found) for found in triggers] == [1, 1]
-    assert triggers[0] != triggers[1]
-    assert unit(nix, machine('repository.url = "/srv/a.git";'))["X-StopIfChanged"] == [
-        "false"
+
+def changed(change: dict[str, Any]) -> dict[str, object]:
+    """Return the settings with *change*."""
+    return {
+        **change,
+        "repository": {**BASE["repository"], **change.get("repository", {})},
+    }
+
+
+def triggers(nix: Nix, *settings: dict[str, object]) -> list[dict[str, str]]:
+    """Return what restarts and what reloads the daemon, for each of the *settings*."""
+    units = [
+        f'{nix.config(machine(nix_text(one)))}.systemd.units."reconciler.service".text'
+        for one in settings
     ]
+    texts = nix.value(f"[ {' '.join(f'({unit})' for unit in units)} ]")
+    assert isinstance(texts, list)
+    pattern = re.compile(r"^X-(Restart|Reload)-Triggers=(/nix/store/.*)$", re.MULTILINE)
+    return [dict(pattern.findall(text)) for text in texts]
+
+
+def nix_text(settings: dict[str, object]) -> str:
+    """Return *settings* as attributes for `machine`."""
+    values = f"(builtins.fromJSON {json.dumps(json.dumps(settings))})"
+    return f"inherit {values} {' '.join(settings)};"
+
+
+def test_a_switch_restarts_the_daemon_only_where_a_reload_is_not_enough(
+    nix: Nix,
+) -> None:
+    """A restart costs every connection, and the passes that are under way."""
+    assert {name.partition(".")[0] for name in CHANGES} == set(Settings.model_fields)
+    assert {name for name in LIVE | FIXED if "." in name} <= {*CHANGES}
+    before, *after = triggers(nix, BASE, *map(changed, CHANGES.values()))
+    assert before.keys() == {"Restart", "Reload"}
+    old = Settings.model_validate(BASE)
+
+    for made, (name, one) in zip(after, CHANGES.items(), strict=True):
+        waits = change(old, Settings.model_validate(changed(one))).restart
+        restarts = made["Restart"] != before["Restart"]
+        assert restarts is bool(waits), name
+        assert made["Reload"] != before["Reload"], name
+
+
+def test_a_switch_reloads_and_restarts_as_late_as_it_can(nix: Nix) -> None:
+    section = unit(nix, machine('repository.url = "/srv/a.git";'))
+
+    assert section["X-StopIfChanged"] == ["false"]
+    assert section["ExecReload"][1:] == ["-HUP", "$MAINPID"]
 
 
 def test_credentials_are_loaded_by_systemd(nix: Nix) -> None:

@@ -249,6 +249,21 @@ def test_it_deploys_the_system_that_it_is_part_of(site: Site) -> None:
     assert {one["outcome"] for one in attempts} == {"succeeded"}
 
 
+def test_a_changed_setting_of_its_own_host_reloads_it(site: Site) -> None:
+    """It goes on with the very attempt that brings the setting."""
+    before = site.show("InvocationID")
+    file = f"hosts/{OWN}/reconciler.nix"
+    site.repository.edit(file, 'policy.interval = "1s"', 'policy.interval = "2s"')
+
+    site.push("Look less often")
+
+    site.wait_in_sync(120)
+    assert site.show("InvocationID") == before
+    events = json.loads(site.run("events", "--json"))
+    reloaded = [one["text"] for one in events if one["kind"] == "settings-reloaded"]
+    assert reloaded[:1] == ["applied: policy.interval"]
+
+
 def own_module(site: Site) -> str:
     """Return the reconciler's part of its own host's configuration."""
     settings = json.dumps(json.dumps(site.settings))
