@@ -67,6 +67,7 @@ def at_commit(world: World, ref: str) -> Revision:
             checkout=checkout,
             hosts=world.evaluator.hosts(checkout),
             seen_at=world.now(),
+            aside=True,
         )
 
 

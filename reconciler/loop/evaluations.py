@@ -89,13 +89,13 @@ class Evaluations:
             raise failed.error
         desired = self._remembered(key) or self._evaluate(key, revision, host)
         good = LastGood(desired=desired, commit=revision.commit.id, key=key)
-        self._works(host, good)
+        self._works(host, good, kept=not revision.aside)
         return desired
 
-    def _works(self, host: HostName, good: LastGood) -> None:
-        """Note that *host* can be evaluated; keep that if it is news."""
+    def _works(self, host: HostName, good: LastGood, *, kept: bool) -> None:
+        """Note that *host* can be evaluated; if it is to be *kept*, in history too."""
         world = self._world
-        if self._good.get(host) != good:
+        if kept and self._good.get(host) != good:
             fields = {"commit": good.commit, "desired": to_json(good.desired)}
             world.history.save_evaluation(
                 last_good_key(host), json.dumps(fields), now=world.now()

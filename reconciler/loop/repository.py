@@ -39,6 +39,7 @@ class Revision:
     seen_at: float
     overlay: str = ""  # fingerprint of the secrets that were laid over it
     first: bool = False  # the first one of this process: we did not see it arrive
+    aside: bool = False  # somebody asks about it; hosts are not brought to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

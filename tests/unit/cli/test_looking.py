@@ -117,6 +117,19 @@ def test_plan_at_80_columns_breaks_between_words_only(
         assert f"{path[:8]}-nixos-system-lufta" in words
 
 
+def test_looking_at_another_commit_leaves_no_trace(cli: Cli, deployed: Scene) -> None:
+    """A host is brought to the last commit that evaluates, not to one looked at."""
+    (first,) = deployed.mirror.commits
+    deployed.push(B)
+    assert cli("apply").status == 0
+    assert cli("plan", "lufta", "--commit", first.short).status == 2
+    deployed.push({**B, "lufta": EvaluationError("undefined variable", host="lufta")})
+
+    cli("apply", "lufta")
+
+    assert deployed.machine("lufta").running == toplevel_of("lufta", B["lufta"])
+
+
 def test_plan_for_another_commit_says_what_git_does_not_know(
     cli: Cli, deployed: Scene
 ) -> None:
