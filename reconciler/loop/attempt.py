@@ -101,16 +101,29 @@ class AttemptRun:
         self._before = self.seen.observed
         self._recorded = Recorded(world=self.world, attempt=self.attempt)
         self._keys = KeySteps(self.world, self.desired, self.checkout, self._log)
-        paths = {key.path for key in self.desired.keys.values()}
         order = Order(
             attempt=self.attempt.id,
             new=self.attempt.target,
             old=self.attempt.source or self.attempt.target,
             limits=limits(self.world, self.desired),
-            keys=tuple(sorted(paths | self.seen.known.delivered)),
+            keys=self._keys_to_restore(),
         )
         self.guarded = GuardedSwitch(
             world=self.world, desired=self.desired, order=order, log=self._log
+        )
+
+    def _keys_to_restore(self) -> tuple[str, ...]:
+        """
+        Return the paths of keys that going back is to leave as they are now.
+
+        Not of those that a reboot took: without them, the services that it goes back to
+        would wait for ever. What this attempt brings in their place may stay.
+        """
+        known = self.seen.known.delivered
+        have = {k.path for k in self._before.keys.values() if k.kind != "missing"}
+        paths = {key.path for key in self.desired.keys.values()} | known
+        return tuple(
+            sorted(path for path in paths if path in have or path not in known)
         )
 
     def run(self) -> Carried:

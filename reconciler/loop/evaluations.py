@@ -82,7 +82,8 @@ class Evaluations:
         good = self._good.get(host)
         if good is not None and good.key == key:
             # It may have failed in between: a commit and its revert.
-            self._works(host, replace(good, commit=revision.commit.id))
+            newer = replace(good, commit=revision.commit.id)
+            self._works(host, newer, kept=not revision.aside)
             return good.desired
         failed = self._failed.get(host)
         if failed is not None and failed.holds(key, world.monotonic()):

@@ -255,7 +255,10 @@ class FakeEvaluator:
         """See Evaluator; the version of a key is its content, else all of its host."""
         services = self._services(checkout, host)
         text = json.dumps(services, sort_keys=True)
-        return {name: services.get(KEYS + name, text).encode() for name in names}
+        return {
+            name: services.get(KEYS + name, f"{name}: {text}").encode()
+            for name in names
+        }
 
     def hosts(self, checkout: Path) -> tuple[HostName, ...]:
         """See Evaluator."""
@@ -273,7 +276,7 @@ class FakeEvaluator:
         derivation = self._folder / f"{toplevel_of(host, services)[11:]}.drv"
         derivation.touch()
         desired = desired_of(host, services, derivation)
-        keys = {key.name: key for key in self.keys}
+        keys = {**desired.keys, **{key.name: key for key in self.keys}}
         return dataclasses.replace(desired, keys=keys)
 
     def _services(self, checkout: Path, host: HostName) -> Services:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from reconciler.model import Outcome
+from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Ends
 from tests.support.faults.releases import BAD, HOST, ODD
 from tests.support.faults.survey import survey
-from tests.support.faults.trial import HASTY, Trial, faulty_rig
+from tests.support.faults.trial import HASTY, Trial, faulty_rig, struck
 from tests.support.fleet import FleetFactory
 from tests.support.rig import Rig
 
@@ -44,6 +45,18 @@ def test_a_release_that_only_looks_bad_is_kept(rig: Rig, nix: str) -> None:
 
     (attempt,) = trial.check(Ends.NEW)
     assert attempt.outcome is Outcome.SUCCEEDED
+
+
+def test_the_power_is_cut_while_a_bad_release_is_switched_to(rig: Rig) -> None:
+    """The old system's key is gone with the boot, and its services wait for it."""
+    trial = Trial(rig)
+    trial.push(BAD["the switch hangs at once"])
+    trial.watch.begins("activate")
+
+    with struck(rig, faults.PowerCut()):
+        pass
+
+    trial.check(Ends.OLD)
 
 
 def test_what_is_in_quarantine_is_not_switched_to_again(rig: Rig) -> None:
