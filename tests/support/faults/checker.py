@@ -11,7 +11,7 @@ host: see `survey`.
 
 import enum
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,6 +23,10 @@ from tests.support.rig import Rig
 
 SETTLED = 120.0  # seconds within which everything is to be over, backoff included
 PAUSE = 0.3
+
+
+Look = tuple[list[str], list[Attempt], Survey]
+"""What is wrong, the attempts since, and the host."""
 
 
 class Ends(enum.Enum):
@@ -70,21 +74,17 @@ def check_settled(
 
     Raises Complaint, after *within* seconds.
     """
-    end = time.monotonic() + within
-    while True:
+
+    def look() -> Look:
         made = before.trial(rig)
-        wrong = _unsettled(rig, made, ends)
-        late = time.monotonic() > end
-        if not wrong or late:
-            found = survey(rig.host(HOST))
-            wrong += _wrong(before, made, found)
-            if (found.running == before.running) is (ends is Ends.NEW):
-                wrong.append(f"it runs {found.running} instead of {ends.value}")
-            if not wrong:
-                return made
-            if late:
-                _complain(wrong, made, found)
-        time.sleep(PAUSE)
+        found = survey(rig.host(HOST))
+        wrong = [*_unsettled(rig, made, ends), *_wrong(before, made, found)]
+        if (found.running == before.running) is (ends is Ends.NEW):
+            wrong.append(f"it runs {found.running} instead of {ends.value}")
+        return wrong, made, found
+
+    made, _ = _patiently(look, within)
+    return made
 
 
 def check_alone(rig: Rig, before: Before, *, within: float = SETTLED) -> Survey:
@@ -93,19 +93,18 @@ def check_alone(rig: Rig, before: Before, *, within: float = SETTLED) -> Survey:
 
     Raises Complaint, after *within* seconds.
     """
-    end = time.monotonic() + within
-    while True:
+
+    def look() -> Look:
         made = before.trial(rig)
         found = survey(rig.host(HOST))
         wrong = ["a guardian is at work"] if found.guarded else []
         wrong += [*_wrong_boot(before, made, found), *found.whole()]
         if found.running != found.boots[1]:
             wrong.append("it runs what is neither confirmed nor rolled back")
-        if not wrong:
-            return found
-        if time.monotonic() > end:
-            _complain(wrong, made, found)
-        time.sleep(PAUSE)
+        return wrong, made, found
+
+    _, found = _patiently(look, within)
+    return found
 
 
 def check_boot_default(rig: Rig, before: Before) -> None:
@@ -114,6 +113,19 @@ def check_boot_default(rig: Rig, before: Before) -> None:
     found = survey(rig.host(HOST))
     if wrong := _wrong_boot(before, made, found):
         _complain(wrong, made, found)
+
+
+def _patiently(look: Callable[[], Look], within: float) -> tuple[list[Attempt], Survey]:
+    """Look until nothing is wrong; complain if something is after *within* seconds."""
+    end = time.monotonic() + within
+    while True:
+        last = time.monotonic() > end
+        wrong, made, found = look()
+        if not wrong:
+            return made, found
+        if last:
+            _complain(wrong, made, found)
+        time.sleep(PAUSE)
 
 
 # --- promises --------------------------------------------------------------------
@@ -181,6 +193,6 @@ def _may_have(one: Attempt) -> bool:
     return any(step.name == "settle" and not step.error for step in one.steps)
 
 
-def _complain(wrong: list[str], made: Sequence[Attempt], found: Survey) -> None:
+def _complain(wrong: list[str], made: Sequence[Attempt], found: Survey | None) -> None:
     told = [f"{o.id} {o.source} -> {o.target}: {o.outcome} {o.message}" for o in made]
     raise Complaint("\n".join([*wrong, *told, str(found)]))
