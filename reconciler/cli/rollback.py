@@ -68,8 +68,12 @@ def rollback(  # noqa: PLR0913 -- an option each
 
     Its own `switch-to-configuration` makes it run, under the same guardian as any
     deployment, and it becomes what the host boots. The host is held, or the loop would
-    undo it: `reconciler release HOST` has it follow the repository again. Keys stay as
-    they are. Needs no repository. Exit status: 0 done, 1 if not.
+    undo it: `reconciler release HOST` has it follow the repository again. Needs no
+    repository. Exit status: 0 done, 1 if not.
+
+    Keys stay as they are, those of the newest commit. `reconciler send-keys HOST` sends
+    those that the older system was declared with, once it runs. Where it needs one that
+    is gone from the host by now, revert the commit instead: that brings keys first.
 
     ```
     reconciler rollback lufta --dry-run
@@ -100,7 +104,7 @@ def rollback(  # noqa: PLR0913 -- an option each
             attempt = Rollback(
                 world=world, desired=desired, generation=chosen, hold=hold
             ).run()
-    _show_done(attempt, hold, as_json=as_json)
+    _show_done(attempt, hold, desired, as_json=as_json)
     done = attempt.outcome is Outcome.SUCCEEDED
     raise typer.Exit(OK if done else KNOWN_ERROR)
 
@@ -114,9 +118,20 @@ def _show_choice(
         return
     out.print(Text(f"{desired.host} would be taken back to this, and held:", "bold"))
     out.print(generation_table([chosen], commits))
+    _tell_of_keys(desired)
 
 
-def _show_done(attempt: Attempt, hold: Hold, *, as_json: bool) -> None:
+def _tell_of_keys(desired: Desired) -> None:
+    """Say what becomes of the keys of a host that has any."""
+    if desired.keys:
+        sent = f"reconciler send-keys {desired.host}"
+        told = f"Keys stay as they are; to have those of that system then: {sent}"
+        out.print(Text(told, "magenta"))
+
+
+def _show_done(
+    attempt: Attempt, hold: Hold, desired: Desired, *, as_json: bool
+) -> None:
     if as_json:
         print_json(attempt_as_dict(attempt))
         return
@@ -126,3 +141,4 @@ def _show_done(attempt: Attempt, hold: Hold, *, as_json: bool) -> None:
             f"It is held now; when it may follow again: reconciler release {hold.host}"
         )
         out.print(Text(told, "magenta"))
+        _tell_of_keys(desired)

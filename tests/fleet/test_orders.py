@@ -1,6 +1,7 @@
 """What people order about a real host: hold, release, retry, rollback; and look."""
 
 import contextlib
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 
 BOT = "withinbot.service"
 KEY = "/run/keys/withinbot"
+NOTE = "/run/keys/note"
 LUFTA = "hosts/lufta/configuration.nix"
 HELD = 'reconciler_held{host="lufta"}'
 
@@ -161,6 +163,38 @@ def test_a_rollback_stays_until_the_host_is_released(rig: Rig) -> None:
     rig.run("release", "lufta")
     rig.wait_in_sync("lufta")
     assert rig.host("lufta").running_toplevel == boots(rig) == new
+
+
+def with_note(rig: Rig, content: str) -> None:
+    """Have the host another system, and a key with this content."""
+    change(rig)
+    file = rig.repository.work / LUFTA
+    text = re.sub(r"  deployment.keys.note.*\n", "", file.read_text())
+    key = f'deployment.keys.note.text = "{content}";'
+    file.write_text(f"{text.rstrip().removesuffix('}')}  {key}\n}}\n")
+
+
+def test_keys_stay_at_a_rollback_and_its_own_can_be_sent(rig: Rig) -> None:
+    def note() -> str:
+        return rig.host("lufta").exec("cat", NOTE)
+
+    with_note(rig, "first")
+    rig.push("A key")
+    rig.wait_in_sync("lufta")
+    with_note(rig, "second")
+    rig.push("Its content is another one")
+    rig.wait_in_sync("lufta")
+    assert note() == "second"
+    said = rig.run("rollback", "lufta").stdout
+
+    assert note() == "second"
+    assert "reconciler send-keys lufta" in " ".join(said.split())
+    rig.run("send-keys", "lufta")
+    assert note() == "first"
+
+    rig.run("release", "lufta")
+    rig.wait_in_sync("lufta")
+    assert note() == "second"
 
 
 def test_a_generation_is_chosen_by_its_number(rig: Rig) -> None:
