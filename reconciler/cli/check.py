@@ -121,7 +121,7 @@ def _check(
     for target in settings.notify.targets:
         _try(report, f"notifications to {target.name}", Channel(target).check)
     with err.status("checking"), opened(context) as world:
-        repository = Repository(world)
+        repository = Repository(world, tells=False)
         _try(report, f"repository {shown(settings.repository.url)}", repository.look)
         revision = repository.current
         if revision is None:

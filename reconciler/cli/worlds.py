@@ -41,7 +41,7 @@ def opened(
 
 def look(world: World) -> tuple[Repository, Revision]:
     """Return the repository, newest commit read. Raises SourceError and more."""
-    repository = Repository(world)
+    repository = Repository(world, tells=False)
     with err.status("reading the repository"):
         repository.look()
     if repository.current is None:

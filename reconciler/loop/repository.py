@@ -1,5 +1,6 @@
 """The newest commit of the watched branch that could be read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from reconciler.history.repository import (
 )
 from reconciler.loop.world import World
 from reconciler.model import Commit, CommitId, HostName
+from reconciler.notify import Notify
 from reconciler.plan import hosts_gone, told_gone
 
 log = structlog.get_logger(__name__)
@@ -76,10 +78,14 @@ class Repository:
     revision: the hosts stay served with the last one that was taken over, and `problem`
     says why. It is not evaluated again at each look: it may take long to fail. Nor does
     one that takes away too many hosts, until a person approves it.
+
+    How it is, people are told by the daemon alone: that somebody who only looks has a
+    login that fails is nobody else's news. *tells* is whether it is the daemon.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, tells: bool = True) -> None:
         self._world = world
+        self._tells = tells
         self._unreadable: _Unreadable | None = None
         self._withheld: Revision | None = None
         self.current: Revision | None = None
@@ -106,10 +112,10 @@ class Repository:
             raise
         self._world.metrics.evaluation_works(None)
         self._wait_for(None)
-        self._world.notify.withheld(None)
+        self._tell(lambda people: people.withheld(None))
         if not self.problem:
             self._note(WELL, "")
-            self._world.notify.repository("")
+            self._tell(lambda people: people.repository(""))
         return revision
 
     def _withhold(self, commit: Commit, error: WithheldError) -> None:
@@ -118,16 +124,16 @@ class Repository:
         self._wait_for(commit)
         self._note(WITHHELD, f"commit {commit.short}: {error}")
         if not away:
-            self._world.notify.repository("")
-        self._world.notify.withheld(commit, error.told, error.gone)
+            self._tell(lambda people: people.repository(""))
+        self._tell(lambda people: people.withheld(commit, error.told, error.gone))
 
     def _refuse(self, commit: Commit, error: ReconcilerError) -> None:
         """Say that *commit* cannot be read."""
         self._wait_for(None)
         self._note(UNREADABLE, f"commit {commit.short}: {error}")
-        self._world.notify.repository(self.problem)
+        self._tell(lambda people: people.repository(self.problem))
         if isinstance(error, PermanentError):
-            self._world.notify.unreadable(commit, str(error))
+            self._tell(lambda people: people.unreadable(commit, str(error)))
 
     def _wait_for(self, commit: Commit | None) -> None:
         self.withheld = commit
@@ -139,8 +145,9 @@ class Repository:
             commit = world.mirror.fetch()
         except SourceError as error:
             world.metrics.fetch_failed()
-            self._note(AWAY, str(error))
-            world.notify.repository(str(error))
+            problem = str(error)
+            self._note(AWAY, problem)
+            self._tell(lambda people: people.repository(problem))
             return self._mirrored(error)
         world.metrics.fetched(world.now())
         self.problem = ""
@@ -243,9 +250,13 @@ class Repository:
             world.metrics.evaluation_failed(None)
             raise
 
+    def _tell(self, news: Callable[[Notify], None]) -> None:
+        if self._tells:
+            news(self._world.notify)
+
     def _note(self, kind: str, problem: str) -> None:
         """Remember how the repository is, and record it where that is news."""
         self.problem = problem
         history = self._world.history
-        if last_problem(history) != problem:
+        if self._tells and last_problem(history) != problem:
             history.event(now=self._world.now(), kind=kind, text=problem)

@@ -5,7 +5,7 @@ import pytest
 from reconciler.errors import EvaluationError, SourceError
 from reconciler.history import last_problem
 from reconciler.loop import Daemon, Done
-from reconciler.loop.repository import RETRY_UNREADABLE
+from reconciler.loop.repository import RETRY_UNREADABLE, Repository
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import toplevel_of
@@ -60,6 +60,22 @@ def test_a_repository_that_is_away_leaves_the_hosts_served(scene: Scene) -> None
     scene.mirror.away = ""
     scene.look()
 
+    assert last_problem(scene.history) == ""
+
+
+def test_that_somebody_who_only_looks_cannot_read_it_is_told_to_nobody(
+    scene: Scene,
+) -> None:
+    scene.commit(A)
+    scene.look()
+    events = scene.history.events()
+    scene.mirror.away = "Permission denied (publickey)"
+    asking = Repository(scene.world, tells=False)
+
+    asking.look()
+
+    assert "Permission denied" in asking.problem
+    assert scene.history.events() == events
     assert last_problem(scene.history) == ""
 
 
