@@ -7,7 +7,6 @@ pays to try, and that the same attempt may be asked again and again.
 
 import enum
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -201,8 +200,3 @@ def read(text: str, *, writer: HostWriter) -> Guarded:
 
 def _text(word: str) -> str:
     return "" if word == _NOTHING else word
-
-
-def tail(log: str, lines: Sequence[str] = ()) -> str:
-    """Return the end of what the commands printed, for a message."""
-    return quote("\n".join((*log.splitlines(), *lines)))

@@ -16,6 +16,7 @@ from reconciler.errors import (
     ReconcilerError,
     StoppingError,
     TemporaryError,
+    quote,
 )
 from reconciler.loop.world import World
 from reconciler.model import Desired, Reason
@@ -178,7 +179,7 @@ class GuardedSwitch:
         if not found.known:
             told = f"{host} was booted before its new system was confirmed"
             return RolledBackError(told, reason=Reason.REBOOTED)
-        said = guardian.tail(found.log) or "it printed nothing"
+        said = quote(found.log) or "it printed nothing"
         if found.result in _TOLD:
             told = f"{host}: {_TOLD[found.result]}"
             if found.result in _QUOTED:
