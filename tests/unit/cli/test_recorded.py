@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from reconciler.errors import EvaluationError
+from reconciler.errors import EvaluationError, SourceError
 from reconciler.model import Hold, HostName, Quarantine
 from tests.support.scene import Scene
 from tests.support.world import toplevel_of
@@ -231,7 +231,8 @@ def test_what_ails_the_repository_is_told_on_standard_error(
     cli: Cli, seen: Scene
 ) -> None:
     seen.mirror.away = "git.example: Connection refused"
-    said = cli("plan")  # it looks at the repository
+    with pytest.raises(SourceError):
+        seen.look()  # as the daemon does
 
     said = cli("status", "--json")
 
