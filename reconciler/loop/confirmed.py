@@ -117,7 +117,7 @@ def checkout_of(world: World, commit: CommitId, held: ExitStack) -> Path:
     """
     Return the checkout of an older *commit*, with our secrets laid over it.
 
-    It stays until *held* is closed. Raises GitError.
+    It stays until *held* is closed. Raises SourceError, StateError.
     """
     checkout = held.enter_context(world.mirror.held(world.mirror.resolve(commit)))
     world.overlays.lay(checkout)

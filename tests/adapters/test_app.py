@@ -164,26 +164,32 @@ def test_attempts_that_a_killed_daemon_left_open_are_ended(
         assert history.attempt(attempt.id).outcome is Outcome.INTERRUPTED
 
 
+@contextlib.contextmanager
+def systemd(folder: Path) -> Iterator[tuple[socket.socket, dict[str, str]]]:
+    """Listen as systemd does; give what hears a service, and its environment."""
+    path = str(folder / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(DEADLINE)
+        yield manager, {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "300000"}
+
+
 def test_systemd_is_told_when_it_serves_and_when_it_ends(
     settings: Path, port: int, tmp_path: Path
 ) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(DEADLINE)
-        environment = {
-            "NOTIFY_SOCKET": str(tmp_path / "notify"),
-            "WATCHDOG_USEC": "300000",
-        }
-        with daemon(settings, **environment) as process:
-            first = manager.recv(4096)
-            assert healthy(port), "ready means that it serves"
-            assert first.startswith(b"READY=1\nWATCHDOG=1\nSTATUS=waiting for a commit")
-            while manager.recv(4096) != b"WATCHDOG=1":
-                pass
-            process.terminate()
-            while not manager.recv(4096).startswith(b"STOPPING=1\n"):
-                pass
-            assert process.wait(DEADLINE) == 0
+    with (
+        systemd(tmp_path) as (manager, environment),
+        daemon(settings, **environment) as process,
+    ):
+        first = manager.recv(4096)
+        assert healthy(port), "ready means that it serves"
+        assert first.startswith(b"READY=1\nWATCHDOG=1\nSTATUS=waiting for a commit")
+        while manager.recv(4096) != b"WATCHDOG=1":
+            pass
+        process.terminate()
+        while not manager.recv(4096).startswith(b"STOPPING=1\n"):
+            pass
+        assert process.wait(DEADLINE) == 0
 
 
 ENDING_SERVER = """
@@ -204,13 +210,7 @@ def test_a_daemon_that_serves_no_longer_gives_no_signs_of_life(
     settings: Path, tmp_path: Path
 ) -> None:
     """So that systemd starts it anew; nobody could ask it how it is."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(DEADLINE)
-        environment = {
-            "NOTIFY_SOCKET": str(tmp_path / "notify"),
-            "WATCHDOG_USEC": "300000",
-        }
+    with systemd(tmp_path) as (manager, environment):
         argv = ["-c", ENDING_SERVER]
         with daemon(settings, argv, **environment) as process:
             assert manager.recv(4096).startswith(b"READY=1\n")

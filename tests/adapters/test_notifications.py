@@ -271,7 +271,7 @@ notify = Notify(settings, history, Metrics(), time.time)
 notify.start()
 notify.host(away())
 print("told", flush=True)
-time.sleep(60)
+sys.stdin.read()  # until the test is over, whatever becomes of it
 """
 
 
@@ -283,6 +283,7 @@ def test_a_message_survives_kill_9_in_the_middle_of_its_delivery(
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(tmp_path), str(receiver.port)],
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )

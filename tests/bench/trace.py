@@ -8,14 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-PAUSE = 0.02  # seconds between two looks at the log; a shorter one would be felt
+from tests.support.wait import wait_until
 
 Event = dict[str, Any]  # one line of the log
 
 
 def now() -> float:
     """Return the wall clock: the one that the log has its times of."""
-    return time.time()  # noqa: TID251 -- a measurement is what reads clocks
+    return time.time()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +60,19 @@ class LogFile:
         self, wanted: Callable[[Event], bool], *, deadline: float
     ) -> list[Event]:
         """Return the events since the last call, up to the *wanted* one."""
-        give_up = time.monotonic() + deadline
-        while time.monotonic() < give_up:
+        found: list[Event] = []
+
+        def is_there() -> bool:
             self._read()
             for index, event in enumerate(self._events):
                 if wanted(event):
-                    found = self._events[: index + 1]
+                    found.extend(self._events[: index + 1])
                     del self._events[: index + 1]
-                    return found
-            time.sleep(PAUSE)
-        message = f"not seen in {self.path} within {deadline:g} s"
-        raise TimeoutError(message)
+                    return True
+            return False
+
+        wait_until(is_there, deadline, f"an event in {self.path}")
+        return found
 
     def _read(self) -> None:
         with self.path.open("rb") as file:

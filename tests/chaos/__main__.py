@@ -14,12 +14,13 @@ from pathlib import Path
 
 from tests.chaos.draw import Draw, faults
 from tests.support.faults.checker import Complaint, check_settled
-from tests.support.faults.disk import StateDisk
+from tests.support.faults.disk import state_disk
 from tests.support.faults.injectors import Clock, Fault, StateFails, StateFull
 from tests.support.faults.releases import HOST
 from tests.support.faults.trial import Trial, faulty_rig, struck
 from tests.support.fleet import Reaper, fleets
 from tests.support.rig import Rig
+from tests.support.wait import let_pass
 
 POLICY: Mapping[str, object] = {
     "settle": "0.5s",
@@ -55,7 +56,7 @@ def ground(reaper: Reaper) -> Iterator[tuple[Rig, Mapping[str, Fault]]]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         fleet = stack.enter_context(fleets(folder / "fleets", reaper))
-        disk = stack.enter_context(StateDisk(folder / "state", reaper))
+        disk = stack.enter_context(state_disk(folder / "state", reaper))
         rig = stack.enter_context(faulty_rig(folder, fleet(HOST), POLICY))
         clock = Clock(folder / "offset")
         clock.set(0.0)
@@ -69,9 +70,9 @@ def attempt(rig: Rig, draw: Draw, fault: Fault) -> str:
     """Carry out one trial; return what promise was broken, nothing if none was."""
     trial = Trial(rig)
     trial.push(draw.nix)
-    time.sleep(draw.at)
+    let_pass(draw.at)
     with struck(rig, fault):
-        time.sleep(draw.lasts)
+        let_pass(draw.lasts)
     try:
         check_settled(rig, trial.before, draw.ends, within=WITHIN)
     except Complaint as complaint:

@@ -1,7 +1,5 @@
 """Releases that a host must not be left on: it ends on the one before, whole."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from reconciler.model import Outcome
@@ -9,21 +7,12 @@ from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Ends
 from tests.support.faults.releases import BAD, HOST, ODD
 from tests.support.faults.survey import survey
-from tests.support.faults.trial import HASTY, Trial, faulty_rig, struck
-from tests.support.fleet import FleetFactory
+from tests.support.faults.trial import HASTY, Trial, struck
 from tests.support.rig import Rig
 
 pytestmark = pytest.mark.timeout(240)
 
-
-@pytest.fixture(scope="module")
-def rig(
-    module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Rig]:
-    """One host, and little patience."""
-    folder = tmp_path_factory.mktemp("rig")
-    with faulty_rig(folder, module_fleet(HOST), HASTY) as rig:
-        yield rig
+POLICY = HASTY
 
 
 @pytest.mark.parametrize("nix", BAD.values(), ids=BAD)

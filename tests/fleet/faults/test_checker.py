@@ -9,23 +9,14 @@ from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Complaint, Ends
 from tests.support.faults.daemon import WRONG
 from tests.support.faults.releases import BAD, HOST
-from tests.support.faults.trial import HASTY, Trial, faulty_rig
-from tests.support.fleet import FleetFactory
+from tests.support.faults.trial import HASTY, Trial
 from tests.support.rig import Rig
 
 pytestmark = pytest.mark.timeout(240)
 
+POLICY = HASTY
+
 SOON = 12.0  # seconds; a host that is wrong by then stays so
-
-
-@pytest.fixture(scope="module")
-def rig(
-    module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Rig]:
-    """One host."""
-    folder = tmp_path_factory.mktemp("rig")
-    with faulty_rig(folder, module_fleet(HOST), HASTY) as rig:
-        yield rig
 
 
 @pytest.fixture

@@ -5,36 +5,17 @@ What each step is: ``tests/support/faults/moments.py``. What is promised:
 ``tests/support/faults/checker.py``.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from reconciler.model import Outcome, Reason
 from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Ends
 from tests.support.faults.releases import HOST
-from tests.support.faults.trial import PATIENT, Trial, faulty_rig, mend, struck
-from tests.support.fleet import FleetFactory
-from tests.support.rig import Rig
+from tests.support.faults.trial import PATIENT, Trial, struck
 
 pytestmark = pytest.mark.timeout(240)
 
-
-@pytest.fixture(scope="module")
-def rig(
-    module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Rig]:
-    """One host, and time enough for whatever strikes."""
-    folder = tmp_path_factory.mktemp("rig")
-    with faulty_rig(folder, module_fleet(HOST), PATIENT) as rig:
-        yield rig
-
-
-@pytest.fixture
-def trial(rig: Rig) -> Iterator[Trial]:
-    """Begin with a sound host, and leave one."""
-    yield Trial(rig)
-    mend(rig)
+POLICY = PATIENT
 
 
 AT_EACH_STEP = {

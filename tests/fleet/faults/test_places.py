@@ -8,10 +8,10 @@ import pytest
 from reconciler.model import Outcome
 from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Ends
-from tests.support.faults.disk import StateDisk
+from tests.support.faults.disk import StateDisk, state_disk
 from tests.support.faults.releases import HOST
 from tests.support.faults.survey import survey
-from tests.support.faults.trial import PATIENT, Trial, faulty_rig, mend, struck
+from tests.support.faults.trial import PATIENT, Trial, faulty_rig, struck
 from tests.support.fleet import FleetFactory, Reaper
 from tests.support.rig import Rig
 from tests.support.wait import wait_until
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def disk(folder: Path, reaper: Reaper) -> Iterator[StateDisk]:
     """Give the state of the daemon a disk of its own."""
-    with StateDisk(folder / "state", reaper) as disk:
+    with state_disk(folder / "state", reaper) as disk:
         yield disk
 
 
@@ -45,13 +45,6 @@ def rig(folder: Path, disk: StateDisk, module_fleet: FleetFactory) -> Iterator[R
     fleet = module_fleet(HOST, options=["--nix-size", "200M"])
     with faulty_rig(folder, fleet, {**PATIENT, "min_free": "1M"}) as rig:
         yield rig
-
-
-@pytest.fixture
-def trial(rig: Rig) -> Iterator[Trial]:
-    """Begin with a sound host, and leave one."""
-    yield Trial(rig)
-    mend(rig)
 
 
 # --- disks -----------------------------------------------------------------------

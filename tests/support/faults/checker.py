@@ -9,8 +9,8 @@ What is promised after any fault, checked on the host and in history.
 host: see `survey`.
 """
 
+import contextlib
 import enum
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -20,9 +20,10 @@ from tests.support.extra import attempts
 from tests.support.faults.releases import HOST
 from tests.support.faults.survey import Survey, survey
 from tests.support.rig import Rig
+from tests.support.wait import wait_until
 
+PAUSE = 0.3  # seconds: to look at a host takes many processes
 SETTLED = 120.0  # seconds within which everything is to be over, backoff included
-PAUSE = 0.3
 
 
 Look = tuple[list[str], list[Attempt], Survey]
@@ -117,15 +118,19 @@ def check_boot_default(rig: Rig, before: Before) -> None:
 
 def _patiently(look: Callable[[], Look], within: float) -> tuple[list[Attempt], Survey]:
     """Look until nothing is wrong; complain if something is after *within* seconds."""
-    end = time.monotonic() + within
-    while True:
-        last = time.monotonic() > end
-        wrong, made, found = look()
-        if not wrong:
-            return made, found
-        if last:
-            _complain(wrong, made, found)
-        time.sleep(PAUSE)
+    last = look()
+
+    def is_right() -> bool:
+        nonlocal last
+        last = look()
+        return not last[0]
+
+    with contextlib.suppress(AssertionError):
+        wait_until(is_right, within, "every promise to be kept", pause_s=PAUSE)
+    wrong, made, found = last
+    if wrong:
+        _complain(wrong, made, found)
+    return made, found
 
 
 # --- promises --------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """A disk of its own for the daemon's state: one that fills up, or fails."""
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.support.fleet import Reaper
 
@@ -11,30 +12,37 @@ SIZE = "48M"
 FILLER = "filler"
 
 
+@contextlib.contextmanager
+def state_disk(folder: Path, reaper: Reaper) -> Iterator["StateDisk"]:
+    """Mount one at *folder*, which is made, for the length of the body."""
+    folder.mkdir(mode=0o700)
+    disk = StateDisk(folder=folder, image=folder.with_suffix(".img"))
+    _run("truncate", "--size", SIZE, str(disk.image))
+    _run("mkfs.ext4", "-q", "-m", "0", str(disk.image))
+    reaper.watch_mount(folder)
+    disk.mount()
+    try:
+        yield disk
+    finally:
+        disk.unmount()
+        reaper.forget_mount(folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateDisk:
-    """An ext4 image that is mounted at a folder; a context manager."""
+    """An ext4 image, and where it is mounted."""
 
-    def __init__(self, folder: Path, reaper: Reaper) -> None:
-        self.folder = folder
-        self._image = folder.with_suffix(".img")
-        self._reaper = reaper
+    folder: Path
+    image: Path
 
-    def __enter__(self) -> Self:
-        self.folder.mkdir(mode=0o700)
-        _run("truncate", "--size", SIZE, str(self._image))
-        _run("mkfs.ext4", "-q", "-m", "0", str(self._image))
-        self._reaper.watch_mount(self.folder)
-        self._mount()
-        return self
+    def mount(self) -> None:
+        """Mount it."""
+        _run("mount", "-o", "loop", str(self.image), str(self.folder))
+        self.folder.chmod(0o700)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._unmount()
-        self._reaper.forget_mount(self.folder)
+    def unmount(self) -> None:
+        """Unmount it, whoever uses it."""
+        _run("umount", "--lazy", str(self.folder))
 
     def fill(self) -> None:
         """Leave no byte."""
@@ -56,22 +64,15 @@ class StateDisk:
         A copy of it: a host's mount namespace that was made meanwhile keeps the first
         one, with its error, in use.
         """
-        self._unmount()
+        self.unmount()
         _run("sync")
-        repaired = self._image.with_suffix(".repaired")
-        _run("cp", "--sparse=always", str(self._image), str(repaired))
-        repaired.replace(self._image)
-        argv = ["e2fsck", "-fy", str(self._image)]
+        repaired = self.image.with_suffix(".repaired")
+        _run("cp", "--sparse=always", str(self.image), str(repaired))
+        repaired.replace(self.image)
+        argv = ["e2fsck", "-fy", str(self.image)]
         done = subprocess.run(argv, check=False, timeout=60, capture_output=True)
         assert done.returncode in (0, 1), done.stdout  # 1: errors were corrected
-        self._mount()
-
-    def _mount(self) -> None:
-        _run("mount", "-o", "loop", str(self._image), str(self.folder))
-        self.folder.chmod(0o700)
-
-    def _unmount(self) -> None:
-        _run("umount", "--lazy", str(self.folder))
+        self.mount()
 
 
 def _run(*argv: str) -> None:

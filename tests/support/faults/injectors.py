@@ -5,7 +5,6 @@ The faults, as small objects: one strikes, and one ends what it did.
 administrator or time would. Both may be called in whatever state things are.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Protocol
 from tests.support.faults.disk import StateDisk
 from tests.support.faults.releases import HOST
 from tests.support.rig import Rig
+from tests.support.wait import let_pass
 
 UNIT = "reconciler-activation.service"
 FILLER = "/nix/filler"
@@ -80,7 +80,7 @@ class Frozen:
     def strike(self, rig: Rig) -> None:
         """Freeze it for so long."""
         rig.host(HOST).freeze()
-        time.sleep(self.seconds)
+        let_pass(self.seconds)
 
     def end(self, rig: Rig) -> None:
         """Thaw it, if it is frozen."""
