@@ -14,6 +14,7 @@
 #   arm switch confirm rollback   seconds: for the keys to arrive; for the switch; from
 #                 then on for somebody to confirm; for going back
 #   active        the units that were active before, one a line
+#   began         when this began, as systemd counts: in microseconds
 #   kept          where the keys from before are kept aside: a folder in memory
 #   go            exists once the keys are in place
 #   phase         armed, switching, waiting, confirming, rolling-back
@@ -89,6 +90,72 @@ restore_keys() {
     done <keys
 }
 
+# --- services that a switch overlooks ----------------------------------------------
+
+# A switch restarts a changed service only if it is up when the switch looks. One that is
+# just stopping, since its key is another one, comes up again meanwhile: as it was defined
+# before. So whatever began after us and before systemd read the new definitions is
+# restarted, if the two systems define it differently. Systemd tells that from 250 on.
+restart_overlooked() {
+    loaded=$(systemctl show --property=UnitsLoadTimestampMonotonic --value)
+    began=$(cat began 2>/dev/null)
+    overlooked=$(list_begun "${began:-0}" "${loaded:-0}" | while read -r unit; do
+        defined=$(define "$1" "$unit")
+        [ "$defined" != "$(define "$2" "$unit")" ] || continue
+        printf '%s\n' "$defined" | grep -Eq "$left_alone" || printf '%s\n' "$unit"
+    done)
+    [ -n "$overlooked" ] || return 0
+    # shellcheck disable=SC2086 # a list of unit names
+    printf 'restarting what began before its new definition:%s\n' "$(printf ' %s' $overlooked)" |
+        tee -a log
+    # shellcheck disable=SC2086
+    bounded 60 systemctl restart -- $overlooked
+}
+
+# What NixOS does not restart either, or not like this.
+left_alone='^(X-RestartIfChanged=false|X-ReloadIfChanged=true|X-OnlyManualStart=true|RefuseManualStop=true)$'
+
+# A oneshot that is under way may be a job that must not run twice.
+list_begun() {
+    show_services | while IFS== read -r name value; do
+        case $name in
+        Id) unit=$value ;;
+        Type) type=$value ;;
+        ActiveState) state=$value ;;
+        InactiveExitTimestampMonotonic) at=$value ;;
+        '')
+            case $state-$type in
+            active-* | activating-[!o]*)
+                if [ "$at" -gt "$1" ] && [ "$at" -lt "$2" ]; then
+                    printf '%s\n' "$unit"
+                fi
+                ;;
+            esac
+            ;;
+        esac
+    done
+}
+
+# Print blocks with an empty line after each.
+show_services() {
+    systemctl show '*.service' \
+        --property=Id,Type,ActiveState,InactiveExitTimestampMonotonic
+    echo
+}
+
+# define SYSTEM UNIT: print the unit's file, or its template's, and what is added to it.
+define() {
+    for name in "$2" "${2%%@*}@.service"; do
+        if [ -f "$1/etc/systemd/system/$name" ]; then
+            cat "$1/etc/systemd/system/$name"
+            break
+        fi
+    done
+    if [ -d "$1/etc/systemd/system/$2.d" ]; then
+        find -L "$1/etc/systemd/system/$2.d" -name '*.conf' -exec cat {} +
+    fi
+}
+
 # --- going back ------------------------------------------------------------------
 
 # The lock is free as soon as the switch that was killed is gone.
@@ -119,6 +186,7 @@ roll_back() {
     phase rolling-back
     restore_keys
     switch_back
+    restart_overlooked "$(cat old)" "$(cat new)"
     wake_units
     ln -sfn -- "$(cat old)" "$roots/reconciler"
     if [ "$(readlink -f /run/current-system)" = "$(cat old)" ]; then
@@ -171,6 +239,9 @@ switch() {
     phase switching
     bounded "$(cat switch)" "$(cat new)/bin/switch-to-configuration" test
     status=$?
+    case $status in
+    0 | 4) restart_overlooked "$(cat new)" "$(cat old)" ;;
+    esac
     write status "$status"
     case $status in
     0 | 4) return 0 ;; # 4: some unit failed; who looks at the host judges
@@ -183,6 +254,8 @@ switch() {
 }
 
 run() {
+    systemctl show --property=InactiveExitTimestampMonotonic --value \
+        reconciler-activation >began
     phase armed
     wait_for go "$(cat arm)" || undo_keys not-started
     if [ -L decision ]; then undo_keys not-started; fi

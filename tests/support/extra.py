@@ -12,7 +12,7 @@ from reconciler.history import History
 from reconciler.model import Attempt, HostName
 from tests.support.rig import Rig
 
-HEAD = "{ lib, pkgs, ... }:\n{\n"
+HEAD = "{ config, lib, pkgs, ... }:\n{\n"
 FIRST_LINE = HEAD.count("\n") + 1
 """The line of an extra's file at which what a test writes begins."""
 

@@ -12,7 +12,7 @@ from tests.support.faults.releases import BAD, HOST
 from tests.support.faults.trial import HASTY, Trial
 from tests.support.rig import Rig
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 POLICY = HASTY
 

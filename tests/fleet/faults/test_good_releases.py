@@ -10,10 +10,10 @@ import pytest
 from reconciler.model import Outcome, Reason
 from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Ends
-from tests.support.faults.releases import HOST
+from tests.support.faults.releases import HOST, SLOW_TO_STOP
 from tests.support.faults.trial import PATIENT, Trial, struck
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 POLICY = PATIENT
 
@@ -99,6 +99,22 @@ def test_the_reconciler_stays_away(trial: Trial, step: str) -> None:
         assert found.running == trial.before.running
 
     trial.check(Ends.NEW)
+
+
+def test_a_service_stops_for_its_key_while_the_switch_looks(trial: Trial) -> None:
+    """A switch would leave it alone, and it would start as it was defined before."""
+    first = trial.push(SLOW_TO_STOP)
+    trial.check(Ends.NEW)
+    trial = Trial(trial.rig)
+    trial.push(SLOW_TO_STOP)
+
+    (attempt,) = trial.check(Ends.NEW)
+
+    assert attempt.outcome is Outcome.SUCCEEDED
+    host = trial.rig.host(HOST)
+    pid = host.exec("systemctl", "show", "-p", "MainPID", "--value", "left-alone")
+    environment = host.exec("cat", f"/proc/{pid.strip()}/environ").split("\0")
+    assert f"RELEASE={first.name}" in environment, "its owner wants it left alone"
 
 
 def test_another_commit_in_quick_succession(trial: Trial) -> None:

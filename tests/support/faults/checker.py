@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from reconciler.loop.guarded import ARM_SECONDS
 from reconciler.model import Attempt, Outcome
 from tests.support.extra import attempts
 from tests.support.faults.releases import HOST
@@ -24,6 +25,7 @@ from tests.support.wait import wait_until
 
 PAUSE = 0.3  # seconds: to look at a host takes many processes
 SETTLED = 120.0  # seconds within which everything is to be over, backoff included
+ALONE = ARM_SECONDS + SETTLED  # seconds: nobody may come to tell a guardian to go on
 
 
 Look = tuple[list[str], list[Attempt], Survey]
@@ -88,7 +90,7 @@ def check_settled(
     return made
 
 
-def check_alone(rig: Rig, before: Before, *, within: float = SETTLED) -> Survey:
+def check_alone(rig: Rig, before: Before, *, within: float = ALONE) -> Survey:
     """
     Check a host whose reconciler stays away, once its guardian is done.
 

@@ -91,6 +91,18 @@ RESTARTS_FOR_EVER = service("""
     startLimitIntervalSec = 0;
     script = "sleep 0.2; echo Once more; exit 1";""")
 
+SLOW_TO_STOP = """
+  systemd.services.withinbot.preStop = "sleep 2";
+  systemd.services.left-alone = {
+    wantedBy = [ "multi-user.target" ];
+    partOf = [ "withinbot-key.service" ];
+    restartIfChanged = false;
+    environment.RELEASE = config.systemd.services.withinbot.environment.RELEASE;
+    script = "exec sleep infinity";
+  };
+  system.preSwitchChecks.slow = "sleep 1";
+  system.activationScripts.slow = "sleep 3";"""
+
 BAD = {
     "sshd is misconfigured": SSHD_MISCONFIGURED,
     "sshd is stopped": SSHD_STOPPED,

@@ -14,8 +14,11 @@ import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from reconciler.loop.guarded import ARM_SECONDS
 from reconciler.model import Attempt
 from tests.support.faults.checker import (
+    PAUSE,
+    SETTLED,
     Before,
     Ends,
     check_alone,
@@ -25,9 +28,10 @@ from tests.support.faults.checker import (
 from tests.support.faults.injectors import FAULTS, Fault
 from tests.support.faults.moments import Watch
 from tests.support.faults.releases import HOST, Release, prepare, push
-from tests.support.faults.survey import Survey
+from tests.support.faults.survey import Survey, survey
 from tests.support.fleet import Fleet
 from tests.support.rig import Rig
+from tests.support.wait import wait_until
 
 PATIENT: Mapping[str, object] = {"settle": "0.5s", "confirm_timeout": "30s"}
 """Time enough to come back: what a good release is judged by."""
@@ -38,6 +42,8 @@ HASTY: Mapping[str, object] = {
     "switch_timeout": "6s",
 }
 """Bad releases are soon over."""
+
+MENDED = ARM_SECONDS + SETTLED  # seconds; a guardian may wait for keys first
 
 _names = itertools.count(1)
 
@@ -92,11 +98,17 @@ def struck(rig: Rig, fault: Fault) -> Iterator[None]:
 
 
 def mend(rig: Rig) -> None:
-    """Leave a rig for the next test as this one found it, also if this one failed."""
-    if rig.daemon is not None and rig.status()[HOST]["in_sync"]:
+    """Make a rig sound, in whatever state the trial before has left it."""
+    if _is_sound(rig):
         return
     for fault in FAULTS.values():
         fault.end(rig)
-    if not rig.status()[HOST]["in_sync"]:
-        push(rig, f"r{next(_names)}")
-    rig.wait_in_sync(HOST)
+    push(rig, f"r{next(_names)}")
+    wait_until(lambda: _is_sound(rig), MENDED, "the host to be sound", pause_s=PAUSE)
+
+
+def _is_sound(rig: Rig) -> bool:
+    if rig.daemon is None or not rig.status()[HOST]["in_sync"]:
+        return False
+    found = survey(rig.host(HOST))
+    return not found.guarded and not found.whole()
