@@ -106,14 +106,14 @@ restart_overlooked() {
     done)
     [ -n "$overlooked" ] || return 0
     # shellcheck disable=SC2086 # a list of unit names
-    printf 'restarting what began before its new definition:%s\n' "$(printf ' %s' $overlooked)" |
-        tee -a log
-    # shellcheck disable=SC2086
-    bounded 60 systemctl restart -- $overlooked
+    set -- $overlooked
+    echo "restarting what began before its new definition: $*" | tee -a log
+    bounded 60 systemctl restart -- "$@"
 }
 
 # What NixOS does not restart either, or not like this.
-left_alone='^(X-RestartIfChanged=false|X-ReloadIfChanged=true|X-OnlyManualStart=true|RefuseManualStop=true)$'
+left_alone='^(X-ReloadIfChanged|X-OnlyManualStart|RefuseManualStop)=true$'
+left_alone="$left_alone|^X-RestartIfChanged=false\$"
 
 # A oneshot that is under way may be a job that must not run twice.
 list_begun() {

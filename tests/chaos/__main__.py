@@ -25,7 +25,7 @@ from tests.support.wait import let_pass
 POLICY: Mapping[str, object] = {
     "settle": "0.5s",
     "confirm_timeout": "8s",
-    "switch_timeout": "8s",
+    "switch_timeout": "15s",  # longer than any freeze, which is no release's fault
 }
 WITHIN = 240.0  # seconds; somebody who stops the guardian costs 90 of them
 

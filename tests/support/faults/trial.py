@@ -33,7 +33,7 @@ from tests.support.fleet import Fleet
 from tests.support.rig import Rig
 from tests.support.wait import wait_until
 
-PATIENT: Mapping[str, object] = {"settle": "0.5s", "confirm_timeout": "30s"}
+PATIENT: Mapping[str, object] = {"settle": "1s", "confirm_timeout": "30s"}
 """Time enough to come back: what a good release is judged by."""
 
 HASTY: Mapping[str, object] = {
