@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -13,3 +14,7 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
 )
 settings.load_profile("reconciler")
+
+# A shell has what it starts in the background ignore Ctrl-C, and that is inherited; the
+# programs under test are to be interrupted all the same.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -132,7 +132,8 @@ def test_many_are_answered_while_one_stays_silent(
         b"\0\xff\xfe\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"G" * 100_000 + b"\r\n\r\n",
+        # No byte more than is read of a line: closing with unread ones resets.
+        b"G" * 65_537,
         b"GET /fact HTTP/1.1\r\n" + b"a: b\r\n" * 500 + b"\r\n",
     ],
     ids=["bytes", "no path", "version", "long line", "headers"],
