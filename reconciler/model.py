@@ -162,6 +162,7 @@ class ObservedUnit:
     finished: bool = False  # ended by itself without error, and may stay ended
     needs_reload: bool = False  # NeedDaemonReload
     invocation: str = ""
+    queued: bool = False  # Job: systemd is about to start, stop or restart it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ What should be up comes up within ``policy.confirm_timeout``, stays so for
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from reconciler.errors import ReconcilerError, StoppingError, TemporaryError, quote
 from reconciler.loop.look import Look
@@ -23,7 +24,14 @@ from reconciler.model import (
     UnitName,
 )
 from reconciler.observed import checks_seconds, read_journal, run_checks
-from reconciler.plan import Baseline, Problem, ProblemKind, judge, still_moving
+from reconciler.plan import (
+    Baseline,
+    Problem,
+    ProblemKind,
+    in_restart,
+    judge,
+    still_moving,
+)
 
 PAUSE = 0.5  # seconds between two looks at what is still on its way
 RESERVE = 0.25
@@ -31,6 +39,14 @@ RESERVE = 0.25
 
 RESERVE_LIMIT = 10.0  # seconds
 QUOTED_UNITS = 3  # journals that a verdict quotes
+
+
+class _Units(Protocol):
+    """Some of the units, by what a look at them tells."""
+
+    def __call__(
+        self, desired: Desired, observed: Observed, /, *, before: Baseline
+    ) -> tuple[UnitName, ...]: ...
 
 
 class UnhealthyError(TemporaryError):
@@ -84,28 +100,36 @@ class HealthGate:
         """
         early = self._arrived(seen, give_up)
         self._require(self._problems(early, early))
-        now = self._settled()
+        now = self._settled(give_up)
         if any(one.what is ProblemKind.RESTARTED for one in self._problems(early, now)):
             # A person or a timer may have restarted it: once is no sign of illness.
-            early, now = now, self._settled()
+            early, now = now, self._settled(give_up)
         self._require(self._problems(early, now, self._checks()))
         return now
 
-    def _settled(self) -> Look:
-        """Let the host run on for a while, and look at it again."""
+    def _settled(self, give_up: float) -> Look:
+        """
+        Let the host run on for a while, and look at it again.
+
+        A new key has services start over some time after it was delivered; one that is
+        met while it is down for that is looked at once more.
+        """
         pause, settle = self.world.pause, self.world.settings.policy.settle
         self.recorded.step("settle", Phase.SETTLE, lambda: pause(settle))
-        return self.look()
+        return self._until_not(in_restart, self.look(), give_up)
 
     def _arrived(self, seen: Look, give_up: float) -> Look:
         """Look until nothing is on its way up any more."""
-        while self._moving(seen.observed) and self.world.monotonic() < give_up:
+        return self._until_not(still_moving, seen, give_up)
+
+    def _until_not(self, units: _Units, seen: Look, give_up: float) -> Look:
+        while (
+            units(self.desired, seen.observed, before=self.baseline)
+            and self.world.monotonic() < give_up
+        ):
             self.world.pause(PAUSE)
             seen = self.look()
         return seen
-
-    def _moving(self, observed: Observed) -> tuple[UnitName, ...]:
-        return still_moving(self.desired, observed, before=self.baseline)
 
     def _checks(self) -> tuple[CheckResult, ...]:
         found: list[CheckResult] = []

@@ -121,12 +121,12 @@ class HostPass:
 
     def _follow(self, revision: Revision, wanted: Wanted, seen: Look) -> Look:
         """
-        See attempts to their end whose processes are gone; return the last look.
+        See attempts to their end whose processes are gone; return a look thereafter.
 
-        Raises HostBusyError where their process is not gone, OutOfSightError.
+        Raises HostBusyError where their process is not gone, OutOfSightError, and what
+        looking raises.
         """
-        world, desired = self._world, wanted.desired
-        host = desired.host
+        world, host = self._world, wanted.desired.host
         if not world.history.unfinished(host):
             return seen
         with world.history.lock(host):
@@ -142,11 +142,10 @@ class HostPass:
                 self._ended(carried, revision)
                 if carried.attempt.outcome is None and carried.error is not None:
                     raise carried.error
-                seen = carried.seen
-        known, digests = world.known(desired), world.digests(desired, wanted.checkout)
-        return replace(
-            seen, known=known, digests=digests, plan=self._plan(wanted, seen)
-        )
+        # A guardian may have put back keys, and more, since *seen*.
+        seen = look(world, wanted.desired, wanted.checkout, policy=world.policy)
+        self._note_boot(host, seen.observed)
+        return seen
 
     def _interrupt(self, attempt: Attempt) -> None:
         """End an attempt of which nothing goes on."""

@@ -64,7 +64,7 @@ for unit; do
 done
 
 properties=Id,Names,LoadState,ActiveState,SubState,Result,FragmentPath,DropInPaths
-properties=$properties,NeedDaemonReload,NRestarts,InvocationID,ConditionResult
+properties=$properties,NeedDaemonReload,NRestarts,InvocationID,Job,ConditionResult
 properties=$properties,ConditionTimestampMonotonic,AssertResult,AssertTimestampMonotonic
 properties=$properties,Restart,TriggeredBy,ExecMainCode,ExecMainStatus
 properties=$properties,ExecMainExitTimestampMonotonic,ActiveExitTimestampMonotonic

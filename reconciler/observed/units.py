@@ -104,6 +104,7 @@ def _read_unit(
         finished=_finished(block),
         needs_reload=block.get("NeedDaemonReload") == "yes",
         invocation=block.get("InvocationID", ""),
+        queued=block.get("Job", "0") not in ("", "0"),
     )
 
 

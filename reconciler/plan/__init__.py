@@ -22,7 +22,7 @@ Pure: values in, values out; no clock, no network, no file.
 from reconciler.plan.baseline import Baseline
 from reconciler.plan.diff import drifts
 from reconciler.plan.guards import hosts_gone, services_of, told_gone
-from reconciler.plan.health import Problem, ProblemKind, judge, still_moving
+from reconciler.plan.health import Problem, ProblemKind, in_restart, judge, still_moving
 from reconciler.plan.keys import present_keys, restart_steps
 from reconciler.plan.policy import plan, stranger, unreachable
 from reconciler.plan.render import (
@@ -46,6 +46,7 @@ __all__ = [
     "attempt_as_dict",
     "drifts",
     "hosts_gone",
+    "in_restart",
     "judge",
     "plan",
     "present_keys",

@@ -107,14 +107,35 @@ def still_moving(
     Return the units that should be up and are on their way, sorted.
 
     Also those that failed and that systemd is about to start again: a service that came
-    before its database is fine a moment later. Not those that were broken before, and
-    not the units of keys that are not there, for which only a key will do.
+    before its database is fine a moment later. And one that is down for a moment, as
+    between the two halves of a restart. Not those that were broken before, and not the
+    units of keys that are not there, for which only a key will do.
     """
     return tuple(
-        name
+        have.name
+        for have in _to_be_up(desired, observed, before)
+        if have.active_state in MOVING or have.queued
+    )
+
+
+def in_restart(
+    desired: Desired, observed: Observed, *, before: Baseline
+) -> tuple[UnitName, ...]:
+    """Return those that somebody starts over just now, and not systemd: sorted."""
+    return tuple(
+        have.name
+        for have in _to_be_up(desired, observed, before)
+        if have.queued and have.sub_state not in RETRYING
+    )
+
+
+def _to_be_up(
+    desired: Desired, observed: Observed, before: Baseline
+) -> Iterator[ObservedUnit]:
+    return (
+        have
         for name, want in sorted(desired.units.items())
         if (have := observed.units.get(name)) is not None
-        and have.active_state in MOVING
         and should_be_active(before.expects(want))
         and not before.excuses(have)
         and not _waits_for_key(name, desired, observed)

@@ -235,6 +235,20 @@ def test_a_commit_that_came_meanwhile_ends_what_waits(deployed: Scene) -> None:
     assert deployed.history.quarantines() == []
 
 
+def test_what_is_done_next_goes_by_a_look_after_what_was_followed(
+    deployed: Scene,
+) -> None:
+    """Here nothing is: what it went back to is what the commit says."""
+    attempt = interrupted(deployed)
+    deployed.commit(A)
+
+    assert deployed.run("lufta") == Done()
+
+    followed = deployed.attempts("lufta")[-1]
+    assert (followed.id, followed.outcome) == (attempt, Outcome.ROLLED_BACK)
+    assert deployed.status("lufta").in_sync
+
+
 def test_a_host_that_is_booted_while_it_is_confirmed_is_told_by_what_it_runs(
     deployed: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -454,6 +454,7 @@ def render_unit(unit: ObservedUnit) -> str:
         "NeedDaemonReload": "yes" if unit.needs_reload else "no",
         "NRestarts": str(unit.restarts),
         "InvocationID": unit.invocation,
+        "Job": "7" if unit.queued else "",
         "Restart": "no",
         "TriggeredBy": "",
         "ExecMainCode": "1" if unit.finished else "0",

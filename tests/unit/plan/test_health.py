@@ -16,7 +16,14 @@ from reconciler.model import (
     ObservedUnit,
     UnitName,
 )
-from reconciler.plan import Baseline, Problem, ProblemKind, judge, still_moving
+from reconciler.plan import (
+    Baseline,
+    Problem,
+    ProblemKind,
+    in_restart,
+    judge,
+    still_moving,
+)
 from tests.unit.plan.samples import (
     BOT,
     FAILED,
@@ -391,6 +398,7 @@ def test_problems_come_worst_first() -> None:
         (want(), have(**RETRIED, result="exit-code"), True),
         (want(), have(), False),
         (want(), have(**STOPPED), False),
+        (want(), have(**STOPPED, queued=True), True),
         (want(), have(**FAILED), False),
         (want(type="oneshot"), have(**STARTING), False),
         (want(wanted=False), have(**STARTING), False),
@@ -402,6 +410,22 @@ def test_what_is_still_moving(
     found = still_moving(desired(unit), observed(seen), before=NOTHING)
 
     assert found == ((BOT,) if moves else ())
+
+
+@pytest.mark.parametrize(
+    ("seen", "restarts"),
+    [
+        (have(**STOPPED, queued=True), True),
+        (have(active_state="deactivating", queued=True), True),
+        (have(**STARTING, queued=True), True),
+        (have(**STARTING), False),
+        (have(**RETRIED, result="exit-code", queued=True), False),
+    ],
+)
+def test_what_somebody_restarts(seen: ObservedUnit, *, restarts: bool) -> None:
+    found = in_restart(desired(want()), observed(seen), before=NOTHING)
+
+    assert found == ((BOT,) if restarts else ())
 
 
 def test_what_hung_before_is_not_waited_for() -> None:
