@@ -14,11 +14,10 @@ import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from reconciler.loop.guarded import ARM_SECONDS
 from reconciler.model import Attempt
 from tests.support.faults.checker import (
+    ALONE,
     PAUSE,
-    SETTLED,
     Before,
     Ends,
     check_alone,
@@ -42,8 +41,6 @@ HASTY: Mapping[str, object] = {
     "switch_timeout": "6s",
 }
 """Bad releases are soon over."""
-
-MENDED = ARM_SECONDS + SETTLED  # seconds; a guardian may wait for keys first
 
 _names = itertools.count(1)
 
@@ -104,7 +101,7 @@ def mend(rig: Rig) -> None:
     for fault in FAULTS.values():
         fault.end(rig)
     push(rig, f"r{next(_names)}")
-    wait_until(lambda: _is_sound(rig), MENDED, "the host to be sound", pause_s=PAUSE)
+    wait_until(lambda: _is_sound(rig), ALONE, "the host to be sound", pause_s=PAUSE)
 
 
 def _is_sound(rig: Rig) -> bool:
