@@ -1,0 +1,99 @@
+"""
+The words of the domain: immutable values, no behaviour that touches the world.
+
+Times are seconds since the epoch as floats, sizes are bytes, durations are seconds.
+"""
+
+from reconciler.model.attempts import (
+    Attempt,
+    Guard,
+    HostStatus,
+    Outcome,
+    Phase,
+    Reason,
+    StepRecord,
+)
+from reconciler.model.desired import (
+    CheckKind,
+    CheckSide,
+    Desired,
+    DesiredKey,
+    DesiredUnit,
+    HealthCheck,
+    KeyOrigin,
+    Target,
+)
+from reconciler.model.names import (
+    Commit,
+    CommitId,
+    HostName,
+    StorePath,
+    UnitName,
+)
+from reconciler.model.observed import (
+    CheckResult,
+    Observed,
+    ObservedKey,
+    ObservedUnit,
+    SystemParts,
+)
+from reconciler.model.orders import (
+    Hold,
+    Quarantine,
+)
+from reconciler.model.plan import (
+    Digests,
+    Drift,
+    DriftKind,
+    Effect,
+    Known,
+    Mode,
+    Plan,
+    Policy,
+    Reboot,
+    Step,
+    StepKind,
+    Verdict,
+)
+
+__all__ = [
+    "Attempt",
+    "CheckKind",
+    "CheckResult",
+    "CheckSide",
+    "Commit",
+    "CommitId",
+    "Desired",
+    "DesiredKey",
+    "DesiredUnit",
+    "Digests",
+    "Drift",
+    "DriftKind",
+    "Effect",
+    "Guard",
+    "HealthCheck",
+    "Hold",
+    "HostName",
+    "HostStatus",
+    "KeyOrigin",
+    "Known",
+    "Mode",
+    "Observed",
+    "ObservedKey",
+    "ObservedUnit",
+    "Outcome",
+    "Phase",
+    "Plan",
+    "Policy",
+    "Quarantine",
+    "Reason",
+    "Reboot",
+    "Step",
+    "StepKind",
+    "StepRecord",
+    "StorePath",
+    "SystemParts",
+    "Target",
+    "UnitName",
+    "Verdict",
+]

@@ -1,0 +1,112 @@
+"""What a commit says a host should be."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.names import HostName, StorePath, UnitName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a host is reached over SSH, and as whom."""
+
+    address: str  # name or IP address
+    port: int = 22
+    user: str = "root"
+    escalation: tuple[str, ...] = ("sudo", "-H", "--")  # unless the user is root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredUnit:
+    """
+    One systemd unit that a commit declares for a host.
+
+    The store path is the identity: equal path, equal unit. ``path`` is the file
+    itself, ``/nix/store/<hash>-unit-<name>/<name>``, or None for a masked unit.
+    """
+
+    name: UnitName
+    path: StorePath | None
+    wanted: bool  # the boot targets pull it in, so it should be active
+    type: str = ""  # Type= of a service, else empty
+    remain_after_exit: bool = False
+    triggered: bool = False  # a timer, socket, path or the bus starts it
+    restart_if_changed: bool = True
+    reload_if_changed: bool = False
+    stop_if_changed: bool = True
+    only_manual: bool = False  # RefuseManualStart/Stop or X-OnlyManualStart
+
+
+class KeyOrigin(enum.Enum):
+    """Where the content of a key comes from; the content itself is never a value."""
+
+    TEXT = "text"  # from the evaluation, asked for apart
+    FILE = "file"  # keyFile, on the reconciler; *.age is decrypted
+    COMMAND = "command"  # keyCommand, run on the reconciler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredKey:
+    """One secret file that a commit declares (``deployment.keys.<name>``)."""
+
+    name: str  # of the attribute; its unit is <name>-key.service
+    path: str  # of the file on the host, absolute
+    origin: KeyOrigin
+    file: str = ""  # for FILE: as declared, absolute or relative to the repository
+    command: tuple[str, ...] = ()  # for COMMAND
+    user: str = "root"
+    group: str = "root"
+    mode: int = 0o600
+    before_activation: bool = True  # uploadAt
+    restart_units: tuple[UnitName, ...] = ()  # restarted when the content changed
+
+
+class CheckKind(enum.Enum):
+    """How a health check finds out."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    COMMAND = "command"
+
+
+class CheckSide(enum.Enum):
+    """Where a health check is tried."""
+
+    HOST = "host"
+    RECONCILER = "reconciler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """One thing that must work on a host before it may keep a new system."""
+
+    kind: CheckKind
+    side: CheckSide
+    name: str  # for people; never empty
+    period: float = 2.0  # from one try to the next
+    timeout: float = 5.0  # of one try; 0: as long as there is
+    within: float = 30.0  # it must have passed once by then
+    host: str = ""  # for HTTP and TCP; empty: the host itself
+    port: int = 0
+    scheme: str = "http"
+    path: str = "/"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    insecure: bool = False  # any certificate will do
+    status: tuple[int, ...] = ()  # the good answers; empty: 200 to 399
+    command: tuple[str, ...] = ()  # for COMMAND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What one commit says one host should be."""
+
+    host: HostName
+    toplevel: StorePath  # out path; need not be built yet
+    derivation: StorePath  # .drv that builds it
+    units: Mapping[UnitName, DesiredUnit]
+    target: Target
+    keys: Mapping[str, DesiredKey] = field(default_factory=dict)  # by name
+    tags: tuple[str, ...] = ()
+    fast_connection: bool = False  # deployment.hasFastConnection: do not substitute
+    checks: tuple[HealthCheck, ...] = ()  # deployment.healthChecks

@@ -1,0 +1,84 @@
+"""What a host says that it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.names import HostName, StorePath, UnitName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedUnit:
+    """One unit as systemd reports it (``systemctl show``; names as there)."""
+
+    name: UnitName
+    load_state: str  # loaded, masked, not-found, bad-setting, error, …
+    active_state: str  # active, reloading, inactive, failed, activating, …
+    sub_state: str = ""
+    result: str = ""  # success, exit-code, timeout, start-limit-hit, …
+    fragment: str = ""  # FragmentPath with every symlink resolved
+    fragment_path: str = ""  # FragmentPath as reported
+    drop_ins: tuple[str, ...] = ()  # DropInPaths as reported
+    drop_in_files: tuple[str, ...] = ()  # the same with every symlink resolved
+    condition_met: bool = True  # ConditionResult and AssertResult
+    condition_at: float = 0.0  # when it was last checked; 0 if never
+    restarts: int = 0  # NRestarts
+    finished: bool = False  # ended by itself without error, and may stay ended
+    needs_reload: bool = False  # NeedDaemonReload
+    invocation: str = ""
+    queued: bool = False  # Job: systemd is about to start, stop or restart it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedKey:
+    """What stands on a host at the path of a key."""
+
+    path: str
+    kind: str  # "regular", "missing", or what `stat` calls anything else
+    digest: str = field(default="", repr=False)  # SHA-256, hexadecimal; never shown
+    user: str = ""  # a number where the host has no name for it
+    group: str = ""
+    mode: int = 0
+    uid: int = -1  # -1 while there is no file
+    gid: int = -1
+    folder: str = ""  # where its folder really is, if symlinks lead elsewhere
+    in_memory: bool = True  # its file system is tmpfs or ramfs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemParts:
+    """The parts of a toplevel that only a reboot can change; resolved paths."""
+
+    kernel: str = ""
+    initrd: str = ""
+    modules: str = ""
+    systemd: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What one host said of itself in one probe."""
+
+    host: HostName
+    began_at: float  # the reconciler's clock when the probe began
+    running: StorePath | None  # /run/current-system; None: not a NixOS
+    booted: StorePath | None  # /run/booted-system
+    profile: StorePath | None  # /nix/var/nix/profiles/system
+    boot_id: str
+    machine_id: str
+    running_parts: SystemParts
+    booted_parts: SystemParts
+    units: Mapping[UnitName, ObservedUnit]  # those asked for, and all loaded services
+    store_free: int  # bytes
+    clock: float  # the host's own
+    keys: Mapping[str, ObservedKey] = field(default_factory=dict)  # by path
+    switching: bool = False  # the lock of switch-to-configuration is held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """How one health check ended."""
+
+    name: str  # of the check
+    passed: bool
+    seconds: float  # until it passed or was given up
+    problem: str = ""  # of the last try, cut; empty if it passed

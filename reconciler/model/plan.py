@@ -1,0 +1,164 @@
+"""What differs, what is to be done about it, and what may be."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.names import HostName, StorePath, UnitName
+
+
+class DriftKind(enum.Enum):
+    """Every way in which a host can differ from its commit; a closed set."""
+
+    SYSTEM = "system"
+    BOOT = "boot"
+    UNIT_CHANGED = "unit-changed"
+    UNIT_MISSING = "unit-missing"
+    UNIT_STOPPED = "unit-stopped"
+    UNIT_FAILED = "unit-failed"
+    UNIT_OVERRIDDEN = "unit-overridden"
+    UNIT_EXTRA = "unit-extra"
+    KEY_MISSING = "key-missing"
+    KEY_CHANGED = "key-changed"
+    KEY_PERMISSIONS = "key-permissions"
+    KEY_EXTRA = "key-extra"
+    REBOOT_NEEDED = "reboot-needed"
+    UNREACHABLE = "unreachable"
+    WRONG_MACHINE = "wrong-machine"
+
+
+class Effect(enum.Enum):
+    """What closing a drift does to a unit, by switch-to-configuration, or to a key."""
+
+    NONE = "none"
+    START = "start"
+    RESTART = "restart"
+    RELOAD = "reload"
+    STOP = "stop"
+    SKIP = "not restarted"  # restartIfChanged = false and its like
+    DELIVER = "deliver"  # a key's content
+    PERMIT = "permit"  # a key's owner, group and mode, without touching its content
+    REMOVE = "remove"  # a key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """One difference between desired and observed."""
+
+    kind: DriftKind
+    subject: str = ""  # the unit or key; empty where the host itself is meant
+    desired: str = ""  # for people: what should be
+    observed: str = ""  # for people: what is
+    effect: Effect = Effect.NONE
+    lasting: bool = False  # legitimate and only shown, never alarmed or closed
+    restarts: tuple[UnitName, ...] = ()  # by a key: units that must read it again
+
+    @property
+    def is_open(self) -> bool:
+        """
+        Whether a host with this drift is not as its commit says.
+
+        A lasting difference is legitimate, and a reboot that is due takes nothing from
+        what runs; both are shown, and the host is in sync all the same.
+        """
+        return not self.lasting and self.kind is not DriftKind.REBOOT_NEEDED
+
+
+class StepKind(enum.Enum):
+    """One action of a plan, in the order in which the members are listed."""
+
+    BUILD = "build"
+    COPY = "copy"
+    DELIVER_KEYS = "deliver keys"  # before activation
+    ACTIVATE = "activate"  # switch-to-configuration test
+    DELIVER_LATE_KEYS = "deliver late keys"  # after activation; owners set again
+    REMOVE_KEYS = "remove keys"
+    UNMASK = "unmask"
+    REVERT = "revert"  # remove files that override a unit, if any; daemon-reload
+    STOP = "stop"
+    RELOAD = "reload"
+    RESTART = "restart"
+    START = "start"
+    SET_BOOT = "set-boot"  # only a system that works may become the boot default
+    REBOOT = "reboot"  # alone, when all else is closed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One action of a plan; ``unit`` for those that touch one unit."""
+
+    kind: StepKind
+    unit: UnitName | None = None
+    files: tuple[str, ...] = ()  # UNMASK, REVERT, REMOVE_KEYS: what to remove
+    keys: tuple[str, ...] = ()  # DELIVER_KEYS, DELIVER_LATE_KEYS: their names
+
+
+class Verdict(enum.Enum):
+    """Why a plan has the steps it has; status, metrics and pages show it."""
+
+    CONVERGED = "converged"  # nothing to do
+    DEPLOY = "deploy"  # a commit changes the host
+    HEAL = "heal"  # the host changed by itself or by hand
+    REPORTED = "reported"  # differs, and the policy says to look only
+    HELD = "held"  # differs, and somebody said to leave it alone
+    QUARANTINED = "quarantined"  # differs, and this system failed here before
+    BLOCKED = "blocked"  # differs, and a guard forbids to touch it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The drifts of one host and the steps that close them."""
+
+    host: HostName
+    target: StorePath
+    verdict: Verdict
+    drifts: tuple[Drift, ...] = ()
+    steps: tuple[Step, ...] = ()
+    reason: str = ""  # for REPORTED, HELD, QUARANTINED and BLOCKED: why, for people
+
+
+class Mode(enum.Enum):
+    """Whether the reconciler may change hosts."""
+
+    AUTO = "auto"
+    REPORT = "report"
+
+
+class Reboot(enum.Enum):
+    """Whether the reconciler may reboot hosts that need it."""
+
+    NEVER = "never"
+    ALLOWED = "allowed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the settings allow."""
+
+    mode: Mode = Mode.AUTO
+    heal: bool = True
+    removal_limit: float = 0.5  # share of what is there that may go unasked; 1: all
+    reboot: Reboot = Reboot.NEVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What history remembers of one host and the plan may use."""
+
+    applied: StorePath | None = None  # toplevel of the last attempt, if it succeeded
+    machine_id: str | None = None  # of the machine that we first met under the name
+    hold: str | None = None  # reason of a hold, if there is one
+    quarantine: str | None = None  # why the desired toplevel failed here, if it did
+    delivered: frozenset[str] = frozenset()  # paths of keys that we put on the host
+    services: frozenset[UnitName] = frozenset()  # what it had when last in sync
+    approved: bool = False  # a person let the desired toplevel pass the guards
+    rebooted: bool = False  # it was rebooted for the desired toplevel already
+    under_way: bool = False  # an attempt is: no order and no guard stops it half-way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """What the desired keys hash to; in memory only, neither stored nor shown."""
+
+    known: Mapping[str, str] = field(default_factory=dict, repr=False)  # by key name
+    problems: Mapping[str, str] = field(default_factory=dict)  # why one is not known
