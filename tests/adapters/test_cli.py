@@ -18,7 +18,8 @@ import pytest
 
 from reconciler.history import History
 from reconciler.model import CommitId, HostName, HostStatus, Verdict
-from tests.support.wait import wait_until
+from tests.support.processes import is_gone
+from tests.support.wait import let_pass, wait_until
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (str(Path(sys.executable).with_name("reconciler")),)
@@ -324,33 +325,43 @@ def test_logs_in_a_pipe_are_json(settings: Path) -> None:
 HANGING_GIT = """\
 #!/bin/sh
 test "$1" = version && exec {git} version
+{trap}
 echo $$ > {mark}
 exec sleep 600
 """
 
 
+@pytest.mark.parametrize(
+    ("trap", "times"),
+    [
+        pytest.param("", 1, id="once"),
+        pytest.param("trap '' TERM", 2, id="twice, git being slow to end"),
+    ],
+)
 def test_ctrl_c_exits_with_130_and_leaves_nothing_running(
-    settings: Path, tmp_path: Path
+    settings: Path, tmp_path: Path, trap: str, times: int
 ) -> None:
     """While git hangs, as with a repository that does not answer."""
     folder, mark = tmp_path / "bin", tmp_path / "pid"
     folder.mkdir()
     git = folder / "git"
     real = shutil.which("git")
-    git.write_text(HANGING_GIT.format(git=real, mark=mark))
+    git.write_text(HANGING_GIT.format(git=real, mark=mark, trap=trap))
     git.chmod(0o755)
     path = f"{folder}:{os.environ['PATH']}"
     argv = ("-c", str(settings), "plan")
     with terminal(*argv, env={"PATH": path}) as (process, ours):
         wait_until(lambda: mark.exists() and mark.read_text(), DEADLINE, "git to hang")
-        os.kill(process.pid, signal.SIGINT)
-        said = read_all(process, ours)
+        child = int(mark.read_text())
+        try:
+            for _ in range(times):
+                os.kill(process.pid, signal.SIGINT)
+                let_pass(0.5)  # two at once would count as one
+            said = read_all(process, ours)
+            wait_until(lambda: is_gone(child), DEADLINE, "git to end")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
-    child = Path("/proc") / mark.read_text().strip()
-    try:
-        assert process.returncode == 130
-        assert "Traceback" not in said
-        wait_until(lambda: not child.exists(), DEADLINE, "git to end")
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(child.name), signal.SIGKILL)
+    assert process.returncode == 130
+    assert "Traceback" not in said

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.processes import is_gone
 from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def test_ctrl_c_ends_commands_and_begins_nothing_new(tmp_path: Path) -> None:
     assert "waiting for what runs on hosts" in err
     assert "told to stop" in out
     assert "queued began" not in out
-    assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+    assert is_gone(int(pid.read_text()))
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from reconciler.errors import (
     CommandTimeoutError,
     PermanentError,
 )
-from reconciler.process import run
+from reconciler.process import output, run, running
+from tests.support.processes import is_gone
 
 
 def python(code: str) -> list[str]:
@@ -37,15 +38,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < ends, "nothing happened in time"
         threading.Event().wait(0.005)
-
-
-def is_gone(pid: int) -> bool:
-    """Say whether *pid* has ended; a zombie that init has not reaped yet has."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return stat.rpartition(")")[2].split()[0] in {"Z", "X"}
 
 
 def read_pid(file: Path) -> int:
@@ -173,14 +165,14 @@ def test_stderr_keeps_its_beginning_and_its_end() -> None:
 
 
 def test_too_much_stdout_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "STDOUT_LIMIT", 1 << 20)
+    monkeypatch.setattr(output, "STDOUT_LIMIT", 1 << 20)
 
     with pytest.raises(CommandOutputError, match="yes printed more than 1 MiB"):
         run(["yes"], deadline=60)
 
 
 def test_stdout_up_to_the_limit_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "STDOUT_LIMIT", 1 << 20)
+    monkeypatch.setattr(output, "STDOUT_LIMIT", 1 << 20)
 
     done = run(["head", "-c", str(1 << 20), "/dev/zero"], deadline=60)
 
@@ -203,7 +195,7 @@ def test_the_deadline_ends_a_command_and_its_children(tmp_path: Path) -> None:
 def test_the_deadline_ends_what_ignores_sigterm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "GRACE", 0.2)
+    monkeypatch.setattr(running, "GRACE", 0.2)
     script = "trap '' TERM; sh -c 'trap \"\" TERM; echo $$ > child; sleep 100'; sleep 9"
 
     with pytest.raises(CommandTimeoutError):
@@ -317,6 +309,33 @@ def test_an_argument_that_no_command_can_be_given_is_an_error(argument: str) -> 
         run(["echo", argument], deadline=10)
 
 
+# --- interruption ----------------------------------------------------------------
+
+
+def test_ctrl_c_while_a_command_is_being_started_leaves_nothing() -> None:
+    """It strikes when the command runs and nobody has heard of it yet."""
+    started = []
+
+    def start() -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        command = subprocess.Popen(
+            ["sleep", "100"], stdout=pipe, stderr=pipe, start_new_session=True
+        )
+        started.append(command)
+        signal.raise_signal(signal.SIGINT)
+        return command
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            process.follow(["sleep"], start, deadline=100)
+
+        assert started[0].returncode == -signal.SIGTERM
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        started[0].kill()
+        started[0].wait()
+
+
 # --- shutdown --------------------------------------------------------------------
 
 SHUTDOWN = """
@@ -325,6 +344,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 from reconciler import process
 from reconciler.errors import StoppingError
+from reconciler.process import running
 
 def work(number):
     script = f"trap '' TERM; sleep 100 & echo $! > child{number}; wait; sleep 100"
@@ -335,7 +355,7 @@ def work(number):
 
 quiet = structlog.make_filtering_bound_logger(logging.INFO)
 structlog.configure(wrapper_class=quiet)
-process.GRACE = 0.5
+running.GRACE = 0.5
 pool = ThreadPoolExecutor(2)
 jobs = [pool.submit(work, number) for number in range(2)]
 sys.stdin.readline()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.fleet import Fleet
+from tests.support.processes import started_at
 from tests.support.wait import wait_until
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -33,7 +34,7 @@ class Traces:
             )
             for pid in _read(procs).split()
         }
-        processes = {(pid, started) for pid in pids if (started := _started(pid))}
+        processes = {(pid, started) for pid in pids if (started := started_at(pid))}
         return cls(folder=fleet.path, block=owned[0], processes=frozenset(processes))
 
     def leftovers(self) -> list[str]:
@@ -58,7 +59,7 @@ class Traces:
 
     def _processes(self) -> Iterator[str]:
         for pid, started in self.processes:
-            if _started(pid) == started:
+            if started_at(pid) == started:
                 yield f"process {pid}"
 
     def _groups(self) -> Iterator[str]:
@@ -85,13 +86,3 @@ def _read(file: Path) -> str:
         return file.read_text()
     except OSError:
         return ""
-
-
-def _started(pid: int) -> str | None:
-    """Return the start time of a process, None if it has ended, buried or not."""
-    try:
-        # The command, in parentheses, may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else fields[19]

@@ -1,0 +1,28 @@
+"""
+The only place that starts local commands.
+
+Every command gets a deadline and a session of its own, so that it ends together with
+its children and cannot ask for a password on our terminal.
+"""
+
+from reconciler.process.commands import (
+    become,
+    follow,
+    foreground,
+    run,
+    secret,
+)
+from reconciler.process.output import STDERR_LIMIT, STDOUT_LIMIT, Completed
+from reconciler.process.running import kill_all
+
+__all__ = [
+    "STDERR_LIMIT",
+    "STDOUT_LIMIT",
+    "Completed",
+    "become",
+    "follow",
+    "foreground",
+    "kill_all",
+    "run",
+    "secret",
+]
