@@ -112,9 +112,10 @@ def test_a_service_stops_for_its_key_while_the_switch_looks(trial: Trial) -> Non
 
     assert attempt.outcome is Outcome.SUCCEEDED
     host = trial.rig.host(HOST)
-    pid = host.exec("systemctl", "show", "-p", "MainPID", "--value", "left-alone")
-    environment = host.exec("cat", f"/proc/{pid.strip()}/environ").split("\0")
-    assert f"RELEASE={first.name}" in environment, "its owner wants it left alone"
+    for unit in ("left-alone", "only-reloaded"):
+        pid = host.exec("systemctl", "show", "-p", "MainPID", "--value", unit)
+        environment = host.exec("cat", f"/proc/{pid.strip()}/environ").split("\0")
+        assert f"RELEASE={first.name}" in environment, f"{unit}: so its owner wants it"
 
 
 def test_another_commit_in_quick_succession(trial: Trial) -> None:

@@ -158,7 +158,10 @@ class StoreFillsUp:
     def strike(self, rig: Rig) -> None:
         """Lie in wait for it."""
         script = f"until ls -d /nix/store/*-{self.name} 2>&-; do sleep 0.01; done"
-        script += f"; cat /dev/zero >{FILLER}"
+        # At once: while as much is written, all of the path may arrive.
+        script += f"; mkdir {FILLER}; n=0"
+        script += f"; while fallocate -l 8M {FILLER}/$n; do n=$((n + 1)); done"
+        script += f"; cat /dev/zero >{FILLER}/rest"
         rig.host(HOST).exec(
             *(
                 "systemd-run",
@@ -173,7 +176,7 @@ class StoreFillsUp:
 
     def end(self, rig: Rig) -> None:
         """Make room."""
-        script = f"systemctl stop filler.service; rm -f {FILLER}"
+        script = f"systemctl stop filler.service; rm -rf {FILLER}"
         rig.host(HOST).exec("sh", "-c", script)
 
 

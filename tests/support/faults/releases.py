@@ -91,17 +91,27 @@ RESTARTS_FOR_EVER = service("""
     startLimitIntervalSec = 0;
     script = "sleep 0.2; echo Once more; exit 1";""")
 
-SLOW_TO_STOP = """
-  systemd.services.withinbot.preStop = "sleep 2";
-  systemd.services.left-alone = {
+
+def _bound(name: str, how: str) -> str:
+    """Return a service that starts over for withinbot's key; *how* at a switch."""
+    return f"""
+  systemd.services.{name} = {{
     wantedBy = [ "multi-user.target" ];
     partOf = [ "withinbot-key.service" ];
-    restartIfChanged = false;
     environment.RELEASE = config.systemd.services.withinbot.environment.RELEASE;
     script = "exec sleep infinity";
-  };
+    {how}
+  }};"""
+
+
+SLOW_TO_STOP = (
+    _bound("left-alone", "restartIfChanged = false;")
+    + _bound("only-reloaded", 'reloadIfChanged = true; reload = "true";')
+    + """
+  systemd.services.withinbot.preStop = "sleep 2";
   system.preSwitchChecks.slow = "sleep 1";
   system.activationScripts.slow = "sleep 3";"""
+)
 
 BAD = {
     "sshd is misconfigured": SSHD_MISCONFIGURED,
