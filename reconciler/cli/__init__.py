@@ -6,10 +6,14 @@ Results go to standard output, everything else to standard error. Exit status: 0
 was misused, 3 an unexpected error (a bug), 130 interrupted.
 """
 
+import contextlib
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -94,11 +98,38 @@ def choose(
 
 def main() -> None:
     """Run the command line and exit."""
+    with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
+        try:
+            app(standalone_mode=True)
+        except ReconcilerError as error:
+            sys.exit(fail(error))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except Exception as error:  # noqa: BLE001 # the last place that can explain it
+            sys.exit(fail(error))
+
+
+@contextlib.contextmanager
+def _interrupted_by(*numbers: signal.Signals) -> Iterator[None]:
+    """
+    Take these signals as a Ctrl-C, and die of them only then.
+
+    At once, what we started would go on with nobody to end it.
+    """
+    struck: list[int] = []
+
+    def strike(number: int, _frame: FrameType | None) -> None:
+        struck.append(number)
+        raise KeyboardInterrupt
+
+    # nohup(1) has one of them ignored.
+    ours = [one for one in numbers if signal.getsignal(one) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, strike)
     try:
-        app(standalone_mode=True)
-    except ReconcilerError as error:
-        sys.exit(fail(error))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 # the last place that can explain it
-        sys.exit(fail(error))
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+        for got in struck:
+            signal.raise_signal(got)

@@ -21,6 +21,8 @@ GRACE = 2.0
 TICK = 0.05
 """Seconds between two looks whether a command that prints nothing has ended."""
 
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextlib.contextmanager
 def started(
@@ -130,25 +132,27 @@ def _signal(group: int, number: signal.Signals) -> None:
 @contextlib.contextmanager
 def _whole() -> Iterator[None]:
     """
-    Put off Ctrl-C until the block is done.
+    Put off Ctrl-C and its like until the block is done.
 
     Python raises KeyboardInterrupt between any two steps of the main thread: between
     the start of a command and our learning of it, nobody would end that command; and
     while one is ended that is slow to end, a second Ctrl-C would leave it.
     """
-    usual = signal.getsignal(signal.SIGINT)
-    here = threading.current_thread() is threading.main_thread()
-    if not here or not callable(usual):  # no other thread is ever interrupted
-        yield
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other thread is ever interrupted
         return
+    asked = {number: signal.getsignal(number) for number in _INTERRUPTS}
+    usual = {number: one for number, one in asked.items() if callable(one)}
     struck: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _frame: struck.append(number))
     try:
+        for number in usual:
+            signal.signal(number, lambda got, _frame: struck.append(got))
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
-        if struck:
-            usual(signal.SIGINT, None)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        for got in struck:
+            usual[signal.Signals(got)](got, None)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

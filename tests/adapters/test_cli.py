@@ -332,14 +332,16 @@ exec sleep 600
 
 
 @pytest.mark.parametrize(
-    ("trap", "times"),
+    ("number", "trap", "times"),
     [
-        pytest.param("", 1, id="once"),
-        pytest.param("trap '' TERM", 2, id="twice, git being slow to end"),
+        pytest.param(signal.SIGINT, "", 1, id="once"),
+        pytest.param(signal.SIGINT, "trap '' TERM", 2, id="twice, git is slow to end"),
+        pytest.param(signal.SIGTERM, "", 1, id="by kill"),
+        pytest.param(signal.SIGHUP, "", 1, id="by the end of the terminal"),
     ],
 )
-def test_ctrl_c_exits_with_130_and_leaves_nothing_running(
-    settings: Path, tmp_path: Path, trap: str, times: int
+def test_an_interruption_leaves_nothing_running(
+    settings: Path, tmp_path: Path, number: signal.Signals, trap: str, times: int
 ) -> None:
     """While git hangs, as with a repository that does not answer."""
     folder, mark = tmp_path / "bin", tmp_path / "pid"
@@ -355,7 +357,7 @@ def test_ctrl_c_exits_with_130_and_leaves_nothing_running(
         child = int(mark.read_text())
         try:
             for _ in range(times):
-                os.kill(process.pid, signal.SIGINT)
+                os.kill(process.pid, number)
                 let_pass(0.5)  # two at once would count as one
             said = read_all(process, ours)
             wait_until(lambda: is_gone(child), DEADLINE, "git to end")
@@ -363,5 +365,5 @@ def test_ctrl_c_exits_with_130_and_leaves_nothing_running(
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
 
-    assert process.returncode == 130
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert "Traceback" not in said
