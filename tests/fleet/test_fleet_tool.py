@@ -379,6 +379,40 @@ def test_a_missing_program_names_its_package(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob("root"))
 
 
+KILLED_MMDEBSTRAP = """\
+#!/bin/sh
+for word; do case $word in */root) root=$word ;; esac; done
+mkdir -p "$root/proc" && mount -t tmpfs none "$root/proc" && touch "$root/proc/seen"
+touch "$(dirname "$0")/mounted"
+kill -KILL $$
+"""
+
+
+def test_a_build_of_the_image_that_is_killed_leaves_no_mounts(tmp_path: Path) -> None:
+    """Mounts would be in the way of the next build: as if out of memory half-way."""
+    tool = tmp_path / "bin/mmdebstrap"
+    tool.parent.mkdir()
+    tool.write_text(KILLED_MMDEBSTRAP)
+    tool.chmod(0o755)
+    path = f"{tool.parent}:{os.environ['PATH']}"
+    environment = {"PATH": path, "RECONCILER_FLEET_CACHE": str(tmp_path / "cache")}
+
+    done = subprocess.run(
+        [str(FLEET_TOOL), "image"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=30,
+    )
+
+    assert done.returncode == 1
+    assert "mmdebstrap failed" in done.stderr
+    assert (tmp_path / "bin/mounted").exists()
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    assert not list((tmp_path / "cache").rglob("root"))
+
+
 def _piped(argv: list[str]) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     return subprocess.Popen(argv, stdin=pipe, stdout=pipe, cwd=ROOT)

@@ -113,8 +113,12 @@ def _build(path: Path, debian: int) -> None:
 
 
 def _mmdebstrap(root: Path, scratch: Path, debian: int, log: Path) -> None:
-    codename = CODENAMES[debian]
-    argv = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    tool, codename = "mmdebstrap", CODENAMES[debian]
+    if shutil.which(tool) is None:
+        raise missing_tool(tool)
+    # With mounts of its own: killed half-way, it leaves those where they are.
+    argv = ["unshare", "--mount", "--", tool]
+    argv += ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
     argv += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in LEFT_OUT]
     argv += [f"--aptopt={_apt_configuration(scratch)}", codename, str(root)]
     for file, text in machine_sources(codename, etc_apt=Path("/etc/apt")).items():
