@@ -1,5 +1,7 @@
 """What is being done on which host, on standard error, while it is done."""
 
+import contextlib
+import sys
 import threading
 from types import TracebackType
 from typing import Self
@@ -20,13 +22,14 @@ class Progress:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._lives = err.is_terminal  # a terminal that is closed is none any more
         self._doing: dict[HostName, tuple[Text | Spinner, str]] = {}
         self._spinner = Spinner("dots")
         # On a terminal the table makes room for the results when all is done.
         self._live = Live(self, console=err, transient=True, refresh_per_second=REFRESH)
 
     def __enter__(self) -> Self:
-        if err.is_terminal:
+        if self._lives:
             self._live.start()
         return self
 
@@ -36,7 +39,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if err.is_terminal:
+        if self._lives:
             self._live.stop()
 
     def tell(self, host: HostName, what: str) -> None:
@@ -51,8 +54,11 @@ class Progress:
     def _note(self, host: HostName, mark: Text | Spinner, what: str) -> None:
         with self._lock:
             self._doing[host] = (mark, what)
-            if not err.is_terminal:
-                err.print(f"{host}: {what}", markup=False, soft_wrap=True)
+        if not self._lives:
+            # That nobody listens any more is no reason to leave a host half-way.
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"{host}: {what}\n")
+                sys.stderr.flush()
 
     def __rich__(self) -> Table:
         table = Table.grid(padding=(0, 2, 0, 0))

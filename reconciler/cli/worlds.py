@@ -98,7 +98,8 @@ def _end(pool: ThreadPoolExecutor) -> None:
     # would then be waited for. History will tell of the attempts as interrupted, and
     # what was begun on a host goes on there.
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    err.print("interrupted: waiting for what runs on hosts; Ctrl-C to leave it")
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        err.print("interrupted: waiting for what runs on hosts; Ctrl-C to leave it")
     pool.shutdown(wait=False, cancel_futures=True)
     process.kill_all()
     pool.shutdown()

@@ -1,11 +1,15 @@
-"""Ctrl-C while hosts are worked on side by side."""
+"""Ctrl-C, and a closed terminal, while hosts are worked on side by side."""
 
 import contextlib
+import os
+import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.support.processes import is_gone
 from tests.support.wait import wait_until
@@ -86,3 +90,49 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
 
     assert process.returncode == 130
     assert (out, err) == ("", "")
+
+
+TELL = """
+import os, sys, time
+from pathlib import Path
+from reconciler.cli.progress import Progress
+
+here = Path(sys.argv[1])
+progress = Progress()
+progress.__enter__()
+(here / "began").touch()
+while not (here / "closed").exists():
+    time.sleep(0.01)
+progress.tell("lufta", "activate")
+progress.ended("lufta")
+time.sleep(0.5)
+(here / "told").touch()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("where", [pty.openpty, os.pipe])
+def test_hosts_go_on_when_nobody_hears_of_it_any_more(
+    tmp_path: Path, where: Callable[[], tuple[int, int]]
+) -> None:
+    """The terminal was closed, or `head` has seen enough."""
+    ours, theirs = where()
+    with subprocess.Popen(
+        [sys.executable, "-c", TELL, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        try:
+            os.close(theirs)
+            wait_until((tmp_path / "began").exists, DEADLINE, "the work to begin")
+            os.close(ours)
+            (tmp_path / "closed").touch()
+
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+
+    assert (tmp_path / "told").exists()
