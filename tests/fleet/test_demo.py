@@ -87,4 +87,4 @@ def commands() -> Iterator[tuple[int, str]]:
     """Yield each process and its command line."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            yield int(file.parent.name), file.read_text()
+            yield int(file.parent.name), file.read_text(errors="replace")
