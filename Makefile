@@ -12,7 +12,7 @@ setup: ## install what is missing; leaves .venv/bin/reconciler
 	@scripts/setup
 
 demo: setup ## three hosts, a repository, the daemon; ONCE=1 tears down and exits
-	@examples/demo
+	@lab/demo
 
 test: setup ## everything: lint, types, import contracts, all tests
 	@scripts/check all
@@ -33,12 +33,12 @@ dashboards: setup ## write what deploy/grafana generates
 	@.venv/bin/python -m deploy.grafana.generate
 
 clean: ## stop this checkout's fleets; remove .venv and caches
-	@if [ "$$(id -u)" -eq 0 ]; then examples/fleet/fleet down --all; fi
+	@if [ "$$(id -u)" -eq 0 ]; then lab/fleet/fleet down --all; fi
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache *.egg-info build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: ## the same, and the cached images, layers and tools
 	@if [ "$$(id -u)" -eq 0 ]; then \
-		examples/fleet/fleet down --all && examples/fleet/fleet prune --all; fi
+		lab/fleet/fleet down --all && lab/fleet/fleet prune --all; fi
 	@$(MAKE) --no-print-directory clean

@@ -23,9 +23,7 @@ from reconciler import process, reload
 from reconciler.desired import Evaluator
 from reconciler.errors import StateError
 from reconciler.history import History
-from reconciler.loop import Daemon, World
-from reconciler.loop.live import Live, policy_of
-from reconciler.loop.world import Tell, tell_nobody
+from reconciler.loop import Daemon
 from reconciler.metrics import Metrics
 from reconciler.model import Policy
 from reconciler.notify import Notify
@@ -45,6 +43,7 @@ from reconciler.web import Server, api, create_app, local
 from reconciler.web.api import Access, Door
 from reconciler.web.limiter import Limiter
 from reconciler.web.webhooks import Doorbell, Receiver, Routes, Seen
+from reconciler.world import Live, Tell, World, policy_of, tell_nobody
 
 log = structlog.get_logger(__name__)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import structlog
 
 from reconciler.errors import SettingsError, StateError
-from reconciler.loop import Daemon, World
-from reconciler.loop.live import policy_of
+from reconciler.loop import Daemon
 from reconciler.settings import Change, change, load
 from reconciler.web.api import Access, Door
 from reconciler.web.webhooks import Receiver, Routes
+from reconciler.world import World, policy_of
 
 log = structlog.get_logger(__name__)
 

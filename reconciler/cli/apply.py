@@ -21,18 +21,12 @@ from reconciler.cli.progress import Progress
 from reconciler.cli.words import ago, counted, note, state
 from reconciler.cli.worlds import for_each, look, opened
 from reconciler.errors import ReconcilerError
-from reconciler.loop import (
-    Evaluations,
-    Failed,
-    Gate,
-    HostPass,
-    Repository,
-    Result,
-    World,
-)
+from reconciler.loop import Failed, Gate, HostPass, Result
 from reconciler.loop.queue import Backoff
 from reconciler.model import Attempt, HostName, HostStatus
 from reconciler.plan import status_as_dict
+from reconciler.revisions import Evaluations, Repository
+from reconciler.world import World
 
 
 def register(app: typer.Typer) -> None:

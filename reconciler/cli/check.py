@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from reconciler import process
+from reconciler.attempt import look
 from reconciler.cli.common import (
     KNOWN_ERROR,
     AsJson,
@@ -21,13 +22,14 @@ from reconciler.cli.common import (
 )
 from reconciler.cli.worlds import for_each, opened
 from reconciler.errors import ReconcilerError
-from reconciler.loop import Evaluations, Repository, World, look
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
+from reconciler.revisions import Evaluations, Repository
 from reconciler.settings import Settings
 from reconciler.source import shown
 from reconciler.web.api import Access
 from reconciler.web.webhooks import Routes
+from reconciler.world import World
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from reconciler.cli.listing import Listing, Row
 from reconciler.cli.words import short_path
 from reconciler.cli.worlds import for_each, look, opened
 from reconciler.errors import ReconcilerError
-from reconciler.loop import Evaluations
 from reconciler.model import Desired, HostName
+from reconciler.revisions import Evaluations
 
 
 def register(app: typer.Typer) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import typer
 from rich.text import Text
 
+from reconciler.attempt import Look
+from reconciler.attempt import look as look_at
 from reconciler.cli.common import (
     KNOWN_ERROR,
     OK,
@@ -17,14 +19,15 @@ from reconciler.cli.common import (
 from reconciler.cli.listing import Listing, Row
 from reconciler.cli.worlds import for_each, look, opened
 from reconciler.errors import ReconcilerError
-from reconciler.loop import KEY_KINDS, Evaluations, Look, Revision, World
-from reconciler.loop import look as look_at
+from reconciler.loop import KEY_KINDS
 from reconciler.model import (
     Desired,
     DesiredKey,
     HostName,
     KeyOrigin,
 )
+from reconciler.revisions import Evaluations, Revision
+from reconciler.world import World
 
 IN_PLACE = "in place"
 

@@ -1,8 +1,10 @@
 """Where a host is, also while the repository is away."""
 
 from reconciler.cli.worlds import look
-from reconciler.loop import Evaluations, World, located
+from reconciler.revisions import last_address
 from reconciler.model import Desired, HostName
+from reconciler.revisions import Evaluations
+from reconciler.world import World
 
 
 def last_known(world: World, name: str) -> Desired:
@@ -12,6 +14,6 @@ def last_known(world: World, name: str) -> Desired:
     The repository is asked only about a host that was never evaluated. Raises
     UnknownHostError, SourceError, EvaluationError.
     """
-    return located.last_known(
+    return last_address.last_known(
         world, Evaluations(world), HostName(name), lambda: look(world)[1]
     )

@@ -8,6 +8,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
+from reconciler.attempt import look as look_at
 from reconciler.cli.common import (
     DIFFERENCES,
     KNOWN_ERROR,
@@ -23,10 +24,10 @@ from reconciler.cli.plans import error_group, plan_group
 from reconciler.cli.words import VERDICT_WORDS, counted
 from reconciler.cli.worlds import at_commit, for_each, look, opened
 from reconciler.errors import ReconcilerError
-from reconciler.loop import Evaluations, Revision, World
-from reconciler.loop import look as look_at
 from reconciler.model import Desired, HostName, Plan, Verdict
 from reconciler.plan import as_dict
+from reconciler.revisions import Evaluations, Revision
+from reconciler.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from reconciler.attempt import look as look_at
+from reconciler.attempt.reboot import DEADLINE, await_order
+from reconciler.attempt.reboot import reboot as restart
 from reconciler.cli.common import (
     KNOWN_ERROR,
     OK,
@@ -19,22 +22,17 @@ from reconciler.cli.progress import Progress
 from reconciler.cli.worlds import for_each, look, opened
 from reconciler.errors import HostBusyError, ReconcilerError, StoppingError
 from reconciler.loop import (
-    Evaluations,
     Gate,
     HostPass,
-    Repository,
-    Revision,
     Running,
     UnknownSystemError,
-    World,
     deliver,
     look_at_running,
 )
-from reconciler.loop import look as look_at
 from reconciler.loop.queue import Backoff
-from reconciler.loop.reboot import DEADLINE, await_order
-from reconciler.loop.reboot import reboot as restart
 from reconciler.model import DriftKind, HostName, Verdict
+from reconciler.revisions import Evaluations, Repository, Revision
+from reconciler.world import World
 
 _LEFT_ALONE = frozenset({Verdict.HELD, Verdict.QUARANTINED, Verdict.BLOCKED})
 

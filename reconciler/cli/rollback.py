@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from reconciler.attempt.rollback import Rollback
 from reconciler.cli.common import (
     KNOWN_ERROR,
     OK,
@@ -22,12 +23,11 @@ from reconciler.cli.ordering import actor, duration
 from reconciler.cli.places import last_known
 from reconciler.cli.progress import Progress
 from reconciler.cli.worlds import opened
-from reconciler.loop import World
-from reconciler.loop.rollback import Rollback
-from reconciler.loop.rollbacks import choose
+from reconciler.loop.rollback_orders import choose
 from reconciler.model import Attempt, Desired, Hold, Outcome
 from reconciler.observed import Generation, generations
 from reconciler.plan import attempt_as_dict
+from reconciler.world import World
 
 
 def register(app: typer.Typer) -> None:

@@ -10,15 +10,10 @@ from reconciler.cli.common import KNOWN_ERROR, OK, Hosts, choose_hosts, err, out
 from reconciler.cli.keys import IN_PLACE, Found, rows_of, table_of
 from reconciler.cli.worlds import for_each, look, opened
 from reconciler.errors import ReconcilerError
-from reconciler.loop import (
-    Evaluations,
-    Revision,
-    Running,
-    World,
-    deliver,
-    look_at_running,
-)
+from reconciler.loop import Running, deliver, look_at_running
 from reconciler.model import HostName
+from reconciler.revisions import Evaluations, Revision
+from reconciler.world import World
 
 
 def register(app: typer.Typer) -> None:

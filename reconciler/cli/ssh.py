@@ -10,8 +10,8 @@ from reconciler import process
 from reconciler.cli.common import Host
 from reconciler.cli.places import last_known
 from reconciler.cli.worlds import opened
-from reconciler.loop import World
 from reconciler.model import Desired
+from reconciler.world import World
 
 
 def register(app: typer.Typer) -> None:

@@ -7,8 +7,8 @@ import typer
 from reconciler.app import known_hosts
 from reconciler.cli.common import Host, choose_hosts, err, out
 from reconciler.cli.worlds import look, opened
-from reconciler.loop import Evaluations
 from reconciler.remote import trust as fetch_keys
+from reconciler.revisions import Evaluations
 
 
 def register(app: typer.Typer) -> None:

@@ -14,10 +14,9 @@ from reconciler import process
 from reconciler.app import open_world
 from reconciler.cli.common import INTERRUPTED, chosen, err, warn
 from reconciler.errors import SourceError
-from reconciler.loop import Repository, Revision, World
-from reconciler.loop.live import policy_of
-from reconciler.loop.world import Tell, tell_nobody
 from reconciler.model import HostName, Mode
+from reconciler.revisions import Repository, Revision
+from reconciler.world import Tell, World, policy_of, tell_nobody
 
 T = TypeVar("T")
 

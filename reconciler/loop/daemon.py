@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
+from reconciler.attempt.look import Planned, look
 from reconciler.errors import (
     ConnectError,
     ReconcilerError,
@@ -21,19 +22,18 @@ from reconciler.errors import (
     UnknownHostError,
 )
 from reconciler.history import RETRY
-from reconciler.loop.evaluations import Evaluations
-from reconciler.loop.gate import Gate
+from reconciler.loop.host_gate import Gate
 from reconciler.loop.host_pass import HostPass
-from reconciler.loop.look import Planned, look
 from reconciler.loop.orders import OrderWatch
 from reconciler.loop.queue import Backoff, Queue
-from reconciler.loop.repository import Repository, Revision
 from reconciler.loop.repository_watch import RepositoryWatch, spread
 from reconciler.loop.results import Again, Failed, Result
-from reconciler.loop.rollbacks import Rollbacks
+from reconciler.loop.rollback_orders import Rollbacks
 from reconciler.loop.summary import summary
-from reconciler.loop.world import World
 from reconciler.model import Commit, HostName
+from reconciler.revisions.evaluations import Evaluations
+from reconciler.revisions.repository import Repository, Revision
+from reconciler.world import World
 
 log = structlog.get_logger(__name__)
 

@@ -6,6 +6,12 @@ from dataclasses import replace
 
 import structlog
 
+from reconciler.attempt.blame import sentence
+from reconciler.attempt.carried import Carried, baseline_in, baseline_of, source_of
+from reconciler.attempt.following import Following
+from reconciler.attempt.look import Look, look
+from reconciler.attempt.reboot import RebootError
+from reconciler.attempt.run import AttemptRun
 from reconciler.errors import (
     HostBusyError,
     PermanentError,
@@ -14,18 +20,8 @@ from reconciler.errors import (
 )
 from reconciler.history import CUT_SHORT
 from reconciler.loop import status as statuses
-from reconciler.loop.attempt import AttemptRun
-from reconciler.loop.carried import Carried, baseline_in, baseline_of, source_of
-from reconciler.loop.confirmed import Wanted, recall, remember, wanted_of
-from reconciler.loop.evaluations import Evaluations
-from reconciler.loop.following import Following
-from reconciler.loop.gate import Gate
-from reconciler.loop.judgement import sentence
-from reconciler.loop.look import Look, look
-from reconciler.loop.reboot import RebootError
-from reconciler.loop.repository import Repository, Revision
+from reconciler.loop.host_gate import Gate
 from reconciler.loop.results import Again, Done, Failed, Result
-from reconciler.loop.world import World
 from reconciler.model import (
     Attempt,
     Desired,
@@ -42,6 +38,10 @@ from reconciler.model import (
 )
 from reconciler.plan import Baseline, stranger, unreachable
 from reconciler.plan import plan as make_plan
+from reconciler.revisions.evaluations import Evaluations
+from reconciler.revisions.repository import Repository, Revision
+from reconciler.revisions.wanted import Wanted, recall, remember, wanted_of
+from reconciler.world import World
 
 log = structlog.get_logger(__name__)
 

@@ -18,8 +18,8 @@ from reconciler.history import (
     approval_of_commit,
     approval_of_system,
 )
-from reconciler.loop.world import World
 from reconciler.model import CommitId, Hold, HostName, StorePath
+from reconciler.world import World
 
 log = structlog.get_logger(__name__)
 

@@ -12,11 +12,11 @@ from reconciler.errors import (
     SourceError,
     StoppingError,
 )
-from reconciler.loop.looks import Looked, Looks
+from reconciler.loop.numbered_looks import Looked, Looks
 from reconciler.loop.queue import CHANCE, Backoff
-from reconciler.loop.repository import Repository
-from reconciler.loop.world import World
+from reconciler.revisions.repository import Repository
 from reconciler.source import LOOK_DEADLINE
+from reconciler.world import World
 
 log = structlog.get_logger(__name__)
 

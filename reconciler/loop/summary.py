@@ -1,8 +1,8 @@
 """One short line that says how the whole daemon is."""
 
 from reconciler.errors import StateError
-from reconciler.loop.repository import Repository, Revision
-from reconciler.loop.world import World
+from reconciler.revisions.repository import Repository, Revision
+from reconciler.world import World
 
 
 def summary(world: World, repository: Repository) -> str:

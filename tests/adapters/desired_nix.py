@@ -18,7 +18,7 @@ from reconciler.settings import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-NIXPKGS = os.environ.get("RECONCILER_TEST_NIXPKGS", str(ROOT / "examples/nixpkgs"))
+NIXPKGS = os.environ.get("RECONCILER_TEST_NIXPKGS", str(ROOT / "lab/nixpkgs"))
 
 OFFLINE = {"build-users-group": "", "sandbox": "false", "substitute": "false"}
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from reconciler.app import open_world
 from reconciler.cli.log_format import LogFormat, configure
-from reconciler.loop import Done, Evaluations, Gate, HostPass, Revision, World
-from reconciler.loop import Repository as Watched
+from reconciler.loop import Done, Gate, HostPass
 from reconciler.loop.queue import Backoff
 from reconciler.model import HostName, Policy
 from reconciler.observed import probe
 from reconciler.observed.probe import script
+from reconciler.revisions import Evaluations, Revision
+from reconciler.revisions import Repository as Watched
 from reconciler.settings import load
+from reconciler.world import World
 from tests.bench.names import allow_connections, declare, names, settle_names
 from tests.bench.peers import Peers
 from tests.bench.report import Row, Section, Target

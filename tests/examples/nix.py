@@ -10,7 +10,7 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[2]
 
 _ENVIRONMENT = os.environ | {
-    "NIX_PATH": f"nixpkgs={PROJECT / 'examples' / 'nixpkgs'}",
+    "NIX_PATH": f"nixpkgs={PROJECT / 'lab' / 'nixpkgs'}",
     "NIX_CONFIG": "build-users-group =\nsandbox = false\nsubstitute = false",
 }
 

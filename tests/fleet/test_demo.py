@@ -14,7 +14,7 @@ from tests.support.fleet import run_tool
 from tests.support.wait import wait_until
 
 FOLDERS = Path("/var/tmp")  # noqa: S108 # where the demo makes its own
-DEMO = Path(__file__).parents[2] / "examples" / "demo"
+DEMO = Path(__file__).parents[2] / "lab" / "demo"
 
 pytestmark = [
     pytest.mark.fleet,

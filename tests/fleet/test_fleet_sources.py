@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-FILE = Path(__file__).parents[2] / "examples/fleet/fleetlib/sources.py"
+FILE = Path(__file__).parents[2] / "lab/fleet/fleetlib/sources.py"
 _spec = importlib.util.spec_from_file_location("fleet_sources", FILE)
 assert _spec is not None
 assert _spec.loader is not None

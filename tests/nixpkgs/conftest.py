@@ -12,7 +12,7 @@ import pytest
 from tests.support.fleet import Fleet, Reaper, fleets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NIXPKGS = REPOSITORY / "examples" / "nixpkgs"
+NIXPKGS = REPOSITORY / "lab" / "nixpkgs"
 HERE = Path(__file__).parent
 DEADLINE = 100
 

@@ -1,5 +1,5 @@
 # Small module evaluations with what must come of them, by name. They are run with the
-# library of examples/nixpkgs and, where there is one, with the real one.
+# library of lab/nixpkgs and, where there is one, with the real one.
 { lib }:
 let
   inherit (lib)

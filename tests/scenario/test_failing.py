@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.attempt import RolledBackError
 from reconciler.errors import (
     BuildError,
     ConnectError,
@@ -16,7 +17,7 @@ from reconciler.errors import (
     HostBusyError,
 )
 from reconciler.history import History, last_good_key
-from reconciler.loop import Again, Done, Failed, RolledBackError
+from reconciler.loop import Again, Done, Failed
 from reconciler.model import (
     Commit,
     DesiredKey,

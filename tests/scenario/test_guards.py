@@ -9,8 +9,8 @@ from reconciler.errors import BuildError
 from reconciler.history import last_problem
 from reconciler.loop import Again, Done, Failed, Orders
 from reconciler.loop.host_pass import REBOOT_TURN
-from reconciler.loop.repository import WithheldError
 from reconciler.model import HostName, Outcome, Policy, Reboot, SystemParts, Verdict
+from reconciler.revisions.repository import WithheldError
 from tests.scenario.test_orders import running
 from tests.support.scene import Scene
 from tests.support.wait import wait_until

@@ -7,10 +7,10 @@ import pytest
 
 from reconciler.errors import EvaluationError, SourceError
 from reconciler.loop import Daemon, Done, Orders
-from reconciler.loop.repository import WithheldError
 from reconciler.messages import Mark, MarkState
 from reconciler.model import Commit, Hold, HostName, Policy, UnitName
 from reconciler.notify.words import fields_of
+from reconciler.revisions.repository import WithheldError
 from reconciler.settings import Settings
 from tests.support.scene import Scene
 from tests.support.wait import wait_until

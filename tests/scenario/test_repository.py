@@ -5,7 +5,7 @@ import pytest
 from reconciler.errors import EvaluationError, SourceError
 from reconciler.history import last_problem
 from reconciler.loop import Daemon, Done
-from reconciler.loop.repository import RETRY_UNREADABLE, Repository
+from reconciler.revisions.repository import RETRY_UNREADABLE, Repository
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import toplevel_of

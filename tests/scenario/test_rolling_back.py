@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 
+from reconciler.attempt import OutOfSightError
+from reconciler.attempt.blame import SUSPECT_LIMIT
+from reconciler.attempt.rollback import Rollback
 from reconciler.errors import ConnectError, StoppingError
-from reconciler.loop import Again, Done, Failed, OutOfSightError
-from reconciler.loop.judgement import SUSPECT_LIMIT
-from reconciler.loop.rollback import Rollback
+from reconciler.loop import Again, Done, Failed
 from reconciler.model import Hold, HostName, Outcome, Reason, UnitName, Verdict
 from reconciler.observed import Generation
 from tests.support.host import FakeGuard, FakeHost

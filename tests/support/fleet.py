@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
-FLEET_TOOL = Path(__file__).parents[2] / "examples/fleet/fleet"
+FLEET_TOOL = Path(__file__).parents[2] / "lab/fleet/fleet"
 TOOL_DEADLINE = 300.0  # seconds; `up` may have to build an image
 
 

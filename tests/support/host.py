@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
+from reconciler.attempt.reboot import BOOT_ID
+from reconciler.attempt.reboot import COMMAND as REBOOT
 from reconciler.errors import ConnectError, RemoteError
-from reconciler.loop.reboot import BOOT_ID
-from reconciler.loop.reboot import COMMAND as REBOOT
 from reconciler.model import (
     HostName,
     ObservedUnit,

@@ -29,7 +29,7 @@ from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "repo"
-NIXPKGS = ROOT / "examples" / "nixpkgs"
+NIXPKGS = ROOT / "lab" / "nixpkgs"
 NIX_OPTIONS = {"build-users-group": "", "sandbox": "false", "substitute": "false"}
 QUICK = {"interval": "1s", "settle": "0.2s", "confirm_timeout": "20s"}
 DEADLINE = 60.0  # seconds for anything that the daemon should do by itself

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from reconciler.history import History
-from reconciler.loop import Evaluations, Gate, HostPass, Repository, Result, World
-from reconciler.loop.live import Live
+from reconciler.loop import Gate, HostPass, Result
 from reconciler.loop.queue import Backoff
 from reconciler.metrics import Metrics
 from reconciler.model import Attempt, Commit, HostName, HostStatus, Policy
 from reconciler.notify import Notify
+from reconciler.revisions import Evaluations, Repository
 from reconciler.secrets import Keyring, Overlays
 from reconciler.settings import (
     PolicySettings,
@@ -29,6 +29,7 @@ from reconciler.settings import (
     SecretsSettings,
     Settings,
 )
+from reconciler.world import Live, World
 from tests.support.world import (
     Clock,
     Content,

@@ -15,9 +15,9 @@ from typing import Any
 from reconciler import app
 from reconciler.__main__ import main
 from reconciler.apply import guardian
-from reconciler.loop import World
-from reconciler.loop.attempt import AttemptRun
-from reconciler.loop.guarded import GuardedSwitch
+from reconciler.attempt.guarded_switch import GuardedSwitch
+from reconciler.attempt.run import AttemptRun
+from reconciler.world import World
 
 PROFILE = "/nix/var/nix/profiles/system"
 

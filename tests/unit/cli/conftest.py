@@ -14,11 +14,9 @@ import pytest
 import structlog
 
 from reconciler.cli import common, main, worlds
-from reconciler.loop import World
-from reconciler.loop.live import Live
-from reconciler.loop.world import Tell, tell_nobody
 from reconciler.model import Policy
 from reconciler.settings import Settings
+from reconciler.world import Live, Tell, World, tell_nobody
 from tests.support.scene import Scene, write_copy
 
 

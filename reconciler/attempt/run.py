@@ -2,7 +2,7 @@
 Carry out a plan on one host, from the record of the attempt to its outcome.
 
 This is the only place that knows the order of the steps. Where another system is to
-run, a guardian on the host watches over it (`reconciler.loop.guarded`):
+run, a guardian on the host watches over it (`reconciler.attempt.guarded_switch`):
 
 1. history: attempt begun, with what it takes to follow it
 2. build, protect from garbage collection, copy
@@ -27,6 +27,22 @@ import structlog
 
 from reconciler import apply
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
+from reconciler.attempt.carried import (
+    Carried,
+    SupersededError,
+    outcome_of,
+)
+from reconciler.attempt.guarded_switch import (
+    GuardedSwitch,
+    OutOfSightError,
+    RolledBackError,
+    limits,
+)
+from reconciler.attempt.health_gate import HealthGate, UnhealthyError
+from reconciler.attempt.key_steps import KeySteps
+from reconciler.attempt.look import Look, look
+from reconciler.attempt.reboot import DEADLINE, RebootError, reboot
+from reconciler.attempt.recorded import Recorded
 from reconciler.errors import (
     ConnectError,
     FactError,
@@ -36,23 +52,6 @@ from reconciler.errors import (
     StateError,
     StoppingError,
 )
-from reconciler.loop.carried import (
-    Carried,
-    SupersededError,
-    outcome_of,
-)
-from reconciler.loop.guarded import (
-    GuardedSwitch,
-    OutOfSightError,
-    RolledBackError,
-    limits,
-)
-from reconciler.loop.health import HealthGate, UnhealthyError
-from reconciler.loop.key_steps import KeySteps
-from reconciler.loop.look import Look, look
-from reconciler.loop.reboot import DEADLINE, RebootError, reboot
-from reconciler.loop.recorded import Recorded
-from reconciler.loop.world import World
 from reconciler.model import (
     Attempt,
     Desired,
@@ -68,6 +67,7 @@ from reconciler.model import (
 )
 from reconciler.plan import Baseline
 from reconciler.remote import HostWriter
+from reconciler.world import World
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from fleetlib.cgroups import all_groups, groups_of_block
 from fleetlib.errors import FleetError
 from fleetlib.locks import locked
-from fleetlib.places import EXAMPLES, REGISTRY, FleetDir
+from fleetlib.places import LAB, REGISTRY, FleetDir
 
 NETS = range(80, 96)
 BYTES = range(256)
@@ -39,7 +39,7 @@ def claimed_block(folder: FleetDir, base: str | None) -> Iterator[str]:
         block = next(filter(_is_free, candidates), None)
         if block is None:
             raise FleetError(_why_none(base))
-        entry = {"dir": str(folder.path), "examples": str(EXAMPLES)}
+        entry = {"dir": str(folder.path), "lab": str(LAB)}
         _file(block).parent.mkdir(exist_ok=True)
         _file(block).write_text(json.dumps(entry))
         try:
@@ -61,7 +61,7 @@ def registered(*, of_this_checkout: bool = False) -> dict[str, FleetDir]:
     return {
         file.name: _owner(file)
         for file in files
-        if not of_this_checkout or _entry(file).get("examples") == str(EXAMPLES)
+        if not of_this_checkout or _entry(file).get("lab") == str(LAB)
     }
 
 

@@ -8,10 +8,10 @@ import functools
 from dataclasses import dataclass
 
 from reconciler.apply.guardian import Decision, Guarded, Result
+from reconciler.attempt.carried import AbandonedError, Carried
+from reconciler.attempt.guarded_switch import OutOfSightError, RolledBackError
+from reconciler.attempt.run import AttemptRun
 from reconciler.errors import FactError
-from reconciler.loop.attempt import AttemptRun
-from reconciler.loop.carried import AbandonedError, Carried
-from reconciler.loop.guarded import OutOfSightError, RolledBackError
 from reconciler.model import Phase, Reason
 
 

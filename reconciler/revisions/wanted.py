@@ -17,11 +17,11 @@ import structlog
 from reconciler.desired import from_json, to_json
 from reconciler.errors import ReconcilerError, StateError, StoppingError
 from reconciler.history import confirmed_key, services_key
-from reconciler.loop.evaluations import Evaluations
-from reconciler.loop.repository import Revision
-from reconciler.loop.world import World
 from reconciler.model import CommitId, Desired, HostName
 from reconciler.plan import services_of
+from reconciler.revisions.evaluations import Evaluations
+from reconciler.revisions.repository import Revision
+from reconciler.world import World
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.attempt.look import Look
+from reconciler.attempt.recorded import Recorded
 from reconciler.errors import ReconcilerError, StoppingError, TemporaryError, quote
-from reconciler.loop.look import Look
-from reconciler.loop.recorded import Recorded
-from reconciler.loop.world import World
 from reconciler.model import (
     CheckResult,
     Desired,
@@ -32,6 +31,7 @@ from reconciler.plan import (
     judge,
     still_moving,
 )
+from reconciler.world import World
 
 PAUSE = 0.5  # seconds between two looks at what is still on its way
 RESERVE = 0.25

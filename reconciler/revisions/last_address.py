@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.errors import UnknownHostError
-from reconciler.loop.evaluations import Evaluations
-from reconciler.loop.repository import Revision
-from reconciler.loop.world import World
 from reconciler.model import Desired, HostName
+from reconciler.revisions.evaluations import Evaluations
+from reconciler.revisions.repository import Revision
 from reconciler.settings import HostSettings
+from reconciler.world import World
 
 
 def last_known(

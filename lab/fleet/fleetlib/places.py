@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REGISTRY = Path("/run/reconciler-fleet")
-EXAMPLES = Path(__file__).resolve().parents[2]
-NIXPKGS = EXAMPLES / "nixpkgs"
-FIRST_GENERATION = EXAMPLES / "fleet" / "first-generation.nix"
+LAB = Path(__file__).resolve().parents[2]
+NIXPKGS = LAB / "nixpkgs"
+FIRST_GENERATION = LAB / "fleet" / "first-generation.nix"
 
 
 def cache_dir() -> Path:

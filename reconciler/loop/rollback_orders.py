@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import structlog
 
+from reconciler.attempt.rollback import Rollback
 from reconciler.errors import (
     ConnectError,
     ReconcilerError,
     UnknownGenerationError,
 )
-from reconciler.loop.evaluations import Evaluations
-from reconciler.loop.located import last_known
-from reconciler.loop.repository import Repository
-from reconciler.loop.rollback import Rollback
-from reconciler.loop.world import World
 from reconciler.model import Attempt, Hold, HostName
 from reconciler.observed import Generation, generations, previous
+from reconciler.revisions.evaluations import Evaluations
+from reconciler.revisions.last_address import last_known
+from reconciler.revisions.repository import Repository
+from reconciler.world import World
 
 log = structlog.get_logger(__name__)
 

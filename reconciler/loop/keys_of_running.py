@@ -10,20 +10,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.attempt.key_steps import KeySteps
+from reconciler.attempt.look import Look, look
 from reconciler.desired import from_json, still_valid
 from reconciler.errors import (
     PermanentError,
     StateError,
     WrongMachineError,
 )
-from reconciler.loop.confirmed import Wanted, checkout_of, recall, wanted_of
-from reconciler.loop.evaluations import Evaluations
-from reconciler.loop.key_steps import KeySteps
-from reconciler.loop.look import Look, look
-from reconciler.loop.repository import Revision
-from reconciler.loop.world import World
 from reconciler.model import Commit, Desired, DriftKind, Effect, HostName, StorePath
 from reconciler.plan import stranger
+from reconciler.revisions.evaluations import Evaluations
+from reconciler.revisions.repository import Revision
+from reconciler.revisions.wanted import Wanted, checkout_of, recall, wanted_of
+from reconciler.world import World
 
 KEY_KINDS = frozenset(kind for kind in DriftKind if kind.value.startswith("key-"))
 _DELIVERED = frozenset({Effect.DELIVER, Effect.PERMIT})

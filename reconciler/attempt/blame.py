@@ -1,9 +1,9 @@
 """Which failed attempts put their system in quarantine on that host."""
 
+from reconciler.attempt.guarded_switch import NeedsRebootError
 from reconciler.errors import ReconcilerError
-from reconciler.loop.guarded import NeedsRebootError
-from reconciler.loop.world import World
 from reconciler.model import Attempt, Outcome, Quarantine, Reason
+from reconciler.world import World
 
 SUSPECT_LIMIT = 3
 """

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from reconciler.attempt.guarded_switch import RolledBackError
+from reconciler.attempt.look import Look
 from reconciler.errors import ReconcilerError, StoppingError, TemporaryError
-from reconciler.loop.guarded import RolledBackError
-from reconciler.loop.look import Look
 from reconciler.model import Attempt, Desired, Guard, Observed, Outcome, StorePath
 from reconciler.plan import Baseline
 

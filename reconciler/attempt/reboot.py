@@ -14,8 +14,8 @@ from reconciler.errors import (
     TemporaryError,
 )
 from reconciler.history import rebooted_key
-from reconciler.loop.world import World
 from reconciler.model import Desired, HostName
+from reconciler.world import World
 
 DEADLINE = 600.0  # seconds until a host must answer again; servers take their time
 ASK_DEADLINE = 15.0

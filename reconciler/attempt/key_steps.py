@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from reconciler import apply
+from reconciler.attempt.look import Look
 from reconciler.errors import TemporaryError
-from reconciler.loop.look import Look
-from reconciler.loop.world import World
 from reconciler.model import Desired, HostName, Observed, Plan, Step, StepKind
 from reconciler.plan import restart_steps
+from reconciler.world import World
 
 DEADLINE = 120.0  # seconds for a batch of keys
 _DELIVERIES = frozenset({StepKind.DELIVER_KEYS, StepKind.DELIVER_LATE_KEYS})

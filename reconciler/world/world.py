@@ -16,7 +16,6 @@ from reconciler.history import (
     rebooted_key,
     services_key,
 )
-from reconciler.loop.live import Live
 from reconciler.metrics import Metrics
 from reconciler.model import (
     Desired,
@@ -36,6 +35,7 @@ from reconciler.remote import Connections
 from reconciler.secrets import Keyring, Overlays
 from reconciler.settings import Settings
 from reconciler.source import Mirror
+from reconciler.world.live import Live
 
 Tell = Callable[[HostName, str], None]
 """Hears what is being done on which host, for a person who watches."""

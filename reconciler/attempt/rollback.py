@@ -11,6 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
+from reconciler.attempt.guarded_switch import (
+    GuardedSwitch,
+    OutOfSightError,
+    RolledBackError,
+    limits,
+)
+from reconciler.attempt.look import PROBE_DEADLINE
+from reconciler.attempt.recorded import Recorded
 from reconciler.errors import (
     ActivationError,
     ReconcilerError,
@@ -18,15 +26,6 @@ from reconciler.errors import (
     WrongMachineError,
 )
 from reconciler.history import ROLLBACK
-from reconciler.loop.guarded import (
-    GuardedSwitch,
-    OutOfSightError,
-    RolledBackError,
-    limits,
-)
-from reconciler.loop.look import PROBE_DEADLINE
-from reconciler.loop.recorded import Recorded
-from reconciler.loop.world import World
 from reconciler.model import (
     Attempt,
     CommitId,
@@ -40,6 +39,7 @@ from reconciler.model import (
     Verdict,
 )
 from reconciler.observed import Generation, probe
+from reconciler.world import World
 
 PAUSE = 0.5  # seconds between two tries to reach the host after the switch
 

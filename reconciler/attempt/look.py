@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.loop.timing import timed
-from reconciler.loop.world import World
 from reconciler.model import (
     CommitId,
     Desired,
@@ -17,6 +15,7 @@ from reconciler.model import (
 )
 from reconciler.observed import probe
 from reconciler.plan import plan
+from reconciler.world import World, timed
 
 PROBE_DEADLINE = 30.0  # seconds
 

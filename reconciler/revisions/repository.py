@@ -20,10 +20,10 @@ from reconciler.history.repository import (
     WITHHELD,
     last_problem,
 )
-from reconciler.loop.world import World
 from reconciler.model import Commit, CommitId, HostName
 from reconciler.notify import Notify
 from reconciler.plan import hosts_gone, told_gone
+from reconciler.world import World
 
 log = structlog.get_logger(__name__)
 

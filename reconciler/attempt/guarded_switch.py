@@ -18,10 +18,10 @@ from reconciler.errors import (
     TemporaryError,
     quote,
 )
-from reconciler.loop.world import World
 from reconciler.model import Desired, Reason
 from reconciler.observed import checks_seconds
 from reconciler.remote import HostWriter
+from reconciler.world import World
 
 ARM_SECONDS = 180.0  # for the keys to come; a batch has 120 s
 ROLL_BACK_SECONDS = 300.0

@@ -14,10 +14,9 @@ from reconciler.errors import (
     StoppingError,
 )
 from reconciler.history import last_good_key
-from reconciler.loop.repository import Revision
-from reconciler.loop.timing import timed
-from reconciler.loop.world import World
 from reconciler.model import CommitId, Desired, HostName, Phase
+from reconciler.revisions.repository import Revision
+from reconciler.world import World, timed
 
 log = structlog.get_logger(__name__)
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import structlog
 
 from reconciler.errors import ReconcilerError
-from reconciler.loop.timing import timed
-from reconciler.loop.world import World
 from reconciler.model import Attempt, Phase, StepRecord
+from reconciler.world import World, timed
 
 log = structlog.get_logger(__name__)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from reconciler.loop.world import World
 from reconciler.model import Phase
+from reconciler.world.world import World
 
 
 @contextmanager

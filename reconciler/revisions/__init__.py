@@ -1,0 +1,6 @@
+"""What: which commit counts, and what it says each host should be."""
+
+from reconciler.revisions.evaluations import Evaluations
+from reconciler.revisions.repository import Repository, Revision
+
+__all__ = ["Evaluations", "Repository", "Revision"]

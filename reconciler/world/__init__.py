@@ -1,0 +1,7 @@
+"""The adapters, the settings in force and the clock, made once and handed on."""
+
+from reconciler.world.live import Live, policy_of
+from reconciler.world.timing import timed
+from reconciler.world.world import Tell, World, tell_nobody
+
+__all__ = ["Live", "Tell", "World", "policy_of", "tell_nobody", "timed"]
