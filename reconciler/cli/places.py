@@ -1,9 +1,8 @@
 """Where a host is, also while the repository is away."""
 
 from reconciler.cli.worlds import look
-from reconciler.revisions import last_address
 from reconciler.model import Desired, HostName
-from reconciler.revisions import Evaluations
+from reconciler.revisions import Evaluations, last_address
 from reconciler.world import World
 
 
