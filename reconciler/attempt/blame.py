@@ -1,8 +1,14 @@
-"""Which failed attempts put their system in quarantine on that host."""
+"""
+Which failed attempts put their system in quarantine on that host.
+
+Only those that bring what a commit changes. A heal brings back what the host was
+confirmed with: that it fails says something of the host. Were that system condemned,
+nothing on the host would be healed any more, keys included.
+"""
 
 from reconciler.attempt.guarded_switch import NeedsRebootError
 from reconciler.errors import ReconcilerError
-from reconciler.model import Attempt, Outcome, Quarantine, Reason
+from reconciler.model import Attempt, Outcome, Quarantine, Reason, Verdict
 from reconciler.world import World
 
 SUSPECT_LIMIT = 3
@@ -32,6 +38,8 @@ def sentence(world: World, attempt: Attempt, error: ReconcilerError | None) -> N
 
 
 def _is_guilty(world: World, attempt: Attempt, error: ReconcilerError | None) -> bool:
+    if attempt.verdict is Verdict.HEAL:
+        return False
     if isinstance(error, NeedsRebootError) or attempt.reason in _PROVED:
         return True
     if attempt.reason not in _SUSPECT:

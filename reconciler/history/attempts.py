@@ -139,6 +139,19 @@ def unfinished(host: HostName | None) -> Select[tuple[object, ...]]:
     return query if host is None else query.where(attempts.c.host == host)
 
 
+def applied(connection: Connection, host: HostName) -> StorePath | None:
+    """Return what was confirmed last, unless another system was tried since."""
+    of_host = select(attempts.c.target, attempts.c.seq).where(attempts.c.host == host)
+    succeeded = attempts.c.outcome == Outcome.SUCCEEDED.value
+    newest = of_host.order_by(attempts.c.seq.desc()).limit(1)
+    last = connection.execute(newest.where(succeeded)).first()
+    if last is None:
+        return None
+    other = attempts.c.target != last.target
+    since = of_host.where(attempts.c.seq > last.seq, other).limit(1)
+    return None if connection.execute(since).first() else StorePath(last.target)
+
+
 def commits_of(connection: Connection, host: HostName) -> dict[StorePath, CommitId]:
     """Return the commit that last had each system brought to a host."""
     query = (

@@ -220,18 +220,14 @@ class History(OrderBook):
             return
 
     def applied(self, host: HostName) -> StorePath | None:
-        """Return the toplevel of the host's last attempt, if that succeeded."""
-        query = (
-            select(attempts.c.outcome, attempts.c.target)
-            .where(attempts.c.host == host)
-            .order_by(attempts.c.seq.desc())
-            .limit(1)
-        )
+        """
+        Return the toplevel that was last confirmed on a host, and only tried since.
+
+        Attempts that failed to bring back that very system take nothing from it; one at
+        another system, however it ended, does.
+        """
         with self._database.reading() as connection:
-            last = connection.execute(query).first()
-        if last is None or last.outcome != Outcome.SUCCEEDED.value:
-            return None
-        return StorePath(last.target)
+            return attempt_rows.applied(connection, host)
 
     def commits_of(self, host: HostName) -> dict[StorePath, CommitId]:
         """Return of which commit each system is that an attempt was to bring."""

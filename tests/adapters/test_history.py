@@ -167,7 +167,7 @@ def test_an_attempt_that_is_not_there_is_named(history: History) -> None:
             call()
 
 
-def test_what_was_applied_is_the_last_attempt_if_it_succeeded(
+def test_what_was_applied_was_confirmed_and_only_tried_again_since(
     history: History,
 ) -> None:
     assert history.applied(KEANU) is None
@@ -180,6 +180,10 @@ def test_what_was_applied_is_the_last_attempt_if_it_succeeded(
     assert history.applied(KEANU) is None
     carried_out(history, Outcome.SUCCEEDED)
     assert history.applied(KEANU) == NEW
+    carried_out(history, Outcome.ROLLED_BACK)
+    assert history.applied(KEANU) == NEW
+    carried_out(history, Outcome.FAILED, target=OLD)
+    assert history.applied(KEANU) is None
 
 
 def test_text_that_no_database_keeps_is_mended(history: History) -> None:

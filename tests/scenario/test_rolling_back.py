@@ -13,7 +13,7 @@ from reconciler.model import Hold, HostName, Outcome, Reason, UnitName, Verdict
 from reconciler.observed import Generation
 from tests.support.host import FakeGuard, FakeHost
 from tests.support.scene import Scene
-from tests.support.world import do_nothing, toplevel_of
+from tests.support.world import FIRST, do_nothing, toplevel_of
 
 BOT = "withinbot.service"
 A = {"lufta": {BOT: "1"}}
@@ -106,6 +106,28 @@ def test_the_former_system_is_kept_whole_meanwhile(failed: Scene) -> None:
     assert (heal.verdict, heal.target) == (Verdict.HEAL, SYSTEM_A)
     assert heal.outcome is Outcome.SUCCEEDED
     assert failed.status("lufta").verdict is Verdict.QUARANTINED
+
+
+def test_a_heal_that_fails_does_not_condemn_what_the_host_had_confirmed(
+    deployed: Scene,
+) -> None:
+    """Else nothing would be healed any more, keys included."""
+    lufta = deployed.machine("lufta")
+    assert deployed.run("lufta") == Done(), "a look that finds nothing to do"
+    for _ in range(SUSPECT_LIMIT):
+        lufta.running = FIRST  # by hand
+        lufta.switch_status = 2
+        assert isinstance(deployed.run("lufta"), Failed)
+        deployed.clock.advance(4000)
+
+    assert deployed.history.quarantines() == []
+    tried = deployed.attempts("lufta")[1:]
+    assert {(one.verdict, one.outcome, one.target) for one in tried} == {
+        (Verdict.HEAL, Outcome.ROLLED_BACK, SYSTEM_A)
+    }
+    lufta.switch_status = 0
+    assert deployed.run("lufta") == Done()
+    assert lufta.running == SYSTEM_A
 
 
 def test_a_lock_that_somebody_holds_is_no_failure_of_the_system(
