@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit bench chaos dashboards clean distclean
+.PHONY: help setup demo test lint unit faults bench chaos dashboards clean distclean
 
 PYTHON ?= python3
 export PYTHON
@@ -14,7 +14,7 @@ setup: ## install what is missing; leaves .venv/bin/reconciler
 demo: setup ## three hosts, a repository, the daemon; ONCE=1 tears down and exits
 	@lab/demo
 
-test: setup ## everything: lint, types, import contracts, all tests
+test: setup ## lint, types, import contracts, the tests of every day
 	@scripts/check all
 
 lint: setup ## ruff, mypy, import contracts
@@ -22,6 +22,9 @@ lint: setup ## ruff, mypy, import contracts
 
 unit: setup ## the tests that need no host and no Nix
 	@.venv/bin/pytest tests/unit
+
+faults: setup ## what `make test` leaves out: all faults at all steps, long searches
+	@scripts/check faults
 
 bench: setup ## measure, side by side with peers
 	@.venv/bin/python -m tests.bench

@@ -2,14 +2,19 @@
 
 import os
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.budget import examples
 
 # A busy machine is no failure of the code, and what continuous integration tries must
 # not differ from one run of a commit to the next; at a desk other examples are welcome.
 settings.register_profile(
     "reconciler",
     deadline=None,
+    max_examples=examples(100),
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=bool(os.environ.get("CI")),
 )
@@ -18,3 +23,30 @@ settings.load_profile("reconciler")
 # A shell has what it starts in the background ignore Ctrl-C, and that is inherited; the
 # programs under test are to be interrupted all the same.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+SLOWEST_FIRST = (
+    "fleet/faults",
+    "fleet",
+    "nixpkgs",
+    "adapters",
+    "examples",
+    "deploy",
+    "scenario",
+    "unit",
+)
+"""Folders by how long one of their files takes."""
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Let several workers begin with what takes long, so that they end together."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.path))
+
+
+def rank(path: Path) -> int:
+    """Say how early a file comes; in doubt last, where it is run soon alone."""
+    here = path.relative_to(Path(__file__).parent).as_posix()
+    ranks = (n for n, name in enumerate(SLOWEST_FIRST) if here.startswith(f"{name}/"))
+    return next(ranks, len(SLOWEST_FIRST))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.history import History, logs
 from reconciler.model import CommitId, HostName, StorePath, Verdict
+from tests.support.budget import examples
 
 HEAD, TAIL = 60, 40  # bytes, so that small examples go over them
 
@@ -45,7 +46,7 @@ def size(lines: list[str]) -> int:
 
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(batches)

@@ -14,10 +14,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.support.api import DEADLINE, TOKENS, Api, api_server
+from tests.support.budget import examples
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 
-EXAMPLES = 12  # of each operation, right and wrong ones
+EXAMPLES = examples(12)  # of each operation, right and wrong ones
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from reconciler.errors import BuildError, EvaluationError, ReconcilerError
 from reconciler.model import Mode, Outcome, Policy, UnitName, Verdict
+from tests.support.budget import examples
 from tests.support.scene import Scene
 from tests.support.world import FAILED, FIRST, Content, Machine, Services, toplevel_of
 
@@ -69,7 +70,7 @@ HANDS = (stop, fail, mask, override_unit, switch_back, boot_another)
 
 
 @settings(
-    max_examples=30,
+    max_examples=examples(30),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -9,6 +9,7 @@ from reconciler.model import Outcome
 from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Ends
 from tests.support.faults.disk import StateDisk, state_disk
+from tests.support.faults.moments import tried
 from tests.support.faults.releases import HOST
 from tests.support.faults.survey import survey
 from tests.support.faults.trial import PATIENT, Trial, faulty_rig, struck
@@ -60,7 +61,7 @@ def test_the_store_fills_up_during_the_copy(trial: Trial) -> None:
     assert first.outcome is Outcome.FAILED
 
 
-@pytest.mark.parametrize("step", ["copy", "activate", "settle", "confirm"])
+@pytest.mark.parametrize("step", tried("activate"))
 def test_the_state_directory_fills_up(trial: Trial, disk: StateDisk, step: str) -> None:
     trial.push()
     trial.watch.begins(step)
@@ -73,7 +74,7 @@ def test_the_state_directory_fills_up(trial: Trial, disk: StateDisk, step: str) 
     trial.check(Ends.NEW)
 
 
-@pytest.mark.parametrize("step", ["copy", "activate", "confirm"])
+@pytest.mark.parametrize("step", tried("confirm"))
 def test_the_disk_of_the_state_fails(trial: Trial, disk: StateDisk, step: str) -> None:
     """It is read-only from one moment to the next, until somebody repairs it."""
     rig = trial.rig
@@ -123,11 +124,18 @@ def clock(rig: Rig) -> Iterator[faults.Clock]:
     rig.run_daemon()
 
 
-@pytest.mark.parametrize("seconds", [DAY, -DAY], ids=["ahead", "back"])
-@pytest.mark.parametrize("step", ["copy", "activate", "settle"])
-def test_the_clock_jumps(
-    trial: Trial, clock: faults.Clock, step: str, seconds: int
-) -> None:
+@pytest.mark.parametrize("step", tried("settle"))
+def test_the_clock_jumps_ahead(trial: Trial, clock: faults.Clock, step: str) -> None:
+    check_jump(trial, clock, step, DAY)
+
+
+@pytest.mark.parametrize("step", tried("copy"))
+def test_the_clock_jumps_back(trial: Trial, clock: faults.Clock, step: str) -> None:
+    check_jump(trial, clock, step, -DAY)
+
+
+def check_jump(trial: Trial, clock: faults.Clock, step: str, seconds: int) -> None:
+    """Set the daemon's clock at *step*; nothing is to come of it."""
     trial.push()
     trial.watch.begins(step)
 

@@ -18,6 +18,7 @@ from reconciler.apply import Delivered, deliver_keys, remove_keys
 from reconciler.errors import RemoteError
 from reconciler.model import DesiredKey, HostName, KeyOrigin
 from reconciler.remote import OnLine, RemoteResult
+from tests.support.budget import examples
 from tests.support.leaks import find_leaks, marked
 from tests.support.wait import wait_until
 from tests.unit.observed.test_script import SHELLS
@@ -410,7 +411,7 @@ def test_what_a_killed_batch_left_is_taken_away(
     assert sorted(path.name for path in folder.iterdir()) == [".theirs", "bot"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.binary(max_size=9000), max_size=4))
 def test_whatever_it_holds_it_arrives(contents: list[bytes]) -> None:
     writer = LocalWriter(SHELLS[0])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from reconciler.loop.queue import Queue
+from tests.support.budget import examples
 
 keys = st.sampled_from(["chrysalis", "keanu", "lufta", "shachi"])
 delays = st.integers(min_value=-1, max_value=8).map(float)
@@ -133,5 +134,5 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
 TestQueueAgainstModel = QueueAgainstModel.TestCase
 TestQueueAgainstModel.settings = settings(
-    max_examples=150, stateful_step_count=60, deadline=None
+    max_examples=examples(150), stateful_step_count=60, deadline=None
 )

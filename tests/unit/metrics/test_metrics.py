@@ -32,6 +32,7 @@ from reconciler.model import (
     StorePath,
     Verdict,
 )
+from tests.support.budget import examples
 
 KEANU, LUFTA = HostName("keanu"), HostName("lufta")
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -233,7 +234,7 @@ def test_what_was_found_is_gone_when_the_next_pass_finds_it_gone(
     assert value(metrics, "host_verdict", host=KEANU, verdict="converged") == 1
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.lists(st.sampled_from([None, *Verdict]), min_size=1, max_size=5))
 def test_a_host_has_one_verdict_at_most(verdicts: list[Verdict | None]) -> None:
     metrics = fresh(KEANU)

@@ -3,15 +3,13 @@ The activation protocol, attacked as a model: its promises hold whatever strikes
 
 The model is in `parts`, `host`, `reconciler` and `world`; `World.check…` there are the
 promises. A protocol that is made wrong must be caught, or the checks prove nothing.
-
-``PROTOCOL_EXAMPLES=20000`` tries more interleavings than the default.
+`make faults` tries more interleavings than `make test`.
 """
 
 # ruff: noqa: D102 # a rule's name says what it does
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -25,10 +23,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.support.budget import examples
 from tests.unit.protocol.parts import Protocol, Switch, System
 from tests.unit.protocol.world import FIRST, World
 
-EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "300"))
 NEW_KEYS = "keys of the second day"
 
 SYSTEMS = {
@@ -173,13 +171,13 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.world.check_settled()
 
 
-def attack(protocol: Protocol, *, examples: int, shrink: bool) -> None:
+def attack(protocol: Protocol, *, tries: int, shrink: bool) -> None:
     """Attack *protocol* with so many interleavings; AssertionError if it breaks."""
     attacked = type("Attacked", (ProtocolMachine,), {"protocol": protocol})
     run_state_machine_as_test(
         attacked,
         settings=settings(
-            max_examples=examples,
+            max_examples=tries,
             stateful_step_count=30,
             database=None,
             deadline=None,
@@ -190,8 +188,9 @@ def attack(protocol: Protocol, *, examples: int, shrink: bool) -> None:
     )
 
 
+@pytest.mark.search
 def test_it_holds_whatever_strikes() -> None:
-    attack(Protocol(), examples=EXAMPLES, shrink=True)
+    attack(Protocol(), tries=examples(300), shrink=True)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +208,7 @@ def test_it_holds_whatever_strikes() -> None:
 )
 def test_the_machine_catches_a_wrong_protocol(wrong: dict[str, bool]) -> None:
     with pytest.raises(AssertionError):
-        attack(Protocol(**wrong), examples=1000, shrink=False)
+        attack(Protocol(**wrong), tries=1000, shrink=False)
 
 
 # --- one fault, at every step ----------------------------------------------------
