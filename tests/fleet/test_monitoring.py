@@ -61,23 +61,24 @@ def monitoring(
 # --- what is asked for is there --------------------------------------------------
 
 
-@pytest.mark.parametrize("query", list(asked_by_dashboards()), ids=str)
 def test_a_query_of_a_dashboard_returns_what_its_panel_shows(
-    monitoring: Monitoring, rig: Rig, query: Asked
+    monitoring: Monitoring, rig: Rig, subtests: pytest.Subtests
 ) -> None:
-    expr = filled(query, rig)
+    for query in asked_by_dashboards():
+        with subtests.test(str(query)):
+            expr = filled(query, rig)
 
-    if query.now:
-        found = monitoring.query(expr)
-        values = [float(one["value"][1]) for one in found]
-    else:
-        found = monitoring.series(expr, seconds=RANGE)
-        values = [float(value) for one in found for _, value in one["values"]]
+            if query.now:
+                found = monitoring.query(expr)
+                values = [float(one["value"][1]) for one in found]
+            else:
+                found = monitoring.series(expr, seconds=RANGE)
+                values = [float(value) for one in found for _, value in one["values"]]
 
-    assert any(map(math.isfinite, values)) is not is_quiet(query), expr
-    for one in found:
-        assert set(query.shown) <= one["metric"].keys()
-        assert not query.columns or one["metric"].keys() <= query.columns
+            assert any(map(math.isfinite, values)) is not is_quiet(query), expr
+            for one in found:
+                assert set(query.shown) <= one["metric"].keys()
+                assert not query.columns or one["metric"].keys() <= query.columns
 
 
 def test_every_rule_can_be_evaluated(monitoring: Monitoring) -> None:

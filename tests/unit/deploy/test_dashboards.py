@@ -25,12 +25,12 @@ WIDTH = 24
 register_default_plugins()
 
 
-def all_panels() -> list[object]:
-    return [
-        pytest.param(panel, id=f"{uid}: {panel['title']}")
+def all_panels() -> dict[str, Json]:
+    return {
+        f"{uid}: {panel['title']}": panel
         for uid, dashboard in dashboards().items()
         for panel in panels(dashboard)
-    ]
+    }
 
 
 # --- code and files --------------------------------------------------------------
@@ -45,125 +45,147 @@ def test_the_files_are_what_the_code_generates() -> None:
         assert (FOLDER / path).read_text() == text, told
 
 
-@pytest.mark.parametrize("uid", UIDS)
-def test_grafanas_own_classes_read_a_dashboard_and_lose_nothing(uid: str) -> None:
-    whole = dashboards()[uid]
+def test_grafanas_own_classes_read_a_dashboard_and_lose_nothing(
+    subtests: pytest.Subtests,
+) -> None:
+    for uid in UIDS:
+        with subtests.test(uid):
+            whole = dashboards()[uid]
 
-    read = json.loads(json.dumps(Dashboard.from_json(whole), cls=JSONEncoder))
+            read = json.loads(json.dumps(Dashboard.from_json(whole), cls=JSONEncoder))
 
-    # The SDK knows nothing of what events of Prometheus are shown as.
-    ours = [dict(events) for events in whole["annotations"]["list"]]
-    for events in ours:
-        assert events.pop("titleFormat")
-        assert events.pop("textFormat")
-        assert events.pop("step")
-    assert read == {**whole, "annotations": {"list": ours}}
+            # The SDK knows nothing of what events of Prometheus are shown as.
+            ours = [dict(events) for events in whole["annotations"]["list"]]
+            for events in ours:
+                assert events.pop("titleFormat")
+                assert events.pop("textFormat")
+                assert events.pop("step")
+            assert read == {**whole, "annotations": {"list": ours}}
 
 
 # --- what a person sees ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("panel", all_panels())
-def test_a_panel_explains_itself(panel: Json) -> None:
-    assert panel["title"]
-    assert panel["description"].endswith(".")
-    assert panel["targets"]
-    defaults = panel["fieldConfig"]["defaults"]
-    assert defaults["unit"]
-    assert defaults["thresholds"]["steps"][0]["value"] is None
+def test_a_panel_explains_itself(subtests: pytest.Subtests) -> None:
+    for name, panel in all_panels().items():
+        with subtests.test(name):
+            assert panel["title"]
+            assert panel["description"].endswith(".")
+            assert panel["targets"]
+            defaults = panel["fieldConfig"]["defaults"]
+            assert defaults["unit"]
+            assert defaults["thresholds"]["steps"][0]["value"] is None
 
 
-@pytest.mark.parametrize("panel", all_panels())
-def test_a_series_has_a_name(panel: Json) -> None:
+def test_a_series_has_a_name(subtests: pytest.Subtests) -> None:
     """Else the legend would show every label there is."""
-    if panel["type"] in {"timeseries", "state-timeline", "bargauge"}:
-        assert all(target.get("legendFormat") for target in panel["targets"])
+    for name, panel in all_panels().items():
+        with subtests.test(name):
+            if panel["type"] in {"timeseries", "state-timeline", "bargauge"}:
+                assert all(target.get("legendFormat") for target in panel["targets"])
 
 
-@pytest.mark.parametrize("panel", all_panels())
-def test_times_are_shown_as_times(panel: Json) -> None:
+def test_times_are_shown_as_times(subtests: pytest.Subtests) -> None:
     """Bare seconds in the millions tell nobody anything."""
-    of_time = re.search(r"_seconds(_bucket|_sum|_total)?[{\[:]", json.dumps(panel))
-    unit = panel["fieldConfig"]["defaults"]["unit"]
-    if of_time and "time()" in json.dumps(panel) and panel["type"] != "table":
-        compared = "> bool 0)" in panel["targets"][0]["expr"].removesuffix(")")
-        assert unit == "s" or (unit == "short" and compared), panel["title"]
-    if "histogram_quantile" in json.dumps(panel):
-        assert unit == "s"
-
-
-@pytest.mark.parametrize("panel", all_panels())
-def test_the_chosen_reconciler_and_hosts_are_obeyed(panel: Json) -> None:
-    for target in panel["targets"]:
-        expr = target["expr"]
-        assert target["datasource"] == panel["datasource"]
-        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-        for selector in selectors(expr):
-            chosen = ("instance", "=~", "$instance") in selector.matchers
-            assert chosen or selector.metric == "ALERTS", selector
-        assert "HOSTS" not in expr
-        assert "HERE" not in expr
-
-
-@pytest.mark.parametrize("uid", UIDS)
-def test_panels_lie_side_by_side(uid: str) -> None:
-    """Every line is full, and none lies upon another."""
-    taken: set[tuple[int, int]] = set()
-    for panel in dashboards()[uid]["panels"]:
-        grid = panel["gridPos"]
-        cells = set(
-            itertools.product(
-                range(grid["x"], grid["x"] + grid["w"]),
-                range(grid["y"], grid["y"] + grid["h"]),
+    for name, panel in all_panels().items():
+        with subtests.test(name):
+            of_time = re.search(
+                r"_seconds(_bucket|_sum|_total)?[{\[:]", json.dumps(panel)
             )
-        )
-        assert taken.isdisjoint(cells), panel["title"]
-        taken |= cells
-    bottom = max(y for _, y in taken) + 1
-    assert taken == set(itertools.product(range(WIDTH), range(bottom)))
+            unit = panel["fieldConfig"]["defaults"]["unit"]
+            if of_time and "time()" in json.dumps(panel) and panel["type"] != "table":
+                compared = "> bool 0)" in panel["targets"][0]["expr"].removesuffix(")")
+                assert unit == "s" or (unit == "short" and compared), panel["title"]
+            if "histogram_quantile" in json.dumps(panel):
+                assert unit == "s"
 
 
-@pytest.mark.parametrize("uid", UIDS)
-def test_a_dashboard_leads_to_the_others(uid: str) -> None:
-    dashboard = dashboards()[uid]
-
-    assert dashboard["tags"] == ["reconciler"]
-    (link,) = dashboard["links"]
-    assert link["type"] == "dashboards"
-    assert link["tags"] == ["reconciler"]
-    assert link["includeVars"]
-    assert link["keepTime"]
-    numbers = [panel["id"] for panel in dashboard["panels"]]
-    assert numbers == list(range(1, len(numbers) + 1))
-    for other in re.findall(r"/d/([\w-]+)", json.dumps(dashboard)):
-        assert other in UIDS
-
-
-@pytest.mark.parametrize("uid", UIDS)
-def test_variables_that_are_used_are_there(uid: str) -> None:
-    dashboard = dashboards()[uid]
-    names = {one["name"] for one in dashboard["templating"]["list"]}
-
-    used = set(re.findall(r"\$\{?(\w+)", json.dumps(dashboard))) - {"1"}
-    assert {one for one in used if not one.startswith("__")} == names
-    events = {one["name"] for one in dashboard["annotations"]["list"]}
-    assert events == {"Commits", "Deployments", "Failed deployments", "Alerts"}
+def test_the_chosen_reconciler_and_hosts_are_obeyed(subtests: pytest.Subtests) -> None:
+    for name, panel in all_panels().items():
+        with subtests.test(name):
+            for target in panel["targets"]:
+                expr = target["expr"]
+                assert target["datasource"] == panel["datasource"]
+                assert panel["datasource"] == {
+                    "type": "prometheus",
+                    "uid": "${datasource}",
+                }
+                for selector in selectors(expr):
+                    chosen = ("instance", "=~", "$instance") in selector.matchers
+                    assert chosen or selector.metric == "ALERTS", selector
+                assert "HOSTS" not in expr
+                assert "HERE" not in expr
 
 
-@pytest.mark.parametrize("uid", UIDS)
-def test_columns_of_tables_come_from_their_queries(uid: str) -> None:
-    for table in (p for p in panels(dashboards()[uid]) if p["type"] == "table"):
-        (organized,) = (
-            t["options"] for t in table["transformations"] if t["id"] == "organize"
-        )
-        asked = {f"Value #{target['refId']}" for target in table["targets"]}
-        labels = set(re.findall(r"\w+", " ".join(t["expr"] for t in table["targets"])))
-        titles = organized["renameByName"]
-        assert {name for name in titles if name.startswith("Value")} <= asked
-        assert {n for n in titles if not n.startswith("Value")} <= labels
-        changed = {o["matcher"]["options"] for o in table["fieldConfig"]["overrides"]}
-        assert changed <= set(titles.values())
-        assert len(set(titles.values())) == len(titles)
+def test_panels_lie_side_by_side(subtests: pytest.Subtests) -> None:
+    """Every line is full, and none lies upon another."""
+    for uid in UIDS:
+        with subtests.test(uid):
+            taken: set[tuple[int, int]] = set()
+            for panel in dashboards()[uid]["panels"]:
+                grid = panel["gridPos"]
+                cells = set(
+                    itertools.product(
+                        range(grid["x"], grid["x"] + grid["w"]),
+                        range(grid["y"], grid["y"] + grid["h"]),
+                    )
+                )
+                assert taken.isdisjoint(cells), panel["title"]
+                taken |= cells
+            bottom = max(y for _, y in taken) + 1
+            assert taken == set(itertools.product(range(WIDTH), range(bottom)))
+
+
+def test_a_dashboard_leads_to_the_others(subtests: pytest.Subtests) -> None:
+    for uid in UIDS:
+        with subtests.test(uid):
+            dashboard = dashboards()[uid]
+
+            assert dashboard["tags"] == ["reconciler"]
+            (link,) = dashboard["links"]
+            assert link["type"] == "dashboards"
+            assert link["tags"] == ["reconciler"]
+            assert link["includeVars"]
+            assert link["keepTime"]
+            numbers = [panel["id"] for panel in dashboard["panels"]]
+            assert numbers == list(range(1, len(numbers) + 1))
+            for other in re.findall(r"/d/([\w-]+)", json.dumps(dashboard)):
+                assert other in UIDS
+
+
+def test_variables_that_are_used_are_there(subtests: pytest.Subtests) -> None:
+    for uid in UIDS:
+        with subtests.test(uid):
+            dashboard = dashboards()[uid]
+            names = {one["name"] for one in dashboard["templating"]["list"]}
+
+            used = set(re.findall(r"\$\{?(\w+)", json.dumps(dashboard))) - {"1"}
+            assert {one for one in used if not one.startswith("__")} == names
+            events = {one["name"] for one in dashboard["annotations"]["list"]}
+            assert events == {"Commits", "Deployments", "Failed deployments", "Alerts"}
+
+
+def test_columns_of_tables_come_from_their_queries(subtests: pytest.Subtests) -> None:
+    for uid in UIDS:
+        with subtests.test(uid):
+            for table in (p for p in panels(dashboards()[uid]) if p["type"] == "table"):
+                (organized,) = (
+                    t["options"]
+                    for t in table["transformations"]
+                    if t["id"] == "organize"
+                )
+                asked = {f"Value #{target['refId']}" for target in table["targets"]}
+                labels = set(
+                    re.findall(r"\w+", " ".join(t["expr"] for t in table["targets"]))
+                )
+                titles = organized["renameByName"]
+                assert {name for name in titles if name.startswith("Value")} <= asked
+                assert {n for n in titles if not n.startswith("Value")} <= labels
+                changed = {
+                    o["matcher"]["options"] for o in table["fieldConfig"]["overrides"]
+                }
+                assert changed <= set(titles.values())
+                assert len(set(titles.values())) == len(titles)
 
 
 def test_every_verdict_and_outcome_has_its_colour() -> None:

@@ -16,7 +16,6 @@ from tests.support.deployed import (
     PROMETHEUS,
     ROOT,
     RUNBOOKS,
-    Asked,
     asked,
     rules,
 )
@@ -70,35 +69,41 @@ def test_promtool_sees_an_alert_that_does_not_fire(tmp_path: Path) -> None:
 # --- every alert is tested, and leads somewhere ----------------------------------
 
 
-@pytest.mark.parametrize("name", rules())
-def test_an_alert_is_shown_to_be_silent_then_to_fire_then_to_clear(name: str) -> None:
-    (group,) = yaml.safe_load((TESTS / f"{name}.yml").read_text())["tests"]
-    looks = group["alert_rule_test"]
+def test_an_alert_is_shown_to_be_silent_then_to_fire_then_to_clear(
+    subtests: pytest.Subtests,
+) -> None:
+    for name in rules():
+        with subtests.test(name):
+            (group,) = yaml.safe_load((TESTS / f"{name}.yml").read_text())["tests"]
+            looks = group["alert_rule_test"]
 
-    assert {look["alertname"] for look in looks} == {name}
-    fires = [bool(look["exp_alerts"]) for look in looks]
-    assert not fires[0]
-    assert any(fires)
-    assert not fires[-1]
-    times = [seconds(look["eval_time"]) for look in looks]
-    assert times == sorted(times)
+            assert {look["alertname"] for look in looks} == {name}
+            fires = [bool(look["exp_alerts"]) for look in looks]
+            assert not fires[0]
+            assert any(fires)
+            assert not fires[-1]
+            times = [seconds(look["eval_time"]) for look in looks]
+            assert times == sorted(times)
 
 
-@pytest.mark.parametrize("name", rules())
-def test_an_alert_says_how_bad_it_is_and_what_to_do(name: str) -> None:
-    rule = rules()[name]
+def test_an_alert_says_how_bad_it_is_and_what_to_do(subtests: pytest.Subtests) -> None:
+    for name in rules():
+        with subtests.test(name):
+            rule = rules()[name]
 
-    assert name.startswith("Reconciler")
-    assert rule["labels"].keys() == {"severity"}
-    assert rule["labels"]["severity"] in SEVERITIES
-    annotations = rule["annotations"]
-    assert annotations.keys() == {"summary", "description", "runbook_url"}
-    assert len(annotations["summary"]) < 100
-    assert annotations["summary"] not in annotations["description"]
-    base, _, page = annotations["runbook_url"].rpartition("/")
-    assert page == f"{name}.md"
-    assert (RUNBOOKS / page).is_file()
-    assert base == "https://reconciler.example.org/docs/runbooks", "one place to change"
+            assert name.startswith("Reconciler")
+            assert rule["labels"].keys() == {"severity"}
+            assert rule["labels"]["severity"] in SEVERITIES
+            annotations = rule["annotations"]
+            assert annotations.keys() == {"summary", "description", "runbook_url"}
+            assert len(annotations["summary"]) < 100
+            assert annotations["summary"] not in annotations["description"]
+            base, _, page = annotations["runbook_url"].rpartition("/")
+            assert page == f"{name}.md"
+            assert (RUNBOOKS / page).is_file()
+            assert base == "https://reconciler.example.org/docs/runbooks", (
+                "one place to change"
+            )
 
 
 def test_every_runbook_and_every_test_has_its_alert() -> None:
@@ -127,18 +132,23 @@ def test_the_list_of_alerts_in_the_documentation_is_complete() -> None:
 # --- what is asked for exists ----------------------------------------------------
 
 
-@pytest.mark.parametrize("query", asked(), ids=str)
-def test_what_is_asked_for_is_there_from_the_start_of_a_daemon(query: Asked) -> None:
+def test_what_is_asked_for_is_there_from_the_start_of_a_daemon(
+    subtests: pytest.Subtests,
+) -> None:
     """A name, label or value that is misspelt would never select anything."""
-    found = list(selectors(query.expr))
-    assert found
-    there = series_at_the_start()
+    for query in asked():
+        with subtests.test(str(query)):
+            found = list(selectors(query.expr))
+            assert found
+            there = series_at_the_start()
 
-    for selector in found:
-        if selector.metric in OF_PROMETHEUS | rules("record").keys():
-            continue
-        wanted = in_any_place(selector)
-        assert any(wanted.takes(name, labels) for name, labels in there), selector
+            for selector in found:
+                if selector.metric in OF_PROMETHEUS | rules("record").keys():
+                    continue
+                wanted = in_any_place(selector)
+                assert any(wanted.takes(name, labels) for name, labels in there), (
+                    selector
+                )
 
 
 @cache
@@ -166,11 +176,14 @@ def test_what_is_missing_would_be_noticed() -> None:
     assert not any(typo.takes(name, labels) for name, labels in there)
 
 
-@pytest.mark.parametrize("query", asked(), ids=str)
-def test_no_threshold_of_a_quantile_lies_above_the_last_bucket(query: Asked) -> None:
+def test_no_threshold_of_a_quantile_lies_above_the_last_bucket(
+    subtests: pytest.Subtests,
+) -> None:
     """`histogram_quantile` never exceeds it: such an alert could not fire."""
-    for threshold in quantile_thresholds(query.expr):
-        assert threshold.limit < last_bucket(threshold.histogram), threshold
+    for query in asked():
+        with subtests.test(str(query)):
+            for threshold in quantile_thresholds(query.expr):
+                assert threshold.limit < last_bucket(threshold.histogram), threshold
 
 
 def test_there_is_a_threshold_of_a_quantile() -> None:

@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -32,36 +31,42 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_runbook_says_what_it_means_how_to_look_and_how_to_mend(page: Path) -> None:
-    text = page.read_text()
+def test_a_runbook_says_what_it_means_how_to_look_and_how_to_mend(
+    subtests: pytest.Subtests,
+) -> None:
+    for page in PAGES:
+        with subtests.test(page.stem):
+            text = page.read_text()
 
-    head, severity = text.splitlines()[0:3:2]
-    assert head == f"# {page.stem}"
-    assert severity == f"*{rules()[page.stem]['labels']['severity']}*"
-    assert re.findall(r"^## .*", text, re.MULTILINE) == SHAPE
-    looking = text.partition(SHAPE[1])[2].partition(SHAPE[2])[0]
-    assert "```sh\n" in looking, "nothing to type"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
-        assert (page.parent / target).is_file(), target
+            head, severity = text.splitlines()[0:3:2]
+            assert head == f"# {page.stem}"
+            assert severity == f"*{rules()[page.stem]['labels']['severity']}*"
+            assert re.findall(r"^## .*", text, re.MULTILINE) == SHAPE
+            looking = text.partition(SHAPE[1])[2].partition(SHAPE[2])[0]
+            assert "```sh\n" in looking, "nothing to type"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_commands_of_a_runbook_can_be_typed(page: Path) -> None:
-    for words in commands(page.read_text()):
-        check_command(words)
+def test_links_lead_somewhere(subtests: pytest.Subtests) -> None:
+    for page in PAGES:
+        with subtests.test(page.stem):
+            for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+                assert (page.parent / target).is_file(), target
 
 
-@pytest.mark.parametrize("name", rules())
-def test_the_command_of_an_alert_can_be_typed(name: str) -> None:
-    description = rules()[name]["annotations"]["description"]
-    assert re.search(r"\b[Ll]ook\b.* with: |The dashboard", description)
-    for command in re.findall(r"with: reconciler ([a-z-]+)\b", description):
-        check_command([command])
+def test_the_commands_of_a_runbook_can_be_typed(subtests: pytest.Subtests) -> None:
+    for page in PAGES:
+        with subtests.test(page.stem):
+            for words in commands(page.read_text()):
+                check_command(words)
+
+
+def test_the_command_of_an_alert_can_be_typed(subtests: pytest.Subtests) -> None:
+    for name in rules():
+        with subtests.test(name):
+            description = rules()[name]["annotations"]["description"]
+            assert re.search(r"\b[Ll]ook\b.* with: |The dashboard", description)
+            for command in re.findall(r"with: reconciler ([a-z-]+)\b", description):
+                check_command([command])
 
 
 def check_command(words: list[str]) -> None:
