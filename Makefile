@@ -29,8 +29,9 @@ faults: setup ## what `make test` leaves out: all faults at all steps, long sear
 bench: setup ## measure, side by side with peers
 	@.venv/bin/python -m tests.bench
 
-chaos: setup ## faults at random moments; SEED=7 TRIALS=1000
-	@.venv/bin/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(TRIALS),--trials $(TRIALS))
+chaos: setup ## faults at random moments; SEED=7 TRIALS=1000, or TRIAL=31
+	@.venv/bin/python -m tests.chaos $(if $(SEED),--seed $(SEED)) \
+		$(if $(TRIALS),--trials $(TRIALS)) $(if $(TRIAL),--trial $(TRIAL))
 
 dashboards: setup ## write what deploy/grafana generates
 	@.venv/bin/python -m deploy.grafana.generate

@@ -8,12 +8,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.draw import Draw, faults
-from tests.support.faults.checker import Complaint, Ends, check_settled
+from tests.chaos.draw import PATIENCE, Draw, faults
+from tests.support.faults.checker import QUARANTINED, Complaint, check_settled
 from tests.support.faults.disk import state_disk
 from tests.support.faults.injectors import Clock, Fault, StateFails, StateFull
 from tests.support.faults.releases import HOST
@@ -25,9 +25,11 @@ from tests.support.wait import let_pass
 POLICY: Mapping[str, object] = {
     "settle": "0.5s",
     "confirm_timeout": "8s",
-    "switch_timeout": "15s",  # longer than any freeze, which is no release's fault
+    "switch_timeout": f"{PATIENCE:g}s",
 }
 WITHIN = 240.0  # seconds; somebody who stops the guardian costs 90 of them
+SEEDS = 3
+TRIALS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Counts:
 
     tried: Counter[str] = field(default_factory=Counter)
     survived: Counter[str] = field(default_factory=Counter)
+    again: list[str] = field(default_factory=list)
+    """How to have those again that were not."""
 
     @property
     def broken(self) -> int:
@@ -74,24 +78,25 @@ def attempt(rig: Rig, draw: Draw, fault: Fault) -> str:
     with struck(rig, fault):
         let_pass(draw.lasts)
     try:
-        check_settled(rig, trial.before, draw.ends, within=WITHIN)
+        # Whoever was away for long is asked again after as long at most.
+        check_settled(rig, trial.before, draw.ends, within=WITHIN + draw.lasts)
     except Complaint as complaint:
         return str(complaint)
-    if draw.ends is Ends.OLD:
+    if rig.status()[HOST]["verdict"] == QUARANTINED:
         # The next push replaces it: nothing that failed is ever the way back.
         rig.repository.git("reset", "-q", "--hard", good)
     return ""
 
 
-def run(seed: int, trials: int, counts: Counts) -> None:
-    """Carry out *trials* of them; begin on new ground after one that went wrong."""
+def run(seed: int, numbers: Sequence[int], counts: Counts) -> None:
+    """Carry out the trials *numbers*; begin on new ground after one that went wrong."""
     reaper = Reaper()
-    number = 0
-    while number < trials:
+    left = list(numbers)
+    while left:
         with ground(reaper) as (rig, known):
             whole = True
-            while whole and number < trials:
-                number += 1
+            while whole and left:
+                number = left.pop(0)
                 draw = Draw.of(seed, number, list(known))
                 began = time.monotonic()
                 complaint = attempt(rig, draw, known[draw.fault])
@@ -102,7 +107,8 @@ def run(seed: int, trials: int, counts: Counts) -> None:
                 seconds = time.monotonic() - began
                 say(f"{number:5} {word:8} {seconds:6.1f} s  {draw}")
                 if not whole:
-                    say(complaint)
+                    say(f"{complaint}\nagain: make chaos SEED={seed} TRIAL={number}")
+                    counts.again.append(f"SEED={seed} TRIAL={number}")
     reaper.close()
 
 
@@ -114,19 +120,26 @@ def say(line: str) -> None:
 def main() -> int:
     """Return the exit status."""
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
-    parser.add_argument("--trials", type=int, default=50)
+    parser.add_argument("--seed", type=int, nargs="+", help="default: three new ones")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="from each seed")
+    parser.add_argument("--trial", type=int, help="this one only")
     arguments = parser.parse_args()
+    seeds = arguments.seed or [secrets.randbelow(10**6) for _ in range(SEEDS)]
+    only = arguments.trial
+    numbers = [only] if only else range(1, arguments.trials + 1)
     if os.geteuid() != 0:
         say("real hosts need root")
         return 2
-    say(f"seed {arguments.seed}: {arguments.trials} trials")
     counts = Counts()
     with contextlib.suppress(KeyboardInterrupt):
-        run(arguments.seed, arguments.trials, counts)
+        for seed in seeds:
+            say(f"seed {seed}: {len(numbers)} trials")
+            run(seed, numbers, counts)
     for line in counts.table():
         say(line)
-    say(f"seed {arguments.seed}: {counts.broken} broken")
+    for one in counts.again:
+        say(f"again: make chaos {one}")
+    say(f"seeds {' '.join(map(str, seeds))}: {counts.broken} broken")
     return 1 if counts.broken else 0
 
 

@@ -1,18 +1,30 @@
 """What one trial is: drawn from a seed and its number, and from nothing else."""
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from reconciler.attempt.guarded_switch import ARM_SECONDS
 from tests.support.faults.checker import Ends
-from tests.support.faults.injectors import FAULTS, Clock, Fault, StateFails, StateFull
+from tests.support.faults.injectors import (
+    FAULTS,
+    Clock,
+    Fault,
+    Frozen,
+    StateFails,
+    StateFull,
+)
 from tests.support.faults.releases import BAD, ODD
 from tests.support.rig import Rig
 
 GOOD_SHARE = 0.6
-MOMENTS = 4.5  # seconds after the push within which faults strike
-LASTS = 3.0  # seconds at most until they end
+PATIENCE = 15.0  # seconds: `policy.switch_timeout`
+MOMENTS = 6.0  # seconds after the push within which faults strike a good release
+MOMENTS_OF_BAD = 2 * PATIENCE  # and a bad one, which is also gone back from
+LASTS = (0.1, 2 * PATIENCE)  # seconds until a fault ends
+FREEZES = (1.0, 2 * ARM_SECONDS)  # up to twice the longest deadline of a switch
 DAY = 86400.0
 
 
@@ -60,12 +72,14 @@ class ClockJump:
 
 
 FORCE_PUSH = "a force-push takes it back"
+FROZEN = "the host freezes"
 
 
 def faults(clock: Clock, full: StateFull, fails: StateFails) -> Mapping[str, Fault]:
     """Return every fault by its name."""
     return {
-        **FAULTS,
+        **{k: v for k, v in FAULTS.items() if not isinstance(v, Frozen)},
+        FROZEN: Frozen(0.0),  # for as long as is drawn
         "another commit": AnotherCommit(),
         FORCE_PUSH: ForcePush(),
         "the clock jumps ahead": ClockJump(clock, DAY),
@@ -89,11 +103,14 @@ class Draw:
         """Draw trial *number*; *names* are those of the faults."""
         dice = random.Random(f"{seed}/{number}")  # noqa: S311 # not for secrets
         release = "" if dice.random() < GOOD_SHARE else dice.choice([*BAD, *ODD])
+        fault = dice.choice(names)
+        shortest, longest = FREEZES if fault == FROZEN else LASTS
         return cls(
             release=release,
-            fault=dice.choice(names),
-            at=dice.uniform(0.0, MOMENTS),
-            lasts=dice.uniform(0.0, LASTS),
+            fault=fault,
+            at=dice.uniform(0.0, MOMENTS_OF_BAD if release in BAD else MOMENTS),
+            # As many short ones as long ones: a second matters as much as a minute.
+            lasts=math.exp(dice.uniform(math.log(shortest), math.log(longest))),
         )
 
     @property
@@ -106,7 +123,11 @@ class Draw:
         """Where the host is to end."""
         if self.fault == FORCE_PUSH:
             return Ends.BACK
-        return Ends.OLD if self.release in BAD else Ends.NEW
+        if self.release in BAD:
+            return Ends.OLD
+        # What stands still in the middle of a switch looks like one that hangs.
+        stands_still = self.fault == FROZEN and self.lasts > PATIENCE / 2
+        return Ends.EITHER if stands_still else Ends.NEW
 
     def __str__(self) -> str:
         what = self.release or "a good release"

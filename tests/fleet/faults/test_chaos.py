@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from tests.chaos.draw import Draw
+from reconciler.attempt.guarded_switch import ARM_SECONDS
+from tests.chaos.draw import FROZEN, Draw
+from tests.support.faults.checker import Ends
 from tests.support.rig import ROOT
 
 NAMES = ["one", "another"]
@@ -19,12 +21,21 @@ def test_a_trial_is_the_same_whenever_it_is_drawn() -> None:
     assert {one.fault for one in drawn} == set(NAMES)
 
 
+def test_freezes_last_from_a_second_to_twice_the_longest_deadline() -> None:
+    drawn = [Draw.of(7, number, [FROZEN]) for number in range(500)]
+
+    lasts = sorted(one.lasts for one in drawn)
+    assert 1.0 <= lasts[0] < 1.1
+    assert 1.8 * ARM_SECONDS < lasts[-1] <= 2 * ARM_SECONDS
+    assert {one.ends for one in drawn if not one.release} == {Ends.NEW, Ends.EITHER}
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("reaper")
 def test_it_ends_with_the_counts(fleet: object) -> None:
     assert fleet, "root is needed"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--seed", "4", "--trials", "2"],
+        [sys.executable, "-m", "tests.chaos", "--seed", "56", "--trials", "2"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -34,6 +45,6 @@ def test_it_ends_with_the_counts(fleet: object) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     first, *_, total, last = done.stdout.splitlines()
-    assert first == "seed 4: 2 trials"
+    assert first == "seed 56: 2 trials"
     assert total.split() == ["2", "2", "all"]
-    assert last == "seed 4: 0 broken"
+    assert last == "seeds 56: 0 broken"
