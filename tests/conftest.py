@@ -14,7 +14,7 @@ from tests.support.budget import examples
 settings.register_profile(
     "reconciler",
     deadline=None,
-    max_examples=examples(100),
+    max_examples=examples(50),
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=bool(os.environ.get("CI")),
 )

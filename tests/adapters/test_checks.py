@@ -12,7 +12,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +37,7 @@ from reconciler.model import (
 from reconciler.observed import checks_seconds, run_checks
 from reconciler.remote import Connections, HostReader
 from tests.support.sshd import Sshd, connected, running
+from tests.support.wait import patience, within
 
 HOST = HostName("lufta")
 SECRET = f"Bearer hunter2-of-{os.getpid()}"
@@ -272,7 +272,7 @@ def test_one_try_that_hangs_is_not_the_last(
 ) -> None:
     web = serve(0, 200)
 
-    assert outcome(reader, web_check(web, side, timeout=0.5, within=10)).passed
+    assert outcome(reader, web_check(web, side, timeout=2, within=60)).passed
 
 
 @SIDES
@@ -289,7 +289,7 @@ def test_no_answer_at_all(reader: HostReader, serve: Serve, side: CheckSide) -> 
     result = outcome(reader, web_check(serve(0), side, timeout=0, within=1))
 
     assert "no answer within " in result.problem
-    assert 0.9 < result.seconds < 1 + SLACK
+    assert 0.9 < result.seconds < patience(1 + SLACK)
 
 
 @SIDES
@@ -435,7 +435,7 @@ def test_a_command_that_hangs_is_ended(reader: HostReader, side: CheckSide) -> N
 
     assert result.problem.startswith("did not end within ")
     assert result.problem.endswith("s: busy")
-    assert result.seconds < 1 + 2 + SLACK
+    assert result.seconds < patience(1 + 2 + SLACK)
     assert arguments_with(mark) == []
 
 
@@ -465,17 +465,14 @@ def test_all_run_side_by_side_and_those_of_the_host_in_one_round_trip(
     reader: HostReader,
 ) -> None:
     slow = [
-        check(CheckKind.COMMAND, side, command=("sleep", "1"), timeout=5, within=8)
+        check(CheckKind.COMMAND, side, command=("sleep", "1"), timeout=60, within=60)
         for side in CheckSide
         for _ in range(4)
     ]
-    with capture_logs() as logs:
-        began = time.monotonic()
+    with capture_logs() as logs, within(8):
         results = run(reader, *slow)
-        took = time.monotonic() - began
 
     assert [result.passed for result in results] == [True] * 8
-    assert took < 8
     assert [log["what"] for log in logs if log["event"] == "remote"] == [
         "health checks"
     ]
@@ -502,10 +499,9 @@ def test_the_deadline_ends_every_check(reader: HostReader, side: CheckSide) -> N
     )
     refused = check(CheckKind.TCP, side, host="127.0.0.1", port=1, within=60)
 
-    began = time.monotonic()
-    results = run(reader, hung, refused, deadline=4)
+    with within(4 + SLACK):
+        results = run(reader, hung, refused, deadline=4)
 
-    assert time.monotonic() - began < 4 + SLACK
     assert [result.passed for result in results] == [False, False]
     assert "refused" in results[1].problem
     assert checks_seconds(desired(hung, refused)) > 60
@@ -576,7 +572,7 @@ def test_a_tool_that_the_host_lacks_is_told_at_once(
     result = outcome(bare, check(kind, CheckSide.HOST, port=80, within=15))
 
     assert result.problem == f"cannot be checked: no {tool} on the host"
-    assert result.seconds < SLACK
+    assert result.seconds < patience(SLACK)
 
 
 def test_a_command_needs_neither(bare: Bare) -> None:

@@ -26,7 +26,7 @@ from tests.support.receiver import Delivery, Receiver, Reply
 from tests.support.wait import wait_until
 from tests.unit.notify.samples import COMMIT, HOST, OLD, away, status, to_deploy
 
-SOON = 20.0  # seconds
+SOON = 60.0  # seconds
 KEANU = HostName("keanu")
 TOKEN = marked("token").decode()
 

@@ -551,7 +551,7 @@ class sleeping:  # noqa: N801 # used like a function
 
     def __exit__(self, *_: object) -> None:
         """Let it end."""
-        self.process.communicate(b"\n", timeout=20)
+        self.process.communicate(b"\n", timeout=100)
 
 
 @fleet_only
@@ -585,7 +585,7 @@ def test_nobody_else_can_read_a_key_at_any_moment(real: RealWorld) -> None:
     finally:
         stop.set()
         real.sh(f"touch {folder}/stop")
-        thread.join(20)
+        thread.join(100)
 
     last = f"{SECRET.decode()}9"
     assert set("".join(seen).replace(last, "\n").split()) == set()
@@ -640,7 +640,7 @@ def test_a_connection_that_is_cut_leaves_nothing_half(
     wait_until(lambda: temporary in real.sh(f"find {FOLDER}"), 20, "the upload")
     # The session of root, not the server.
     real.sh(f"pkill -{signal} -f '^sshd: root'")
-    thread.join(30)
+    thread.join(100)
 
     assert len(failed) == 1
     wait_until(
@@ -662,7 +662,7 @@ def test_a_script_that_was_killed_is_cleaned_up_after(real: RealWorld) -> None:
     wait_until(lambda: temporary in real.sh(f"find {FOLDER}"), 20, "the upload")
     # In the host's own process namespace; not the shell that says so.
     real.sh("pkill -KILL -f '[r]econciler.tmp'; pkill -KILL base64; true")
-    thread.join(30)
+    thread.join(100)
     assert len(failed) == 1
     assert real.sh(f"ls -A {FOLDER}").split() == [".big.reconciler.tmp"]
 

@@ -24,7 +24,7 @@ from tests.support.rig import free_port
 from tests.support.wait import wait_until
 from tests.unit.notify.samples import BOT, COMMIT, HOST, away, status, stopped
 
-SOON = 20.0  # seconds
+SOON = 60.0  # seconds
 DRIFTING = status(Verdict.REPORTED, drifts=stopped(BOT))
 ROOT = Path(__file__).parents[2]
 

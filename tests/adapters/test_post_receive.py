@@ -15,7 +15,7 @@ from tests.support.rig import Repository, free_port
 from tests.support.wait import wait_until
 
 HOOK = Path(__file__).parents[2] / "deploy/hooks/post-receive"
-DEADLINE = 30.0  # seconds
+DEADLINE = 60.0  # seconds
 
 SECRETS = [
     pytest.param(SHARED, id="quotes and blanks"),

@@ -233,7 +233,7 @@ def look(world: World) -> Observed:
 
 
 def repair(world: World, *steps: Step) -> ObservedUnit:
-    mend(world.writer, steps, deadline=20, on_line=lambda _: None)
+    mend(world.writer, steps, deadline=60, on_line=lambda _: None)
     return look(world).units[DEMO]
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ from reconciler.errors import (
 from reconciler.model import HostName, Target
 from reconciler.remote import Connections, HostReader, HostWriter
 from tests.support.sshd import Sshd, connected, running
-from tests.support.wait import wait_until
+from tests.support.wait import patience, wait_until, within
 
 HOST = HostName("lufta")
 SLACK = 3.0  # seconds that a busy machine may add
@@ -46,7 +47,7 @@ def connections(sshd: Sshd) -> Iterator[Connections]:
 
 @pytest.fixture
 def own(own_sshd: Sshd) -> Iterator[Connections]:
-    with connected(own_sshd, connect_timeout=1.0) as connections:
+    with connected(own_sshd, connect_timeout=patience(1.0)) as connections:
         yield connections
 
 
@@ -116,12 +117,13 @@ def test_bytes_that_are_no_text_do_no_harm(writer: HostWriter) -> None:
 def test_a_deadline_kills_the_process_on_the_host(writer: HostWriter) -> None:
     """Fabric's own timeout leaves it running."""
     mark = f"31.{os.getpid()}{time.monotonic_ns()}"
-    began = time.monotonic()
 
-    with pytest.raises(RemoteTimeoutError, match=r"did not end within 0\.3 s"):
+    with (
+        within(0.3 + SLACK),
+        pytest.raises(RemoteTimeoutError, match=r"did not end within 0\.3 s"),
+    ):
         read(writer, f"sleep {mark}", deadline=0.3)
 
-    assert time.monotonic() - began < 0.3 + SLACK
     wait_until(lambda: not alive(mark), SLACK, "the end of sleep")
 
 
@@ -153,7 +155,7 @@ def test_a_reader_cannot_write(connections: Connections, sshd: Sshd) -> None:
 def test_arguments_come_through_as_they_are(writer: HostWriter) -> None:
     words = [r"a\x2db", "'", "$(id)", "*", "", "two words", "\\\\", "\n", "-"]
 
-    result = writer.run(["printf", "%s|", *words], what="words", deadline=10)
+    result = writer.run(["printf", "%s|", *words], what="words", deadline=60)
 
     assert result.stdout == "".join(f"{word}|" for word in words)
 
@@ -161,11 +163,11 @@ def test_arguments_come_through_as_they_are(writer: HostWriter) -> None:
 def test_both_outputs_are_kept_apart(writer: HostWriter) -> None:
     argv = ["sh", "-c", "echo out; echo err >&2; exit 7"]
 
-    result = writer.run(argv, what="both", deadline=10, check=False)
+    result = writer.run(argv, what="both", deadline=60, check=False)
 
     assert (result.status, result.stdout, result.stderr) == (7, "out\n", "err\n")
     with pytest.raises(RemoteError, match="status 7: err"):
-        writer.run(argv, what="both", deadline=10)
+        writer.run(argv, what="both", deadline=60)
 
 
 def test_lines_come_while_the_command_runs(writer: HostWriter, tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_lines_come_while_the_command_runs(writer: HostWriter, tmp_path: Path) -
         lines.append(line)
         gate.touch()
 
-    writer.run(["sh", "-c", script], what="talk", deadline=10, on_line=on_line)
+    writer.run(["sh", "-c", script], what="talk", deadline=60, on_line=on_line)
 
     assert lines == ["first", "last"]
 
@@ -193,25 +195,25 @@ def test_input_larger_than_every_buffer_does_not_block(writer: HostWriter) -> No
 
 
 def test_input_that_nobody_reads_does_no_harm(writer: HostWriter) -> None:
-    result = writer.run(["true"], what="nothing", deadline=10, stdin=b"x" * 5_000_000)
+    result = writer.run(["true"], what="nothing", deadline=60, stdin=b"x" * 5_000_000)
 
     assert result.status == 0
 
 
 def test_a_daemon_left_behind_does_not_hold_us(writer: HostWriter) -> None:
     """It holds the pipes open; ssh(1) would wait for it."""
-    argv = ["sh", "-c", "setsid sleep 20 & echo started"]
+    argv = ["sh", "-c", "setsid sleep 200 & echo $!"]
 
-    result = writer.run(argv, what="a daemon", deadline=15)
+    result = writer.run(argv, what="a daemon", deadline=100)
 
-    assert result.stdout == "started\n"
-    assert result.seconds < 5 + SLACK
+    os.kill(int(result.stdout), signal.SIGKILL)  # it is on this machine, and there
+    assert result.seconds < patience(5 + SLACK)
 
 
 def test_an_error_never_tells_arguments_or_input(writer: HostWriter) -> None:
     with pytest.raises(RemoteError) as caught:
         writer.run(
-            ["sh", "-c", "exit 1", "hunter2"], what="x", deadline=9, stdin=b"hunter2"
+            ["sh", "-c", "exit 1", "hunter2"], what="x", deadline=60, stdin=b"hunter2"
         )
     assert "hunter2" not in repr(caught.value) + str(caught.value.args)
 
@@ -227,7 +229,7 @@ def test_threads_share_one_connection(own: Connections, own_sshd: Sshd) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(100)
 
     assert answers == ["hi\n"] * 8
     assert own_sshd.log().count("Accepted publickey") == 1
@@ -278,7 +280,7 @@ def test_a_change_is_never_made_twice(
     breaker.start()
 
     with pytest.raises(ConnectError, match="broke during a change"):
-        writer.run(["sh", "-c", script], what="a change", deadline=20)
+        writer.run(["sh", "-c", script], what="a change", deadline=60)
 
     breaker.join()
     assert count.read_text() == "once\n"
@@ -304,29 +306,30 @@ def test_a_frozen_host_does_not_hold_us(
     if connected:
         read(reader, "true")
     own_sshd.freeze()
-    began = time.monotonic()
 
-    with pytest.raises((ConnectError, RemoteTimeoutError), match="lufta: "):
+    with (
+        within(3.0 + SLACK),
+        pytest.raises((ConnectError, RemoteTimeoutError), match="lufta: "),
+    ):
         read(reader, "true", deadline=1.0)
 
-    assert time.monotonic() - began < 3.0 + SLACK
     own_sshd.thaw()
     assert read(reader, "echo back") == "back\n"
 
 
 def test_a_host_that_freezes_in_the_middle(own: Connections, own_sshd: Sshd) -> None:
     writer = own.writer(HOST, own_sshd.target)
-    began = time.monotonic()
 
-    with pytest.raises(RemoteTimeoutError, match=r"talk did not end within 0\.5 s"):
+    with (
+        within(2.5 + SLACK),
+        pytest.raises(RemoteTimeoutError, match=r"talk did not end within 0\.5 s"),
+    ):
         writer.run(
             ["sh", "-c", "echo x; sleep 9"],
             what="talk",
             deadline=0.5,
             on_line=lambda _: own_sshd.freeze(),
         )
-
-    assert time.monotonic() - began < 2.5 + SLACK
 
 
 def test_something_that_is_no_sshd(sshd: Sshd, tmp_path: Path) -> None:
@@ -336,12 +339,12 @@ def test_something_that_is_no_sshd(sshd: Sshd, tmp_path: Path) -> None:
         connections = Connections(
             sshd.settings(connect_timeout=0.5), known_hosts=tmp_path / "none"
         )
-        began = time.monotonic()
 
-        with pytest.raises(ConnectError, match=r"did not answer within 0\.5 s"):
+        with (
+            within(0.5 + SLACK),
+            pytest.raises(ConnectError, match=r"did not answer within 0\.5 s"),
+        ):
             read(connections.reader(HOST, target), "true")
-
-        assert time.monotonic() - began < 0.5 + SLACK
 
 
 def test_a_name_that_nobody_knows(connections: Connections) -> None:

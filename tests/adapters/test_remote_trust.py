@@ -39,7 +39,7 @@ def connections(sshd: Sshd) -> Iterator[Connections]:
 
 
 def read(reader: HostReader, script: str) -> str:
-    return reader.read(script, what="a look", deadline=10)
+    return reader.read(script, what="a look", deadline=60)
 
 
 # --- who is let in, and to whom we talk ------------------------------------------
@@ -49,7 +49,7 @@ def test_a_key_that_is_not_let_in(sshd: Sshd, tmp_path: Path) -> None:
     identity = tmp_path / "other"
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", identity],
-        timeout=20,
+        timeout=100,
         check=True,
     )
     settings = SshSettings(identity=identity)
@@ -120,7 +120,7 @@ def test_trust_records_every_key_and_says_which_are_new(
         ["ssh-keygen", "-l", "-f", sshd.directory / "host_ed25519.pub"],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=True,
     )
     assert first[0].fingerprint in shown.stdout
@@ -143,7 +143,7 @@ def test_one_recorded_key_is_enough(sshd: Sshd, tmp_path: Path, kind: str) -> No
     known_hosts = tmp_path / "known_hosts"
     public = (sshd.directory / f"host_{kind}.pub").read_text()
     known_hosts.write_text(f"[{sshd.address}]:{sshd.port} {public}")
-    subprocess.run(["ssh-keygen", "-H", "-f", known_hosts], timeout=20, check=True)
+    subprocess.run(["ssh-keygen", "-H", "-f", known_hosts], timeout=100, check=True)
     connections = Connections(sshd.settings(), known_hosts=known_hosts)
 
     assert read(connections.reader(HOST, sshd.target), "echo in") == "in\n"
@@ -228,6 +228,6 @@ def ssh(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=False,
     )

@@ -139,7 +139,7 @@ def test_a_service_starts_the_built_program(
     assert found is not None
 
     version = subprocess.run(
-        [found[1], "--version"], capture_output=True, text=True, timeout=20, check=True
+        [found[1], "--version"], capture_output=True, text=True, timeout=100, check=True
     )
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", version.stdout)
     assert f"-{service}-{version.stdout.strip()}/" in found[1]
@@ -187,11 +187,11 @@ def test_git_ignores_secrets_and_keeps_the_folder(tmp_path: Path) -> None:
     for name in ("README.md", "withinbot.env", "other.age"):
         (tmp_path / folder / name).touch()
     for argv in (["init", "--quiet"], ["add", "--all"]):
-        subprocess.run(["git", "-C", tmp_path, *argv], check=True, timeout=20)
+        subprocess.run(["git", "-C", tmp_path, *argv], check=True, timeout=100)
 
     listed = ["git", "-C", str(tmp_path), "ls-files", folder]
     known = subprocess.run(
-        listed, check=True, capture_output=True, text=True, timeout=20
+        listed, check=True, capture_output=True, text=True, timeout=100
     )
     assert known.stdout == f"{folder}/README.md\n"
     assert (REPOSITORY / folder / "README.md").is_file()

@@ -17,8 +17,6 @@ from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, NIX_OPTIONS, NIXPKGS, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 HOSTS = ("chrysalis", "keanu")  # lufta is in the repository, and on no network
 FACTS = "printerfacts.service"
 BOT = "withinbot.service"

@@ -9,9 +9,7 @@ from reconciler.model import Outcome
 from tests.support.extra import add_extras, attempts, flat, set_extra
 from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, Rig
-from tests.support.wait import wait_until
-
-pytestmark = pytest.mark.timeout(300)
+from tests.support.wait import patience, wait_until, within
 
 HOSTS = ("chrysalis", "keanu")
 FACTS = "printerfacts.service"
@@ -66,7 +64,7 @@ def test_a_silent_host_delays_nobody(rig: Rig) -> None:
     took = time.monotonic() - began
 
     assert host.state == "frozen"
-    assert took < SILENCE, "chrysalis waited for keanu"
+    assert took < patience(SILENCE), "chrysalis waited for keanu"
     rig.wait_error("keanu", "keanu", "did not")
     assert rig.metric(UP) == 0
     host.thaw()
@@ -168,10 +166,9 @@ def test_a_daemon_starts_beside_a_host_that_is_down(rig: Rig) -> None:
 def test_a_daemon_that_stops_while_a_host_switches_follows_it_later(rig: Rig) -> None:
     head = push_slow_start(rig, "the daemon stops")
 
-    began = time.monotonic()
-    assert rig.stop_daemon() == 0
+    with within(30.0):
+        assert rig.stop_daemon() == 0
 
-    assert time.monotonic() - began < 30
     left = attempts(rig, "keanu")[0]
     assert (left.commit, left.outcome) == (head, None), "its guardian goes on"
     rig.run_daemon()
@@ -186,10 +183,9 @@ def test_a_daemon_that_stops_while_it_builds_does_so_at_once(rig: Rig) -> None:
     rig.push("A fact sheet that is built for an hour")
     wait_until(lambda: attempts(rig, "keanu")[0].outcome is None, DEADLINE, "the build")
 
-    began = time.monotonic()
-    assert rig.stop_daemon() == 0
+    with within(15.0):
+        assert rig.stop_daemon() == 0
 
-    assert time.monotonic() - began < 15
     assert attempts(rig, "keanu")[0].outcome is Outcome.INTERRUPTED
     assert rig.status()["keanu"]["error"] == "", "the host has no fault"
     set_extra(rig, "keanu")

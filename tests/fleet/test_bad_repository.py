@@ -9,8 +9,6 @@ from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 BOT = "withinbot.service"
 FAILURES = "reconciler_fetch_failures_total"
 

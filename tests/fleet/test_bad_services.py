@@ -10,8 +10,6 @@ from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, QUICK, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 HOSTS = ("chrysalis", "keanu")
 FACTS = "printerfacts.service"
 MAYFLY = "mayfly.service"

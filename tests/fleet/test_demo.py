@@ -19,7 +19,6 @@ DEMO = Path(__file__).parents[2] / "lab" / "demo"
 pytestmark = [
     pytest.mark.fleet,
     pytest.mark.skipif(os.geteuid() != 0, reason="real hosts need root"),
-    pytest.mark.timeout(300),
 ]
 
 

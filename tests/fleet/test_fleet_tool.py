@@ -126,7 +126,7 @@ def test_a_frozen_host_accepts_tcp_and_says_nothing(chrysalis: FleetHost) -> Non
     chrysalis.thaw()
 
     assert chrysalis.state == "running"
-    assert _greeting(chrysalis) == b"SSH-"
+    wait_until(lambda: _greeting(chrysalis) == b"SSH-", 10, "its greeting")
 
 
 def test_a_killed_host_is_dark_and_starts_from_its_disk(pair: Fleet) -> None:

@@ -14,8 +14,6 @@ from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, Json, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(240)
-
 BOT = "withinbot.service"
 LUFTA = "hosts/lufta/configuration.nix"
 PROFILE = "/nix/var/nix/profiles/system"

@@ -8,8 +8,6 @@ from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 BOT = "withinbot.service"
 LUFTA = "hosts/lufta/configuration.nix"
 MODULE = "hosts/lufta/test.nix"

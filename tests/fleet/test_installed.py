@@ -21,7 +21,6 @@ from tests.support.rig import DEADLINE, EXAMPLE, QUICK, ROOT, Repository
 from tests.support.wait import wait_until
 
 pytestmark = [
-    pytest.mark.timeout(300),
     pytest.mark.skipif(
         installed.PYTHON not in installed.DEBIAN,
         reason="no release of Debian brings the Python that runs the tests",

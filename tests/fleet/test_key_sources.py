@@ -10,8 +10,6 @@ from tests.support.fleet import FleetFactory, FleetHost
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 KEYS = r"""
   users.users.newcomer = { isSystemUser = true; group = "newcomer"; };
   users.groups.newcomer = { };

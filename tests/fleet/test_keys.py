@@ -14,8 +14,6 @@ from tests.support.leaks import find_leaks, watching_processes
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 KEY = "/run/keys/withinbot"
 BOT = "withinbot.service"
 FACTS = "printerfacts.service"

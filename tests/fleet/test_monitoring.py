@@ -13,8 +13,6 @@ from tests.support.monitoring import Monitoring
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 HOST = "keanu"
 AWAY = ("chrysalis", "lufta")  # declared, and not there
 FACTS = "printerfacts.service"

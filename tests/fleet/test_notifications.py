@@ -11,8 +11,6 @@ from tests.support.receiver import Delivery, Receiver
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 HOST, BOT = "chrysalis", "withinbot.service"
 SECRET = marked("token")
 

@@ -14,8 +14,6 @@ from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, ROOT, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 BOT = "withinbot.service"
 KEY = "/run/keys/withinbot"
 NOTE = "/run/keys/note"

@@ -11,8 +11,6 @@ from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 FACTS = "printerfacts.service"
 FILLER = "/nix/filler"
 

@@ -13,8 +13,6 @@ from tests.support.extra import attempts
 from tests.support.fleet import FleetFactory
 from tests.support.rig import ROOT, Rig
 
-pytestmark = pytest.mark.timeout(300)
-
 OTHER_OWNER = ROOT / "tests" / "support" / "repos" / "other-owner"
 HOSTS = ("attic", "cellar")
 ASK = (

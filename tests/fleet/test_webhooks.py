@@ -13,8 +13,6 @@ from tests.support.hooks import SHARED, hexmac
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 FACTS = "printerfacts.service"
 LUFTA = "hosts/lufta/configuration.nix"
 SERVICES = "within.services = {"

@@ -23,7 +23,7 @@ FACTS = "printerfacts.service"
 A = {"lufta": {BOT: "1"}, "keanu": {FACTS: "1"}}
 B = {"lufta": {BOT: "2"}, "keanu": {FACTS: "1"}}
 OFTEN = 0.02  # seconds between two looks
-SOON = 20.0  # seconds that anything may take here
+SOON = 60.0  # seconds that anything may take here
 
 
 @pytest.fixture

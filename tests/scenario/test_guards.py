@@ -24,7 +24,7 @@ FEW = {"lufta": {"a.service": "1"}}
 FLEET: Content = {name: {BOT: "1"} for name in ("azure", "keanu", "logos", "lufta")}
 REST: Content = {"lufta": {BOT: "1"}}
 NONE: Content = {}
-SOON = 20.0  # seconds that anything may take here
+SOON = 60.0  # seconds that anything may take here
 WITHHELD = "reconciler_commit_withheld"
 OLD = SystemParts(kernel="/nix/store/old-linux")
 NEW = SystemParts(kernel="/nix/store/new-linux")

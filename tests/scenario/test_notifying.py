@@ -29,7 +29,7 @@ NOBODY = {
     },
 }
 FORGE = "github me/x reconciler"
-SOON = 20.0  # seconds
+SOON = 60.0  # seconds
 
 
 def told_to(scene: Scene) -> Scene:

@@ -19,7 +19,7 @@ BOT = "withinbot.service"
 A = {"lufta": {BOT: "1"}}
 B = {"lufta": {BOT: "2"}}
 LUFTA = HostName("lufta")
-SOON = 20.0  # seconds that anything may take here
+SOON = 60.0  # seconds that anything may take here
 HOUR = 3600.0
 
 

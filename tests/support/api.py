@@ -22,7 +22,7 @@ from reconciler.web.webhooks import Doorbell, Receiver, Routes, Seen
 from tests.support.hooks import web_settings
 from tests.support.scene import Scene
 
-DEADLINE = 20.0  # seconds
+DEADLINE = 60.0  # seconds
 TOKENS = {"viewer": "v" * 32, "operator": "o" * 32}
 
 

@@ -118,7 +118,7 @@ class Monitoring:
     def _ask(self, what: str, **asked: object) -> Json:
         where = f"127.0.0.1:{self._prometheus}/api/v1/{what}"
         words = urllib.parse.urlencode(asked)
-        with urlopen(f"http://{where}?{words}", timeout=10) as answer:
+        with urlopen(f"http://{where}?{words}", timeout=60) as answer:
             return json.load(answer)["data"]
 
     # --- running them ------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from tests.support.wait import wait_until
 
-SOON = 20.0  # seconds
+SOON = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,7 +205,7 @@ class Rig:
     def get(self, path: str) -> tuple[int, str]:
         """Fetch *path* from the daemon; return status and body."""
         try:
-            with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             with error:

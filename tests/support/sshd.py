@@ -26,7 +26,7 @@ from reconciler.model import Target
 from reconciler.remote import Connections
 from reconciler.settings import SshSettings
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 KEY_TYPES = ("ed25519", "ecdsa")
 PACKAGES = ("openssh-server", "libwrap0")
 CONFIG = """\
@@ -81,7 +81,7 @@ class Sshd:
         user = Path("~").expanduser().owner()
         return Target(address=self.address, port=self.port, user=user)
 
-    def settings(self, *, connect_timeout: float = 5.0) -> SshSettings:
+    def settings(self, *, connect_timeout: float = 30.0) -> SshSettings:
         """Return settings that reach it."""
         return SshSettings(identity=self.identity, connect_timeout=connect_timeout)
 
@@ -153,7 +153,7 @@ def running(directory: Path, *, address: str = "127.0.0.1") -> Iterator[Sshd]:
 
 
 @contextlib.contextmanager
-def connected(sshd: Sshd, *, connect_timeout: float = 5.0) -> Iterator[Connections]:
+def connected(sshd: Sshd, *, connect_timeout: float = 30.0) -> Iterator[Connections]:
     """Give connections to *sshd* that no ssh_config of this machine has a say in."""
     config = sshd.directory / "ssh_config"
     config.touch()

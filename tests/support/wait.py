@@ -1,11 +1,34 @@
-"""Wait for something to become true, instead of sleeping."""
+"""Wait for something to become true, instead of sleeping; and never for too short."""
 
+import contextlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 PAUSE = 0.02
+BUSIEST = 12.0  # times as long as usual, at most
+
+
+def patience(seconds: float) -> float:
+    """
+    Return how long something may take here that usually takes *seconds* at most.
+
+    A test that fails because the machine is busy tells nothing: where ten programs
+    want each core, everything may take ten times as long.
+    """
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return seconds * min(BUSIEST, max(1.0, busy))
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Check that the body takes no longer, as far as the machine allows."""
+    began = time.monotonic()
+    yield
+    took, limit = time.monotonic() - began, patience(seconds)
+    assert took < limit, f"it took {took:.2f} s, more than {limit:.2f} s"
 
 
 def wait_until(
@@ -14,14 +37,16 @@ def wait_until(
     """
     Return what *condition* returns as soon as that is true in the sense of ``if``.
 
-    Fails the test after *deadline_s* seconds, naming *what* was waited for and what
-    *condition* returned last. An exception of *condition* is not caught. A longer
-    *pause_s* between two looks is for a *condition* that costs much.
+    Fails the test after *deadline_s* seconds, or more of them on a busy machine, naming
+    *what* was waited for and what *condition* returned last. An exception of
+    *condition* is not caught. A longer *pause_s* between two looks is for a *condition*
+    that costs much.
     """
-    end = time.monotonic() + deadline_s
+    began = time.monotonic()
     while not (result := condition()):
-        if time.monotonic() > end:
-            msg = f"waited {deadline_s:g} s in vain for {what}; last seen: {result!r}"
+        waited = time.monotonic() - began
+        if waited > patience(deadline_s):
+            msg = f"waited {waited:.0f} s in vain for {what}; last seen: {result!r}"
             raise AssertionError(msg)
         time.sleep(pause_s)
     return result

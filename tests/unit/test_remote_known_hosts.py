@@ -14,7 +14,7 @@ def make_key(directory: Path, kind: str = "ed25519") -> HostKey:
     subprocess.run(
         ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path],
         stdin=subprocess.DEVNULL,
-        timeout=20,
+        timeout=100,
         check=True,
     )
     name, blob, _ = path.with_suffix(".pub").read_text().split()
@@ -27,7 +27,7 @@ def _decode(text: str) -> bytes:
             ["sh", "-c", "base64 -d | od -An -v -tx1"],
             input=text.encode(),
             capture_output=True,
-            timeout=20,
+            timeout=100,
             check=True,
         )
         .stdout.decode()
@@ -41,7 +41,7 @@ def keygen(*arguments: str | Path) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=False,
     )
     return done.stdout

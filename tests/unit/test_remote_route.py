@@ -29,7 +29,7 @@ def ask_openssh(
         ["ssh", "-G", *options, target.address],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=True,
     )
     found: dict[str, list[str]] = {}

@@ -22,7 +22,7 @@ def test_words_come_through_every_shell(shell: str, words: list[str]) -> None:
     line = " ".join(quote(word) for word in ("printf", "%s\\0", *words, "end"))
 
     done = subprocess.run(
-        [shell, "-c", line], capture_output=True, timeout=20, check=True
+        [shell, "-c", line], capture_output=True, timeout=100, check=True
     )
 
     assert done.stdout.decode() == "".join(f"{word}\0" for word in (*words, "end"))

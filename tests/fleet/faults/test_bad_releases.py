@@ -10,8 +10,6 @@ from tests.support.faults.survey import survey
 from tests.support.faults.trial import HASTY, Trial, struck
 from tests.support.rig import Rig
 
-pytestmark = pytest.mark.timeout(600)
-
 POLICY = HASTY
 
 

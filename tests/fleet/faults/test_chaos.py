@@ -30,7 +30,6 @@ def test_freezes_last_from_a_second_to_twice_the_longest_deadline() -> None:
     assert {one.ends for one in drawn if not one.release} == {Ends.NEW, Ends.EITHER}
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.usefixtures("reaper")
 def test_it_ends_with_the_counts(fleet: object) -> None:
     assert fleet, "root is needed"

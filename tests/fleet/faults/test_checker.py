@@ -12,8 +12,6 @@ from tests.support.faults.releases import BAD, HOST
 from tests.support.faults.trial import HASTY, Trial
 from tests.support.rig import Rig
 
-pytestmark = pytest.mark.timeout(600)
-
 POLICY = HASTY
 
 SOON = 12.0  # seconds; a host that is wrong by then stays so

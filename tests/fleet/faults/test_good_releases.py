@@ -17,8 +17,6 @@ from tests.support.faults.moments import STEPS, tried
 from tests.support.faults.releases import HOST, SLOW_TO_STOP
 from tests.support.faults.trial import PATIENT, Trial, struck
 
-pytestmark = pytest.mark.timeout(600)
-
 POLICY = PATIENT
 
 

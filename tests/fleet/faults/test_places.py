@@ -17,8 +17,6 @@ from tests.support.fleet import FleetFactory, Reaper
 from tests.support.rig import Rig
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(600)
-
 DAY = 86400
 LARGE = """
   environment.etc.large.source = pkgs.runCommand "large" { } ''

@@ -99,7 +99,7 @@ def deliver(
     writer: LocalWriter, *keys: tuple[DesiredKey, bytes | None]
 ) -> tuple[Delivered, list[str]]:
     lines: list[str] = []
-    delivered = deliver_keys(writer, keys, deadline=20, on_line=lines.append)
+    delivered = deliver_keys(writer, keys, deadline=60, on_line=lines.append)
     return delivered, lines
 
 
@@ -177,7 +177,7 @@ def test_owner_and_mode_are_set_in_place(
     if known:
         delivered, _ = deliver(writer, (declared, SECRET))
     else:
-        delivered = deliver_keys(writer, [(declared, None)], deadline=20, on_line=print)
+        delivered = deliver_keys(writer, [(declared, None)], deadline=60, on_line=print)
 
     assert delivered == Delivered(permitted=("bot",))
     assert rights(bot) == ("daemon", "tty", "640")
@@ -228,7 +228,7 @@ def test_an_owner_that_is_still_to_come(
     assert rights(bot) == ("root", "root", "600")
     assert f"key bot: only root may read it for now: {told}" in lines
     owners = deliver_keys(
-        writer, [(key(bot, mode=0o640), None)], deadline=20, on_line=print
+        writer, [(key(bot, mode=0o640), None)], deadline=60, on_line=print
     )
     assert owners == Delivered(permitted=("bot",))
 
@@ -306,7 +306,7 @@ def test_a_file_that_is_being_written_is_roots_alone(
         process.stdin.flush()
         wait_until(temporary.exists, 20, "the file to be made")
         seen = rights(temporary)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=100)
 
     assert seen == ("root", "root", "600")
     assert out == b"failed 0 it did not arrive whole\n"
@@ -351,7 +351,7 @@ def test_what_is_no_path_is_not_sent(path: str) -> None:
     odd = key(path, name="odd")
 
     delivered, _ = deliver(writer, (odd, SECRET))
-    removed = remove_keys(writer, [path], deadline=20, on_line=print)
+    removed = remove_keys(writer, [path], deadline=60, on_line=print)
 
     assert delivered.failed == {"odd": "it is no path that a key can have"}
     assert removed.failed == {path: "it is no path that a key can have"}
@@ -428,7 +428,7 @@ def test_whatever_it_holds_it_arrives(contents: list[bytes]) -> None:
 
 
 def remove(writer: LocalWriter, *paths: Path) -> tuple[list[str], dict[str, str]]:
-    removed = remove_keys(writer, map(str, paths), deadline=20, on_line=print)
+    removed = remove_keys(writer, map(str, paths), deadline=60, on_line=print)
     return list(removed.removed), dict(removed.failed)
 
 

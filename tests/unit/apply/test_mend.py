@@ -24,7 +24,7 @@ def run_with_recorder(script: str, folder: Path) -> list[str]:
         tool.write_text(f'#!/bin/sh\necho "{name} $*" >>{record}\n')
         tool.chmod(0o755)
     script = script.replace("PATH=/run/", f"PATH={folder}:/run/")
-    subprocess.run(["sh", "-s"], input=script, text=True, check=True, timeout=10)
+    subprocess.run(["sh", "-s"], input=script, text=True, check=True, timeout=100)
     return record.read_text().splitlines() if record.exists() else []
 
 
@@ -91,7 +91,7 @@ def test_a_name_is_one_word_whatever_it_holds(name: str) -> None:
         input=(last + script).encode(),
         capture_output=True,
         check=True,
-        timeout=10,
+        timeout=100,
     )
 
     assert told.stdout == b"0"  # `timeout 7 systemctl start -- NAME` has five words

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from reconciler.loop.queue import Queue
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 class Workers:

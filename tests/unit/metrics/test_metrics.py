@@ -507,4 +507,4 @@ def test_a_scrape_never_sees_half_a_change(metrics: Metrics) -> None:
             assert [info["host"] for info in found].count(KEANU) == 1
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(100)

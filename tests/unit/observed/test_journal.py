@@ -47,7 +47,7 @@ def run(script: str, folder: Path) -> str:
         input=changed,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=True,
     )
     return done.stdout
@@ -63,7 +63,7 @@ def test_every_unit_is_asked_about_by_its_own_name(tmp_path: Path) -> None:
     journalctl(tmp_path, 'printf "%s|" "$@"; echo')
     odd = UnitName("a; touch b.service")
 
-    text = run(journal_script([BOT, WEB, odd], 3, deadline=10), tmp_path)
+    text = run(journal_script([BOT, WEB, odd], 3, deadline=60), tmp_path)
     found = parse_journal(text, [BOT, WEB, odd])
 
     for name in (BOT, WEB):
@@ -75,7 +75,7 @@ def test_every_unit_is_asked_about_by_its_own_name(tmp_path: Path) -> None:
 def test_what_a_unit_says_leaves_the_host_cut(tmp_path: Path) -> None:
     journalctl(tmp_path, "yes == end | head -n 99999")
 
-    text = run(journal_script([BOT], 99999, deadline=10), tmp_path)
+    text = run(journal_script([BOT], 99999, deadline=60), tmp_path)
 
     assert len(text) < 20_000
     assert set(parse_journal(text, [BOT])[BOT]) <= {"== end", "= end", "end", "nd", "d"}

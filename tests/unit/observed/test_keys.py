@@ -35,10 +35,10 @@ shells = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: Path(shell[0
 
 def look(paths: list[str], shell: list[str]) -> dict[str, ObservedKey]:
     done = subprocess.run(
-        [*shell, "-c", script([], paths, deadline=20)],
+        [*shell, "-c", script([], paths, deadline=60)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=20,
+        timeout=100,
         check=True,
     )
     assert done.stderr == b""

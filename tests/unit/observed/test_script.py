@@ -30,7 +30,7 @@ def run(text: str, shell: list[str], tools: Path) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=True,
     )
     assert done.stderr == ""

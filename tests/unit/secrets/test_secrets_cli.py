@@ -193,7 +193,7 @@ def test_an_end_in_the_middle_leaves_no_plain_text(repo: Repo) -> None:
             place = Path(began.read_text().strip())
             assert place.read_bytes() == b"hunter2"
             program.send_signal(signal.SIGTERM)
-            assert program.wait(20) == 128 + signal.SIGTERM
+            assert program.wait(100) == 128 + signal.SIGTERM
         finally:
             program.kill()
 

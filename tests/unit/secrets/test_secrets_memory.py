@@ -28,7 +28,7 @@ def test_a_crash_leaves_no_core(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=100,
     )
 
     assert done.stdout == "(0, 0) 0\n", done.stderr

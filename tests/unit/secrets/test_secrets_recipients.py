@@ -19,7 +19,7 @@ def ssh(tmp_path: Path) -> str:
     """Return an SSH public key, without the name after it."""
     key = tmp_path / "id"
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
-    subprocess.run(argv, check=True, timeout=20)
+    subprocess.run(argv, check=True, timeout=100)
     return " ".join((tmp_path / "id.pub").read_text().split()[:2])
 
 

@@ -120,7 +120,7 @@ def running(arguments: list[str], environment: dict[str, str]) -> Iterator[None]
         env={**os.environ, **environment},
     ) as process:
         yield
-        process.communicate(b"\n", timeout=20)
+        process.communicate(b"\n", timeout=100)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -19,9 +18,9 @@ from reconciler.metrics import Metrics
 from reconciler.model import HostName
 from reconciler.web import Server, create_app
 from reconciler.web.server import STOP_SECONDS
-from tests.support.wait import wait_until
+from tests.support.wait import wait_until, within
 
-DEADLINE = 10.0  # seconds
+DEADLINE = 60.0  # seconds
 
 
 @contextlib.contextmanager
@@ -143,12 +142,10 @@ def test_it_ends_soon_and_frees_its_address() -> None:
         ):
             slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
             client.get(f"http://{address[0]}:{address[1]}/")  # stays open
-            began = time.monotonic()
-            server.stop()
-            took = time.monotonic() - began
+            with within(5.0):
+                server.stop()
             assert idle.fileno() >= 0
 
-    assert took < 5.0
     assert "http" not in {thread.name for thread in threading.enumerate()}
     again = Server(create_app(Metrics(), str), listen=f"{address[0]}:{address[1]}")
     again.start()
@@ -171,15 +168,12 @@ def test_a_request_that_hangs_does_not_keep_it_from_ending() -> None:
         thread = threading.Thread(target=ask, args=(server,), daemon=True)
         thread.start()
         assert asked.wait(DEADLINE)
-        began = time.monotonic()
         try:
-            server.stop()
-            took = time.monotonic() - began
+            with within(STOP_SECONDS + 3.0):
+                server.stop()
         finally:
             free.set()
             thread.join(DEADLINE)
-
-    assert took < STOP_SECONDS + 3.0
 
 
 def test_stopping_what_was_not_started_or_twice_does_nothing() -> None:
