@@ -114,8 +114,9 @@ def check_alone(rig: Rig, before: Before, *, within: float = ALONE) -> Survey:
 
 def check_boot_default(rig: Rig, before: Before) -> None:
     """Check, at any moment, that the host would boot a confirmed system."""
-    made = before.trial(rig)
+    # In this order: what is confirmed meanwhile is no reason to complain.
     found = survey(rig.host(HOST))
+    made = before.trial(rig)
     if wrong := _wrong_boot(before, made, found):
         _complain(wrong, made, found)
 
