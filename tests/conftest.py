@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import leftovers
 from tests.support.budget import examples
+
+leftovers.watch()
 
 # A busy machine is no failure of the code, and what continuous integration tries must
 # not differ from one run of a commit to the next; at a desk other examples are welcome.
 settings.register_profile(
     "reconciler",
     deadline=None,
-    max_examples=examples(50),
+    max_examples=examples(40),
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=bool(os.environ.get("CI")),
 )

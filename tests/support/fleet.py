@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
+from tests.support.leftovers import unmarked
+
 FLEET_TOOL = Path(__file__).parents[2] / "lab/fleet/fleet"
 TOOL_DEADLINE = 300.0  # seconds; `up` may have to build an image
 
@@ -171,6 +173,7 @@ class Reaper:
             stdin=subprocess.PIPE,
             # Ctrl-C and a closing terminal are meant for the test run.
             start_new_session=True,
+            env=unmarked(),
             text=True,
         )
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 PAUSE = 0.02
+LONGEST_PAUSE = 0.25
 BUSIEST = 12.0  # times as long as usual, at most
 
 
@@ -39,8 +40,8 @@ def wait_until(
 
     Fails the test after *deadline_s* seconds, or more of them on a busy machine, naming
     *what* was waited for and what *condition* returned last. An exception of
-    *condition* is not caught. A longer *pause_s* between two looks is for a *condition*
-    that costs much.
+    *condition* is not caught. The pause between two looks is *pause_s* at first, and
+    grows with what was waited, so that looking does not slow down what is waited for.
     """
     began = time.monotonic()
     while not (result := condition()):
@@ -48,7 +49,7 @@ def wait_until(
         if waited > patience(deadline_s):
             msg = f"waited {waited:.0f} s in vain for {what}; last seen: {result!r}"
             raise AssertionError(msg)
-        time.sleep(pause_s)
+        time.sleep(max(pause_s, min(LONGEST_PAUSE, waited / 20)))
     return result
 
 
