@@ -18,6 +18,8 @@ from typing import IO, Protocol
 from tests.support.leftovers import unmarked
 
 FLEET_TOOL = Path(__file__).parents[2] / "lab/fleet/fleet"
+# With this Python: what stands for python3 on the PATH may be slow to find it.
+TOOL = (sys.executable, str(FLEET_TOOL))
 TOOL_DEADLINE = 300.0  # seconds; `up` may have to build an image
 
 
@@ -43,7 +45,7 @@ class FleetHost:
     def exec_argv(self, *argv: str) -> list[str]:
         """Return the command line that runs *argv* as `exec` does."""
         where = ["exec", self.name, "--dir", str(self.fleet.path)]
-        return [str(FLEET_TOOL), *where, "--", *argv]
+        return [*TOOL, *where, "--", *argv]
 
     def exec_status(self, *argv: str) -> int:
         """Run *argv* as `exec` does; return its exit status only."""
@@ -233,7 +235,7 @@ def run_tool(
     *arguments: str, stdin: str | None = None, deadline_s: float = TOOL_DEADLINE
 ) -> str:
     """Run the fleet tool; return its stdout. Raises `ToolError` if it fails."""
-    return _run([str(FLEET_TOOL), *arguments], stdin=stdin, deadline_s=deadline_s)
+    return _run([*TOOL, *arguments], stdin=stdin, deadline_s=deadline_s)
 
 
 def _run(argv: Sequence[str], *, stdin: str | None, deadline_s: float) -> str:

@@ -10,10 +10,11 @@ import itertools
 import pytest
 
 from reconciler.model import Outcome, Reason
+from tests.support.budget import tried
 from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Ends
 from tests.support.faults.injectors import FAULTS
-from tests.support.faults.moments import STEPS, tried
+from tests.support.faults.moments import STEPS
 from tests.support.faults.releases import HOST, SLOW_TO_STOP
 from tests.support.faults.trial import PATIENT, Trial, struck
 

@@ -8,9 +8,6 @@ When to strike: at a step of an attempt, as the daemon tells it, or as the host 
 """
 
 import json
-from collections.abc import Sequence
-
-import pytest
 
 from tests.support.faults.releases import HOST
 from tests.support.rig import DEADLINE, Json, Rig
@@ -41,14 +38,6 @@ for _ in $(seq 6000); do
 done
 exit 1
 """
-
-
-def tried(*chosen: str, among: Sequence[str] = STEPS) -> list[object]:
-    """Return the steps *among* which `make test` tries the *chosen* only."""
-    return [
-        pytest.param(step, marks=[] if step in chosen else pytest.mark.matrix)
-        for step in among
-    ]
 
 
 class Watch:
