@@ -19,7 +19,7 @@ import pytest
 from reconciler.history import History
 from reconciler.model import CommitId, HostName, HostStatus, Verdict
 from tests.support.processes import is_gone
-from tests.support.wait import let_pass, wait_until
+from tests.support.wait import let_pass, patience, wait_until
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (str(Path(sys.executable).with_name("reconciler")),)
@@ -59,7 +59,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        timeout=DEADLINE,
+        timeout=patience(DEADLINE),
         **options,
     )
 
@@ -124,7 +124,7 @@ def test_a_reader_that_has_had_enough_is_no_error(settings: Path) -> None:
         argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE
     ) as process:
         os.close(writing)
-        _, said = process.communicate(timeout=DEADLINE)
+        _, said = process.communicate(timeout=patience(DEADLINE))
 
     assert said == b""
     assert process.returncode in (1, 141)
@@ -147,7 +147,7 @@ def test_an_unexpected_exception_is_called_a_bug(settings: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=DEADLINE,
+        timeout=patience(DEADLINE),
     )
 
     assert (done.returncode, done.stdout) == (3, "")
@@ -215,7 +215,7 @@ def test_what_only_reads_history_loads_nothing_else(settings: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=DEADLINE,
+        timeout=patience(DEADLINE),
     )
 
     loaded = set(done.stderr.split())
@@ -263,7 +263,7 @@ def terminal(
 
 
 def read_all(process: subprocess.Popen[bytes], ours: int) -> str:
-    said, end = b"", time.monotonic() + DEADLINE
+    said, end = b"", time.monotonic() + patience(DEADLINE)
     while time.monotonic() < end:
         if not select.select([ours], [], [], 0.1)[0]:
             continue
@@ -272,7 +272,7 @@ def read_all(process: subprocess.Popen[bytes], ours: int) -> str:
         except OSError:  # the other end is closed
             break
         said += part
-    assert process.wait(DEADLINE) is not None
+    assert process.wait(patience(DEADLINE)) is not None
     return said.decode()
 
 

@@ -14,6 +14,7 @@ import pytest
 from reconciler.errors import HostBusyError
 from reconciler.history import History
 from reconciler.model import Attempt, CommitId, HostName, Outcome, StorePath, Verdict
+from tests.support.wait import patience
 
 KEANU, LUFTA = HostName("keanu"), HostName("lufta")
 DEADLINE = 60.0  # seconds
@@ -129,7 +130,7 @@ history.close()
         for _ in range(6)
     ]
     try:
-        assert [child.wait(DEADLINE) for child in children] == [0] * 6
+        assert [child.wait(patience(DEADLINE)) for child in children] == [0] * 6
     finally:
         for child in children:
             child.kill()
@@ -185,7 +186,7 @@ def test_another_process_holds_a_host_until_it_is_killed(
             pytest.fail("both hold it")
 
         child.send_signal(signal.SIGKILL)
-        child.wait(DEADLINE)
+        child.wait(patience(DEADLINE))
 
         with history.lock(KEANU):
             pass
@@ -198,7 +199,7 @@ def test_a_child_that_outlives_the_holder_does_not_keep_the_host(
         orphan = int(said(child))
         try:
             child.send_signal(signal.SIGKILL)
-            child.wait(DEADLINE)
+            child.wait(patience(DEADLINE))
             with history.lock(KEANU):
                 pass
         finally:
@@ -216,7 +217,7 @@ def test_attempts_of_the_dead_are_interrupted_and_those_of_the_living_left(
         assert [a.id for a in history.unfinished()] == [running]
 
         child.send_signal(signal.SIGKILL)
-        child.wait(DEADLINE)
+        child.wait(patience(DEADLINE))
         (ended,) = history.interrupt(now=6)
 
     assert ended.id == running

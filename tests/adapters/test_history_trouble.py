@@ -15,6 +15,7 @@ import pytest
 from reconciler.errors import StateError
 from reconciler.history import History
 from reconciler.model import CommitId, HostName, HostStatus
+from tests.support.wait import patience
 
 DEADLINE = 60.0  # seconds
 PROLOGUE = """
@@ -53,7 +54,7 @@ def in_namespace(tmp_path: Path, setup: str, script: str) -> str:
         ],
         capture_output=True,
         text=True,
-        timeout=DEADLINE,
+        timeout=patience(DEADLINE),
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.wait import patience
+
 DEADLINE = 60.0  # seconds; each wait ends much sooner when all is well
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "repo"
@@ -50,12 +52,12 @@ class Program:
         until = time.monotonic() + DEADLINE
         while self._read(until - time.monotonic()):
             pass
-        return self.process.wait(DEADLINE)
+        return self.process.wait(patience(DEADLINE))
 
     def close(self) -> None:
         """Leave nothing running."""
         self.process.kill()
-        self.process.wait(DEADLINE)
+        self.process.wait(patience(DEADLINE))
         if self.process.stdout is not None:
             self.process.stdout.close()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fleet import Fleet, Reaper, fleets
+from tests.support.wait import patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NIXPKGS = REPOSITORY / "lab" / "nixpkgs"
@@ -34,7 +35,7 @@ class Nix:
             capture_output=True,
             text=True,
             check=False,
-            timeout=DEADLINE,
+            timeout=patience(DEADLINE),
             env=environment | more,
         )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from tests.support.leftovers import unmarked
+from tests.support.wait import patience
 
 FLEET_TOOL = Path(__file__).parents[2] / "lab/fleet/fleet"
 # With this Python: what stands for python3 on the PATH may be slow to find it.
@@ -54,7 +55,7 @@ class FleetHost:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=patience(60),
         )
         return done.returncode
 
@@ -198,7 +199,7 @@ class Reaper:
     def close(self) -> None:
         """End what is left, now."""
         self._stdin.close()
-        self._process.wait(timeout=120)
+        self._process.wait(timeout=patience(120))
 
     def _say(self, line: str) -> None:
         self._stdin.write(f"{line}\n")
@@ -246,7 +247,7 @@ def _run(argv: Sequence[str], *, stdin: str | None, deadline_s: float) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=deadline_s,
+        timeout=patience(deadline_s),
     )
     if done.returncode != 0:
         msg = f"{argv} exited with status {done.returncode}:\n{done.stderr}"

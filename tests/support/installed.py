@@ -24,6 +24,7 @@ from packaging.requirements import Requirement
 
 from tests.support.fleet import Fleet, FleetHost
 from tests.support.rig import NIXPKGS, ROOT
+from tests.support.wait import patience
 
 # Paths on the host, from its root. /etc/systemd/system is NixOS's own; on other systems
 # the unit could lie there as well.
@@ -88,7 +89,7 @@ def configure(host: FleetHost, fleet: Fleet, settings: Mapping[str, object]) -> 
 def put(host: FleetHost, tar: bytes) -> None:
     """Unpack *tar* at the root of *host*."""
     argv = [*host.exec_argv("tar", "--extract", "--no-same-owner", "--directory=/")]
-    subprocess.run(argv, input=tar, check=True, timeout=60)
+    subprocess.run(argv, input=tar, check=True, timeout=patience(60))
 
 
 def build_wheel(folder: Path) -> Path:
@@ -102,7 +103,9 @@ def build_wheel(folder: Path) -> Path:
     # Nothing is fetched: setuptools is here.
     argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
     argv += ["--no-build-isolation", "--disable-pip-version-check"]
-    subprocess.run([*argv, f"--wheel-dir={folder}", tree], check=True, timeout=100)
+    subprocess.run(
+        [*argv, f"--wheel-dir={folder}", tree], check=True, timeout=patience(100)
+    )
     (wheel,) = folder.glob("*.whl")
     return wheel
 

@@ -29,7 +29,7 @@ from typing_extensions import override
 from tests.support.deployed import ALERTMANAGER, PROMETHEUS
 from tests.support.promtool import find_tool
 from tests.support.rig import free_port
-from tests.support.wait import wait_until
+from tests.support.wait import patience, wait_until
 
 INTERVAL = "500ms"  # between two scrapes, and two evaluations of the rules
 START_LIMIT = 30.0  # seconds
@@ -118,7 +118,7 @@ class Monitoring:
     def _ask(self, what: str, **asked: object) -> Json:
         where = f"127.0.0.1:{self._prometheus}/api/v1/{what}"
         words = urllib.parse.urlencode(asked)
-        with urlopen(f"http://{where}?{words}", timeout=60) as answer:
+        with urlopen(f"http://{where}?{words}", timeout=patience(60)) as answer:
             return json.load(answer)["data"]
 
     # --- running them ------------------------------------------------------------
@@ -192,7 +192,7 @@ def running(folder: Path, argv: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         process.kill()
-        process.wait(timeout=START_LIMIT)
+        process.wait(timeout=patience(START_LIMIT))
 
 
 def _argv(name: str) -> list[str]:

@@ -23,7 +23,7 @@ import httpx
 
 from tests.support.forge import Forge
 from tests.support.rig import Repository, free_port
-from tests.support.wait import wait_until
+from tests.support.wait import patience, wait_until
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0  # seconds
@@ -110,11 +110,11 @@ class Program:
         if process is None:
             return 0
         process.send_signal(number)
-        return process.wait(timeout=DEADLINE)
+        return process.wait(timeout=patience(DEADLINE))
 
     def get(self, path: str) -> tuple[int, str]:
         """Fetch *path*; return status and body."""
-        answer = httpx.get(f"{self.address}{path}", timeout=DEADLINE)
+        answer = httpx.get(f"{self.address}{path}", timeout=patience(DEADLINE))
         return answer.status_code, answer.text
 
     def post(
@@ -122,7 +122,9 @@ class Program:
     ) -> tuple[int, str]:
         """Post to *path*; return status and body."""
         url = f"{self.address}{path}"
-        answer = httpx.post(url, content=body, headers=headers, timeout=DEADLINE)
+        answer = httpx.post(
+            url, content=body, headers=headers, timeout=patience(DEADLINE)
+        )
         return answer.status_code, answer.text
 
     @property
@@ -149,7 +151,7 @@ class Program:
             capture_output=True,
             text=True,
             check=False,
-            timeout=DEADLINE,
+            timeout=patience(DEADLINE),
             env={**os.environ, "NO_COLOR": "1"},
         )
         if status is not None and done.returncode != status:

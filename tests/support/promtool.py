@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.wait import patience
+
 DEADLINE = 60.0  # seconds
 
 
@@ -50,6 +52,6 @@ def _run(
         input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=DEADLINE,
+        timeout=patience(DEADLINE),
         check=False,
     )

@@ -25,7 +25,7 @@ from urllib.request import urlopen
 from reconciler.history import History
 from reconciler.plan import status_as_dict
 from tests.support.fleet import Fleet, FleetHost
-from tests.support.wait import wait_until
+from tests.support.wait import patience, wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "repo"
@@ -153,7 +153,7 @@ class Rig:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=patience(120),
         )
         if status is not None and done.returncode != status:
             msg = f"{words} exited with {done.returncode}:\n{done.stdout}{done.stderr}"
@@ -200,7 +200,7 @@ class Rig:
             daemon.kill()
         else:
             daemon.terminate()
-        return daemon.wait(timeout=60)
+        return daemon.wait(timeout=patience(60))
 
     def get(self, path: str) -> tuple[int, str]:
         """Fetch *path* from the daemon; return status and body."""
@@ -286,7 +286,7 @@ def git(*words: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=patience(60),
     )
     return done.stdout
 

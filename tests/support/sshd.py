@@ -25,6 +25,7 @@ import pytest
 from reconciler.model import Target
 from reconciler.remote import Connections
 from reconciler.settings import SshSettings
+from tests.support.wait import patience
 
 DEADLINE = 60.0
 KEY_TYPES = ("ed25519", "ecdsa")
@@ -105,7 +106,7 @@ class Sshd:
         """Kill it and every session of it."""
         if self.process is not None:
             _kill(self.process.pid)
-            self.process.wait(DEADLINE)
+            self.process.wait(patience(DEADLINE))
             self.process = None
 
     def end_sessions(self) -> None:
@@ -234,7 +235,7 @@ def _generate(path: Path, kind: str) -> None:
         subprocess.run(
             ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path],
             stdin=subprocess.DEVNULL,
-            timeout=DEADLINE,
+            timeout=patience(DEADLINE),
             check=True,
         )
 

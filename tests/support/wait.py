@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 PAUSE = 0.02
 LONGEST_PAUSE = 0.25
-BUSIEST = 12.0  # times as long as usual, at most
+MOST = 180.0  # seconds that a busy machine may add
 
 
 def patience(seconds: float) -> float:
@@ -20,7 +20,7 @@ def patience(seconds: float) -> float:
     want each core, everything may take ten times as long.
     """
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return seconds * min(BUSIEST, max(1.0, busy))
+    return min(seconds * max(1.0, busy), seconds + MOST)
 
 
 @contextlib.contextmanager

@@ -88,7 +88,11 @@ def check_settled(
             wrong.append(f"it runs {found.running} instead of {ends.value}")
         return wrong, made, found
 
-    made, _ = _patiently(look, within)
+    def is_given_up() -> bool:
+        """Whether the reconciler will not try again by itself what should run."""
+        return ends is Ends.NEW and _verdict(rig) == QUARANTINED
+
+    made, _ = _patiently(look, within, is_given_up)
     return made
 
 
@@ -121,14 +125,19 @@ def check_boot_default(rig: Rig, before: Before) -> None:
         _complain(wrong, made, found)
 
 
-def _patiently(look: Callable[[], Look], within: float) -> tuple[list[Attempt], Survey]:
+def _patiently(
+    look: Callable[[], Look],
+    within: float,
+    is_given_up: Callable[[], bool] = lambda: False,
+) -> tuple[list[Attempt], Survey]:
     """Look until nothing is wrong; complain if something is after *within* seconds."""
     last = look()
 
     def is_right() -> bool:
         nonlocal last
+        hopeless = is_given_up()
         last = look()
-        return not last[0]
+        return hopeless or not last[0]
 
     with contextlib.suppress(AssertionError):
         wait_until(is_right, within, "every promise to be kept", pause_s=PAUSE)

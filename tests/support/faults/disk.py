@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.fleet import Reaper
+from tests.support.wait import patience
 
 SIZE = "48M"
 FILLER = "filler"
@@ -47,7 +48,9 @@ class StateDisk:
     def fill(self) -> None:
         """Leave no byte."""
         script = f"cat /dev/zero >{FILLER} 2>&- ; sync -f ."
-        subprocess.run(["sh", "-c", script], cwd=self.folder, check=True, timeout=60)
+        subprocess.run(
+            ["sh", "-c", script], cwd=self.folder, check=True, timeout=patience(60)
+        )
 
     def make_room(self) -> None:
         """End that."""
@@ -70,10 +73,12 @@ class StateDisk:
         _run("cp", "--sparse=always", str(self.image), str(repaired))
         repaired.replace(self.image)
         argv = ["e2fsck", "-fy", str(self.image)]
-        done = subprocess.run(argv, check=False, timeout=60, capture_output=True)
+        done = subprocess.run(
+            argv, check=False, timeout=patience(60), capture_output=True
+        )
         assert done.returncode in (0, 1), done.stdout  # 1: errors were corrected
         self.mount()
 
 
 def _run(*argv: str) -> None:
-    subprocess.run(argv, stdin=subprocess.DEVNULL, check=True, timeout=60)
+    subprocess.run(argv, stdin=subprocess.DEVNULL, check=True, timeout=patience(60))
