@@ -117,6 +117,17 @@ class UnknownGenerationError(PermanentError):
         super().__init__(f"{host} has no generation {which}; it has: {told}")
 
 
+class NoAddressError(PermanentError):
+    """Neither the repository nor the settings say where a host is."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"{host}: neither the repository nor the settings say where it is: set"
+            f" hosts.{host}.address, or ssh.address, such as '{{name}}.lan'"
+        )
+
+
 class HostKeyError(PermanentError):
     """The host's SSH key is unknown or is not the one we know."""
 

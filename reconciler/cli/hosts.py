@@ -15,7 +15,7 @@ from reconciler.cli.listing import Listing, Row
 from reconciler.cli.words import short_path
 from reconciler.cli.worlds import for_each, look, opened
 from reconciler.errors import ReconcilerError
-from reconciler.model import Desired, HostName
+from reconciler.model import Desired, HostName, Target
 from reconciler.revisions import Evaluations
 
 
@@ -61,9 +61,10 @@ def _as_dict(host: HostName, found: Desired | ReconcilerError) -> dict[str, obje
         return {"host": host, "error": str(found)}
     return {
         "host": host,
-        "address": found.target.address,
+        "address": found.target.address or None,
         "port": found.target.port,
         "user": found.target.user,
+        "address_from": found.address_from or None,
         "tags": list(found.tags),
         "toplevel": found.toplevel,
         "services": _services(found),
@@ -79,18 +80,25 @@ def _services(desired: Desired) -> list[str]:
 
 
 def _table(found: dict[HostName, Desired | ReconcilerError]) -> Listing:
-    titles = ("HOST", "ADDRESS", "TAGS", "SERVICES", "SYSTEM")
+    titles = ("HOST", "ADDRESS", "FROM", "TAGS", "SERVICES", "SYSTEM")
     return Listing(titles=titles, rows=[_row(*pair) for pair in found.items()])
+
+
+def _reached(target: Target) -> str:
+    if not target.address:
+        return "no address"
+    return f"{target.user}@{target.address}:{target.port}"
 
 
 def _row(host: HostName, found: Desired | ReconcilerError) -> Row:
     if isinstance(found, ReconcilerError):
-        return Row(cells=(host, "-", "-", "-", "-"), note=Text(str(found), "red"))
+        return Row(cells=(host, "-", "-", "-", "-", "-"), note=Text(str(found), "red"))
     target = found.target
     return Row(
         cells=(
             host,
-            f"{target.user}@{target.address}:{target.port}",
+            _reached(target),
+            found.address_from or "-",
             ", ".join(found.tags) or "-",
             str(len(_services(found))),
             short_path(found.toplevel),

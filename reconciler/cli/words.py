@@ -19,6 +19,7 @@ STYLES = {
     Verdict.HELD: "magenta",
     Verdict.QUARANTINED: "red",
     Verdict.BLOCKED: "red",
+    Verdict.NO_ADDRESS: "dim",
 }
 VERDICT_WORDS = {
     Verdict.CONVERGED: "in sync",
@@ -28,6 +29,7 @@ VERDICT_WORDS = {
     Verdict.HELD: "held",
     Verdict.QUARANTINED: "quarantined",
     Verdict.BLOCKED: "blocked",
+    Verdict.NO_ADDRESS: "no address",
 }
 """What a plan means for a host, in the order in which a summary counts."""
 
@@ -43,7 +45,7 @@ def state(status: HostStatus) -> Text:
     """Say in one word or two how a host stands."""
     if status.in_sync:
         return Text("in sync", "green")
-    if not status.reachable:
+    if status.is_away:
         return Text("error" if status.verdict is None else "unreachable", "red")
     if status.verdict is None or status.verdict is Verdict.CONVERGED:
         return Text("error", "red")

@@ -3,14 +3,15 @@
 import dataclasses
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from reconciler.desired.checks import checks_from_json, desired_checks
 from reconciler.desired.keys import desired_keys, keys_from_json
+from reconciler.desired.places import target_of
 from reconciler.desired.units import Declaration, desired_units, directives_of
-from reconciler.errors import EvaluationError, StateError
+from reconciler.errors import StateError
 from reconciler.model import (
     Desired,
     DesiredUnit,
@@ -21,10 +22,15 @@ from reconciler.model import (
 )
 from reconciler.settings import HostSettings
 
-DEFAULT_PORT = 22
-DEFAULT_USER = "root"
-
 Json = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """What the settings say of where a host is."""
+
+    overrides: HostSettings
+    rule: str | None = None  # ssh.address
 
 
 def to_json(desired: Desired) -> str:
@@ -49,43 +55,28 @@ def from_json(text: str) -> Desired:
 
 
 def from_nix(
-    host: HostName, facts: Json, overrides: HostSettings, *, checkout: Path
+    host: HostName, facts: Json, where: Where, *, roots: Sequence[Path]
 ) -> Desired:
     """
     Return the desired state that *facts* (``nix/facts.nix``) tell of *host*.
 
-    Raises EvaluationError if neither they nor *overrides* say where the host is, and
+    *roots* are the checkout, and a copy that Nix read instead. Raises EvaluationError
     for a key or a health check that cannot be.
     """
     deployment = facts["deployment"]
+    target, source = target_of(host, facts["places"], where.overrides, where.rule)
     declarations = [_declaration(name, unit) for name, unit in facts["units"].items()]
     return Desired(
         host=host,
         toplevel=StorePath(facts["toplevel"]),
         derivation=StorePath(facts["derivation"]),
         units=desired_units(declarations, default_unit=facts["defaultUnit"]),
-        target=_target(host, deployment, overrides),
-        keys=desired_keys(host, facts["keys"], checkout),
+        target=target,
+        address_from=source,
+        keys=desired_keys(host, facts["keys"], roots),
         tags=tuple(sorted(set(deployment["tags"]))),
         fast_connection=deployment["hasFastConnection"],
         checks=desired_checks(host, facts["checks"]),
-    )
-
-
-def _target(host: HostName, deployment: Json, overrides: HostSettings) -> Target:
-    """Return where *host* is: what the settings say, then what the repository says."""
-    address = overrides.address or deployment["targetHost"]
-    if not address:
-        message = (
-            "deployment.targetHost is null, so the host is not to be reached over "
-            "SSH: set it, or hosts.<name>.address in the settings"
-        )
-        raise EvaluationError(message, host=host)
-    return Target(
-        address=address,
-        port=overrides.port or deployment["targetPort"] or DEFAULT_PORT,
-        user=overrides.user or deployment["targetUser"] or DEFAULT_USER,
-        escalation=tuple(deployment["privilegeEscalationCommand"]),
     )
 
 

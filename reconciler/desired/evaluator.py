@@ -2,21 +2,31 @@
 
 import json
 import os
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from reconciler.desired import build, fingerprint, layout, texts
-from reconciler.desired.codec import from_nix
+from reconciler.desired import build, fingerprint, flake, layout, texts
+from reconciler.desired.codec import Where, from_nix
 from reconciler.desired.failures import Subject, explained
-from reconciler.desired.nix import FILES, Nix
-from reconciler.errors import CommandError, EvaluationError, UnknownHostError
-from reconciler.model import Desired, HostName
+from reconciler.desired.nix import FILES, Mode, Nix
+from reconciler.desired.reading import Arguments, Reading
+from reconciler.errors import (
+    CommandError,
+    EvaluationError,
+    LayoutError,
+    UnknownHostError,
+)
+from reconciler.model import Commit, Desired, HostName
 from reconciler.settings import HostSettings, Settings
 
-Arguments = dict[str, str]
+PIN_FILES = ("npins/default.nix", "nix/sources.nix", "lon.nix")
+"""What npins, niv and lon write: a set of what is pinned, by name."""
+
+ANSWERS_KEPT = 50
 
 
 class Evaluator:
@@ -34,6 +44,9 @@ class Evaluator:
         self._hosts: Mapping[str, HostSettings] = settings.hosts
         self._overlays = overlays
         self._nix = Nix(settings.nix)
+        self._trees = flake.Trees()
+        self._answers: Mapping[tuple[str, str, int, int], object] = {}
+        self._lock = threading.Lock()
 
     def override(self, hosts: Mapping[str, HostSettings]) -> None:
         """Override what commits say of *hosts*, from the next evaluation on."""
@@ -41,12 +54,17 @@ class Evaluator:
 
     def hosts(self, checkout: Path) -> tuple[HostName, ...]:
         """Return the hosts of *checkout*, sorted; LayoutError, EvaluationError."""
-        found = layout.find(checkout, self._settings.repository)
-        if isinstance(found, layout.HostFolders):
-            return found.hosts
-        subject = Subject(checkout=checkout, hint=found.hint)
-        names: list[str] = self._ask("hosts.nix", _where(checkout, found), subject)
-        return tuple(sorted(map(layout.check_name, names)))
+        reading = self._reading(checkout)
+        names = reading.hosts
+        if names is None:
+            names = self._ask("hosts.nix", reading.arguments, Subject(reading=reading))
+        return layout.select(
+            sorted(map(layout.check_name, names)), self._settings.repository
+        )
+
+    def why(self, checkout: Path) -> str:
+        """Return what *checkout* is taken for, for people; LayoutError."""
+        return layout.why(self._found(checkout))
 
     def evaluate(self, checkout: Path, host: HostName) -> Desired:
         """
@@ -55,13 +73,14 @@ class Evaluator:
         Raises LayoutError, UnknownHostError, EvaluationError with host and, where Nix
         names one, file and line; CommandError if this machine is to blame.
         """
-        found = layout.find(checkout, self._settings.repository)
-        arguments = {**_where(checkout, found), **self._identity, "host": host}
-        subject = Subject(checkout=checkout, host=host)
+        reading = self._reading(checkout)
+        arguments = {**reading.arguments, **self._identity, "host": host}
+        subject = Subject(reading=reading, host=host)
         facts = self._ask("host.nix", arguments, subject)
         if "known" in facts:
             raise UnknownHostError(host, known=facts["known"])
-        return from_nix(host, facts, self._overrides(host), checkout=checkout)
+        where = Where(overrides=self._overrides(host), rule=self._settings.ssh.address)
+        return from_nix(host, facts, where, roots=reading.roots)
 
     def key_texts(
         self, checkout: Path, host: HostName, names: Sequence[str]
@@ -73,10 +92,10 @@ class Evaluator:
         which quotes a file's name at most, if any of them cannot be had; CommandError
         if this machine is to blame. Then asking for fewer may help.
         """
-        found = layout.find(checkout, self._settings.repository)
-        arguments = {**_where(checkout, found), **self._identity, "host": host}
+        reading = self._reading(checkout)
+        arguments = {**reading.arguments, **self._identity, "host": host}
         arguments["names"] = json.dumps(sorted(names))
-        return texts.ask(self._nix, arguments, checkout)
+        return texts.ask(self._nix, arguments, reading)
 
     def build(
         self,
@@ -93,6 +112,12 @@ class Evaluator:
         """
         build.realise(self._nix, desired, root=root, on_line=on_line)
 
+    def identity(self, commit: Commit, checkout: Path) -> str:
+        """Return what an evaluation of *commit* follows from; see `cache_key`."""
+        # A flake sees which commit it is, and when that was made.
+        is_flake = isinstance(self._found(checkout), layout.Flake)
+        return commit.id if is_flake else commit.tree
+
     def cache_key(self, tree: str, host: HostName) -> str:
         """Return what changes whenever ``evaluate`` may return something else."""
         settings = self._settings
@@ -100,8 +125,9 @@ class Evaluator:
             "tree": tree,
             "host": host,
             "repository": settings.repository.model_dump(
-                mode="json", include={"layout", "entry"}
+                mode="json", include={"layout", "entry", "dir", "exclude", "pure"}
             ),
+            "address": settings.ssh.address,
             "identity": self._identity,
             "override": self._overrides(host).model_dump(mode="json"),
             "options": settings.nix.options,
@@ -130,13 +156,94 @@ class Evaluator:
     def _overrides(self, host: HostName) -> HostSettings:
         return self._hosts.get(host, HostSettings())
 
+    # --- reading -----------------------------------------------------------------
+
+    def _found(self, checkout: Path) -> layout.Found:
+        repository = self._settings.repository
+        return layout.find(
+            checkout, repository, lambda name: self._is_network(checkout, name)
+        )
+
+    def _is_network(self, checkout: Path, name: str) -> bool:
+        """Ask whether a file is a network; one that fails is, so that this is told."""
+        try:
+            return self._ask_file("is-network.nix", checkout, name) is True
+        except EvaluationError:
+            return True
+
+    def _ask_file(self, file: str, checkout: Path, name: str) -> object:
+        """Return what one of our files says of the file *name*, asked once for each."""
+        path = (checkout / name).absolute()
+        status = path.stat()
+        known = (file, str(path), status.st_ino, status.st_mtime_ns)
+        if known not in self._answers:
+            subject = Subject(reading=Reading(checkout=checkout))
+            answer = self._ask(file, {"file": str(path)}, subject)
+            with self._lock:
+                newest = list(self._answers.items())[-ANSWERS_KEPT:]
+                self._answers = {**dict(newest), known: answer}
+        return self._answers[known]
+
+    def _reading(self, checkout: Path) -> Reading:
+        found = self._found(checkout)
+        if isinstance(found, layout.Flake):
+            return self._flake(checkout, found)
+        names = found.hosts if isinstance(found, layout.HostFolders) else None
+        return Reading(
+            checkout=checkout,
+            arguments=_arguments(checkout, found),
+            hosts=names,
+            mode=Mode(pins=self._pins(checkout)),
+        )
+
+    def _flake(self, checkout: Path, found: layout.Flake) -> Reading:
+        """
+        Return how to read a flake. Raises LayoutError where secrets would be copied.
+
+        Nix copies the whole tree to the store, where every user may read it.
+        """
+        if self._settings.repository.secrets:
+            message = (
+                "repository.secrets lies files over the checkout, and Nix copies all of"
+                " a flake into the store, where everybody may read them: take it out,"
+                " and declare such files as deployment.keys or with sops-nix or agenix"
+            )
+            raise LayoutError(message)
+        options = tuple(self._nix.options())
+        tree = self._trees.add(checkout, options)
+        package = ""
+        if self._settings.repository.pure:
+            package = self._trees.add(FILES, options, stamp=self._package).hash
+        sources = {"url": tree.reference(checkout, found.folder)}
+        return Reading(
+            checkout=checkout,
+            arguments={
+                "checkout": str(checkout.absolute()),
+                "layout": "flake",
+                "sources": json.dumps(sources),
+            },
+            copy=tree.path,
+            mode=Mode(flakes=True, package=package),
+        )
+
+    def _pins(self, checkout: Path) -> tuple[str, ...]:
+        """Return what the repository pins `<nixpkgs>` to, unless the settings do."""
+        if any(entry.startswith("nixpkgs=") for entry in self._settings.nix.path):
+            return ()
+        file = next((f for f in PIN_FILES if (checkout / f).is_file()), None)
+        if file is None:
+            return ()
+        place = self._ask_file("pinned.nix", checkout, file)
+        return (f"nixpkgs={place}",) if place else ()
+
     def _ask(self, file: str, arguments: Arguments, subject: Subject) -> Any:  # noqa: ANN401 -- JSON
         """Return the value of one of our Nix files; EvaluationError, CommandError."""
+        mode = subject.reading.mode
         try:
-            answer = self._nix.evaluate(file, arguments)
+            answer = self._nix.evaluate(file, arguments, mode=mode)
         except CommandError as error:
             raise explained(
-                error, subject, again=lambda: self._trace(file, arguments)
+                error, subject, again=lambda: self._trace(file, arguments, mode)
             ) from error
         try:
             return json.loads(answer)
@@ -144,24 +251,38 @@ class Evaluator:
             message = f"Nix's answer is not JSON: {error}"
             raise EvaluationError(message, host=subject.host) from error
 
-    def _trace(self, file: str, arguments: Arguments) -> str:
+    def _trace(self, file: str, arguments: Arguments, mode: Mode) -> str:
         """Return what Nix says with ``--show-trace`` of an evaluation that fails."""
         try:
-            self._nix.evaluate(file, arguments, show_trace=True)
+            self._nix.evaluate(file, arguments, mode=mode, show_trace=True)
         except CommandError as error:
             return error.stderr
         return ""
 
 
-def _where(checkout: Path, found: layout.Found) -> Arguments:
-    if isinstance(found, layout.NetworkFiles):
-        kind, sources = "nixops", json.dumps(found.files)
-    else:
-        kind, sources = (
-            "hosts",
-            json.dumps([_source(*p) for p in found.patterns.items()]),
-        )
-    return {"checkout": str(checkout.absolute()), "layout": kind, "sources": sources}
+def _arguments(checkout: Path, found: layout.Found) -> Arguments:
+    kind, sources = _sources(found)
+    return {
+        "checkout": str(checkout.absolute()),
+        "layout": kind,
+        "sources": json.dumps(sources),
+    }
+
+
+def _sources(found: layout.Found) -> tuple[str, object]:
+    """Return the name of our Nix file for a layout, and what it is told."""
+    match found:
+        case layout.NetworkFiles(files=files):
+            return "nixops", files
+        case layout.Hive(file=file):
+            return "colmena", {"file": file}
+        case layout.Attribute(file=file, path=path):
+            return "attribute", {"file": file, "path": path}
+        case layout.HostFolders(patterns=patterns):
+            return "hosts", [_source(*pair) for pair in patterns.items()]
+        case layout.Flake():
+            message = "a flake is read by its reference"
+            raise TypeError(message)
 
 
 def _source(pattern: str, names: tuple[HostName, ...]) -> dict[str, object]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from reconciler.desired.messages import (
     Diagnosis,
     Position,
+    as_in,
     diagnose,
     files_named_in,
     relative,
     shortened,
 )
+from reconciler.desired.reading import Reading
 from reconciler.errors import CommandError, CommandTimeoutError, EvaluationError
 from reconciler.model import HostName
 
@@ -41,6 +43,30 @@ _HINTS = (  # what Nix says -> what else to say
         r"called without required argument",
         "network files are called without arguments: give each a default",
     ),
+    (
+        r"cannot update (?:unlocked )?flake input",
+        "flake.lock is missing or older than flake.nix: run `nix flake lock`, commit",
+    ),
+    (
+        r"lock file .* has unsupported version",
+        "a newer Nix wrote flake.lock: bring a newer Nix to the reconciler",
+    ),
+    (
+        r"requires version|too old to evaluate|minimum.* version .*Nix|Nix version",
+        "bring a newer Nix to the reconciler",
+    ),
+    (
+        r"in pure (?:evaluation )?mode",
+        "the flake looks outside of itself: repository.pure: false lets it",
+    ),
+    (
+        r"has unsupported parameter 'dir'",
+        "this Nix reads flakes in folders from git only: bring a newer Nix",
+    ),
+    (
+        r"experimental (?:Nix )?feature '[^']*' is disabled",
+        "set nix.options: { extra-experimental-features: … } in the settings",
+    ),
 )
 
 
@@ -48,9 +74,18 @@ _HINTS = (  # what Nix says -> what else to say
 class Subject:
     """What was evaluated."""
 
-    checkout: Path
+    reading: Reading
     host: HostName | None = None  # None: the list of hosts
-    hint: str = ""  # what to say besides, whatever the error
+
+    @property
+    def checkout(self) -> Path:
+        """The files that people know."""
+        return self.reading.checkout
+
+    def diagnosed(self, stderr: str) -> Diagnosis:
+        """Return what *stderr* says, with files named as those of the checkout."""
+        lines = as_in(self.checkout, self.reading.copy, stderr.splitlines())
+        return diagnose("\n".join(lines))
 
 
 def explained(
@@ -64,12 +99,12 @@ def explained(
     """
     if isinstance(error, CommandTimeoutError):
         return _endless(error, subject)
-    diagnosis = diagnose(error.stderr)
+    diagnosis = subject.diagnosed(error.stderr)
     if error.status < 0 or _MACHINE.search(diagnosis.message):
         return error
     place = _place(diagnosis, subject)
     if place is None or place.line is None:
-        place = _place(diagnose(again()), subject) or place
+        place = _place(subject.diagnosed(again()), subject) or place
     return _evaluation_error(diagnosis, place, subject)
 
 
@@ -89,7 +124,7 @@ def _evaluation_error(
     if place is not None:
         line = f":{place.line}" if place.line is not None else ""
         message += f"\nat {place.file}{line}"
-    for hint in _hints(diagnosis.message, subject):
+    if hint := _hint(diagnosis.message):
         message += f"\n({hint})"
     return EvaluationError(
         message,
@@ -99,9 +134,9 @@ def _evaluation_error(
     )
 
 
-def _hints(message: str, subject: Subject) -> list[str]:
+def _hint(message: str) -> str:
     said = (hint for pattern, hint in _HINTS if re.search(pattern, message, re.DOTALL))
-    return [hint for hint in (next(said, ""), subject.hint) if hint]
+    return next(said, "")
 
 
 def _place(diagnosis: Diagnosis, subject: Subject) -> Position | None:

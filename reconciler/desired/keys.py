@@ -6,7 +6,7 @@ evaluate, as with any other option. Nothing here is the content of a key.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,15 +30,17 @@ _SUFFIX = re.compile(r"\.(service|socket|target|timer|path|mount)$", re.ASCII)
 Json = Mapping[str, Any]
 
 
-def desired_keys(host: HostName, facts: Json, checkout: Path) -> dict[str, DesiredKey]:
+def desired_keys(
+    host: HostName, facts: Json, roots: Sequence[Path]
+) -> dict[str, DesiredKey]:
     """
     Return the keys that *facts* (``nix/facts.nix``) tell of *host*, by name.
 
-    Files below *checkout* become relative to it. Raises EvaluationError that names the
-    key, or both keys.
+    Files below one of *roots* become relative to it. Raises EvaluationError that names
+    the key, or both keys.
     """
     try:
-        keys = {name: _key(name, fact, checkout) for name, fact in facts.items()}
+        keys = {name: _key(name, fact, roots) for name, fact in facts.items()}
         _check_paths(keys)
     except ValueError as error:
         raise EvaluationError(str(error), host=host) from error
@@ -60,12 +62,12 @@ def keys_from_json(fields: Json) -> dict[str, DesiredKey]:
     }
 
 
-def _key(name: str, fact: Json, checkout: Path) -> DesiredKey:
+def _key(name: str, fact: Json, roots: Sequence[Path]) -> DesiredKey:
     return DesiredKey(
         name=name,
         path=_path(name, fact["path"]),
         origin=_ORIGINS[fact["source"]],
-        file=_file(name, fact["keyFile"] or "", checkout),
+        file=_file(name, fact["keyFile"] or "", roots),
         command=tuple(fact["keyCommand"] or ()),
         user=_account(name, "user", fact["user"]),
         group=_account(name, "group", fact["group"]),
@@ -94,11 +96,11 @@ def _path(name: str, text: str) -> str:
     return "/" + "/".join(part for part in parts if part not in {"", "."})
 
 
-def _file(name: str, text: str, checkout: Path) -> str:
+def _file(name: str, text: str, roots: Sequence[Path]) -> str:
     if _CONTROL.search(text):
         raise _wrong(name, f"keyFile {_shown(text)} holds a control character")
     path = PurePosixPath(text)
-    for base in (checkout.absolute(), checkout.resolve()):
+    for base in (form for root in roots for form in (root.absolute(), root.resolve())):
         if text and path.is_relative_to(base):
             return str(path.relative_to(base))
     return text

@@ -1,20 +1,56 @@
 """Which files of a checkout say what the hosts are: ``docs/layouts.md``."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from reconciler.errors import LayoutError
 from reconciler.model import HostName
 from reconciler.settings import Layout, RepositorySettings
 
-NETWORK_FILES = ("nixops.nix", "network.nix", "deployment.nix", "deploy.nix")
-"""Files at the top of a repository that ``auto`` takes for a NixOps network."""
+FLAKE_FILE = "flake.nix"
+HIVE_FILE = "hive.nix"
 
-HOSTS_PATTERN = "hosts/*/configuration.nix"
+NETWORK_FILES = ("nixops.nix", "network.nix", "deployment.nix", "deploy.nix")
+"""Files at the top of a repository that may be a NixOps network; their value tells."""
+
+HOSTS_PATTERNS = (
+    "hosts/*/configuration.nix",
+    "hosts/*/default.nix",
+    "hosts/*.nix",
+    "machines/*/configuration.nix",
+    "machines/*/default.nix",
+    "systems/*/configuration.nix",
+    "systems/*/default.nix",
+    "*/configuration.nix",
+)
+"""Where ``auto`` looks for a file per host; the first that finds any counts."""
+
+ONE_HOST = "configuration.nix"
+"""At the top: the repository is one host's, which is called as the repository."""
+
+NO_HOSTS = frozenset(
+    {"base", "common", "default", "lib", "modules", "profiles", "shared"}
+)
+"""What ``auto`` takes for parts of hosts, unless they have a configuration.nix."""
 
 _NAME_LIMIT = 255  # bytes: names become file names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flake:
+    """Layout ``flake``: a ``flake.nix`` in *folder*, whose outputs hold the hosts."""
+
+    folder: str = "."  # relative to the checkout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hive:
+    """Layout ``colmena``: a file with a hive, relative to the checkout."""
+
+    file: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +58,6 @@ class NetworkFiles:
     """Layout ``nixops``: files relative to the checkout."""
 
     files: tuple[str, ...]
-    hint: str = ""  # what to say when they turn out to be no network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,23 +72,88 @@ class HostFolders:
         return tuple(sorted(name for names in self.patterns.values() for name in names))
 
 
-Found = NetworkFiles | HostFolders
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """Layout ``attribute``: an attribute of a file, whose values are hosts."""
+
+    file: str
+    path: tuple[str, ...]
 
 
-def find(checkout: Path, settings: RepositorySettings) -> Found:
+Found = Flake | Hive | NetworkFiles | HostFolders | Attribute
+
+IsNetwork = Callable[[str], bool]
+"""Says of a file of the checkout whether its value is a NixOps network."""
+
+
+def find(checkout: Path, settings: RepositorySettings, is_network: IsNetwork) -> Found:
     """
     Return what *settings* or, where they leave it open, the files in *checkout* say.
 
     Raises LayoutError: nothing or too much was found, or what ``entry`` names is not
     there.
     """
-    entry = tuple(_inside(text) for text in settings.entry)
-    layout = settings.layout
-    if layout is Layout.AUTO:
-        return _guessed(checkout, entry)
-    if layout is Layout.NIXOPS:
-        return _network(checkout, entry or _candidates(checkout))
-    return _folders(checkout, entry or (HOSTS_PATTERN,))
+    files = tuple(_inside(text) for text in settings.entry if _is_file(text))
+    name = name_of(settings.url)
+    readers: dict[Layout, Callable[[], Found]] = {
+        Layout.FLAKE: lambda: _flake(checkout, settings.dir),
+        Layout.COLMENA: lambda: _hive(checkout, files or (HIVE_FILE,)),
+        Layout.NIXOPS: lambda: _network(
+            checkout, files or _candidates(checkout, is_network)
+        ),
+        Layout.ATTRIBUTE: lambda: _attribute(checkout, files),
+        Layout.HOSTS: lambda: _host_files(checkout, files, name),
+    }
+    if settings.layout in readers:
+        return readers[settings.layout]()
+    if files:
+        return _named(checkout, files)
+    return _guessed(checkout, settings.dir, name, is_network)
+
+
+def why(found: Found) -> str:
+    """Return what a repository was taken for, for people."""
+    match found:
+        case Flake(folder=folder):
+            return f"flake, by {_joined(folder, FLAKE_FILE)}"
+        case Hive(file=file):
+            return f"colmena, by {file}"
+        case NetworkFiles(files=files):
+            return f"nixops, by {', '.join(files)}"
+        case HostFolders(patterns=patterns):
+            return f"hosts, by {', '.join(patterns)}"
+        case Attribute(file=file, path=path):
+            return f"attribute {'.'.join(path)} of {file}"
+
+
+def select(
+    names: Sequence[HostName], settings: RepositorySettings
+) -> tuple[HostName, ...]:
+    """
+    Return those of *names* that ``entry`` chooses and ``exclude`` does not, sorted.
+
+    Raises LayoutError for an entry that chooses nothing: a typing mistake must not be
+    taken for hosts that are gone.
+    """
+    chosen = [text for text in settings.entry if not _is_file(text)]
+    for text in chosen:
+        if not any(fnmatchcase(name, text) for name in names):
+            there = ", ".join(names) or "none"
+            message = f"repository.entry: no host is called {text}; there are: {there}"
+            raise LayoutError(message)
+    return tuple(
+        sorted(
+            name
+            for name in names
+            if (not chosen or any(fnmatchcase(name, text) for text in chosen))
+            and not any(fnmatchcase(name, text) for text in settings.exclude)
+        )
+    )
+
+
+def name_of(url: str) -> HostName:
+    """Return what a repository is called, by the last part of its *url*."""
+    return HostName(PurePosixPath(url.rstrip("/")).name.removesuffix(".git") or "host")
 
 
 def check_name(name: str) -> HostName:
@@ -69,64 +169,148 @@ def check_name(name: str) -> HostName:
     return HostName(name)
 
 
-def _guessed(checkout: Path, entry: Sequence[str]) -> Found:
-    if entry:
-        patterns = [text for text in entry if "*" in text]
-        if patterns and len(patterns) < len(entry):
-            message = (
-                "repository.entry mixes network files and patterns with a *; "
-                "set repository.layout and name one kind"
-            )
-            raise LayoutError(message)
-        return _folders(checkout, entry) if patterns else _network(checkout, entry)
-    has_folders = next(checkout.glob(HOSTS_PATTERN), None) is not None
-    if candidates := _candidates(checkout):
-        return _network(checkout, candidates, also_folders=has_folders)
-    if has_folders:
-        return _folders(checkout, (HOSTS_PATTERN,))
+def _is_file(entry: str) -> bool:
+    """Say whether an entry means files; else it chooses hosts by their names."""
+    return "/" in entry or entry.partition("#")[0].endswith(".nix")
+
+
+def _guessed(
+    checkout: Path, folder: str, name: HostName, is_network: IsNetwork
+) -> Found:
+    """
+    Return the layout of a repository that nobody named.
+
+    A flake first: it knows most, and tools prefer it to the files beside it. Then a
+    hive, a network, and folders last.
+    """
+    if (checkout / folder / FLAKE_FILE).is_file():
+        return _flake(checkout, folder)
+    if (checkout / HIVE_FILE).is_file():
+        return Hive(file=HIVE_FILE)
+    if candidates := _candidates(checkout, is_network):
+        return _network(checkout, candidates)
+    return _first_folders(checkout, name, otherwise=_nothing_found)
+
+
+def _named(checkout: Path, files: Sequence[str]) -> Found:
+    if any("#" in text for text in files):
+        return _attribute(checkout, files)
+    patterns = [text for text in files if "*" in text]
+    if patterns and len(patterns) < len(files):
+        message = (
+            "repository.entry mixes network files and patterns with a *; "
+            "set repository.layout and name one kind"
+        )
+        raise LayoutError(message)
+    if list(files) == [HIVE_FILE]:
+        return _hive(checkout, files)
+    return _folders(checkout, files) if patterns else _network(checkout, files)
+
+
+def _nothing_found(checkout: Path) -> LayoutError:
+    no_networks = [name for name in NETWORK_FILES if (checkout / name).is_file()]
+    looked = (FLAKE_FILE, HIVE_FILE, *(set(NETWORK_FILES) - set(no_networks)))
     message = (
-        f"no {', '.join(NETWORK_FILES)} and no {HOSTS_PATTERN} in the repository: "
-        "set repository.layout and repository.entry"
+        f"no {', '.join(sorted(looked))} and no {HOSTS_PATTERNS[0]} or the like in the"
+        " repository"
     )
-    raise LayoutError(message)
+    if no_networks:
+        message += f", and {', '.join(no_networks)} is not a NixOps network"
+    return LayoutError(f"{message}: set repository.layout and repository.entry")
 
 
-def _candidates(checkout: Path) -> tuple[str, ...]:
-    """Return the one network file at the top; raises LayoutError if there are more."""
-    found = tuple(name for name in NETWORK_FILES if (checkout / name).is_file())
+def _flake(checkout: Path, folder: str) -> Flake:
+    if not (checkout / folder / FLAKE_FILE).is_file():
+        message = (
+            f"no {_joined(folder, FLAKE_FILE)} in the repository: set repository.dir "
+            "to the folder that holds it"
+        )
+        raise LayoutError(message)
+    return Flake(folder=folder)
+
+
+def _hive(checkout: Path, files: Sequence[str]) -> Hive:
+    if len(files) > 1:
+        message = "repository.entry: a hive is one file, which may import others"
+        raise LayoutError(message)
+    _require_files(checkout, files)
+    return Hive(file=files[0])
+
+
+def _attribute(checkout: Path, files: Sequence[str]) -> Attribute:
+    if len(files) != 1 or "#" not in files[0]:
+        message = (
+            "repository.entry must name one file and an attribute of it, "
+            "such as default.nix#hosts"
+        )
+        raise LayoutError(message)
+    file, _, path = files[0].partition("#")
+    _require_files(checkout, [file])
+    names = tuple(path.split("."))
+    if not all(names):
+        message = f"repository.entry: {files[0]} names no attribute"
+        raise LayoutError(message)
+    return Attribute(file=file, path=names)
+
+
+def _candidates(checkout: Path, is_network: IsNetwork) -> tuple[str, ...]:
+    """Return the one network at the top; raises LayoutError if there are more."""
+    found = tuple(
+        name
+        for name in NETWORK_FILES
+        if (checkout / name).is_file() and is_network(name)
+    )
     if len(found) > 1:
         message = (
-            f"{' and '.join(found)} could each be the NixOps network: "
-            "set repository.entry to the one that is, or to all that make it up"
+            f"{' and '.join(found)} are each a NixOps network: "
+            "set repository.entry to the one to use, or to all that make it up"
         )
         raise LayoutError(message)
     return found
 
 
-def _network(
-    checkout: Path, files: Sequence[str], *, also_folders: bool = False
-) -> NetworkFiles:
-    """Return *files* as a network; *also_folders*: the other layout is there too."""
+def _network(checkout: Path, files: Sequence[str]) -> NetworkFiles:
     if not files:
         message = (
-            f"no {', '.join(NETWORK_FILES)} in the repository: "
+            f"no {', '.join(NETWORK_FILES)} in the repository is a network: "
             "set repository.entry to its network files"
         )
         raise LayoutError(message)
+    _require_files(checkout, files)
+    return NetworkFiles(files=tuple(files))
+
+
+def _require_files(checkout: Path, files: Sequence[str]) -> None:
     for name in files:
         if not (checkout / name).is_file():
             message = f"repository.entry: {name} is not a file in the repository"
             raise LayoutError(message)
-    return NetworkFiles(
-        files=tuple(files), hint=_hint(files[0]) if also_folders else ""
-    )
 
 
-def _hint(name: str) -> str:
-    return (
-        f"{name} was taken for a NixOps network, though {HOSTS_PATTERN} is there too; "
-        "if it is none, set repository.layout: hosts"
-    )
+def _host_files(checkout: Path, files: Sequence[str], name: HostName) -> HostFolders:
+    return _folders(checkout, files) if files else _first_folders(checkout, name)
+
+
+def _first_folders(
+    checkout: Path,
+    name: HostName,
+    *,
+    otherwise: Callable[[Path], LayoutError] | None = None,
+) -> HostFolders:
+    """Return what the first of our patterns finds that finds any; else *otherwise*."""
+    for pattern in HOSTS_PATTERNS:
+        hosts = _guessed_names(pattern, _matches(checkout, pattern))
+        if hosts:
+            return HostFolders(patterns={pattern: hosts})
+    if (checkout / ONE_HOST).is_file():
+        return HostFolders(patterns={ONE_HOST: (name,)})
+    raise otherwise(checkout) if otherwise else _no_match(HOSTS_PATTERNS)
+
+
+def _guessed_names(pattern: str, names: Sequence[HostName]) -> tuple[HostName, ...]:
+    if pattern.endswith("configuration.nix"):
+        return tuple(names)
+    return tuple(name for name in names if name not in NO_HOSTS)
 
 
 def _folders(checkout: Path, patterns: Sequence[str]) -> HostFolders:
@@ -134,12 +318,16 @@ def _folders(checkout: Path, patterns: Sequence[str]) -> HostFolders:
     found = HostFolders(patterns=matches)
     _refuse_twins(matches)
     if not found.hosts:
-        message = (
-            f"nothing in the repository matches {', '.join(patterns)}: "
-            "set repository.entry to where the hosts are, with a * for their names"
-        )
-        raise LayoutError(message)
+        raise _no_match(patterns)
     return found
+
+
+def _no_match(patterns: Sequence[str]) -> LayoutError:
+    message = (
+        f"nothing in the repository matches {', '.join(patterns)}: "
+        "set repository.entry to where the hosts are, with a * for their names"
+    )
+    return LayoutError(message)
 
 
 def _matches(checkout: Path, pattern: str) -> tuple[HostName, ...]:
@@ -175,6 +363,10 @@ def _parted(prefix: str) -> tuple[str, str]:
 
 def _listed(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _joined(folder: str, name: str) -> str:
+    return name if folder == "." else f"{folder}/{name}"
 
 
 def _inside(text: str) -> str:

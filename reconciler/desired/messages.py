@@ -7,7 +7,7 @@ such lines are left out here, since a line of a repository may hold a secret.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -54,6 +54,15 @@ def diagnose(stderr: str) -> Diagnosis:
     return Diagnosis(
         message=_message(error), positions=(*nearest, *after, *before), own=own
     )
+
+
+def as_in(checkout: Path, copy: str, lines: Iterable[str]) -> list[str]:
+    """Return *lines* with files of the *copy*, if any, named as those of *checkout*."""
+    if not copy:
+        return list(lines)
+    # Nix 2.8 writes two slashes after the root of a flake.
+    inside = re.compile(re.escape(copy) + "/+")
+    return [inside.sub(f"{checkout}/", line) for line in lines]
 
 
 def relative(file: str, checkout: Path) -> str | None:

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,43 @@ EVALUATION_BYTES = 2 << 30
 """Memory that one evaluation of a NixOS may take; it bounds how many run at once."""
 
 VERSION_DEADLINE = 30.0  # seconds
+
+FLAKES = ("--option", "extra-experimental-features", "flakes")
+"""For ``builtins.getFlake`` and ``fetchTree``; Nix from 2.8 on takes the name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    """How an evaluation is started."""
+
+    pins: tuple[str, ...] = ()  # entries of the search path that the repository brings
+    flakes: bool = False
+    package: str = ""  # hash of our Nix files, if nothing else may be looked at
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What is set besides ``nix.options``."""
+        pure = ("--option", "pure-eval", "true") if self.package else ()
+        return (*(FLAKES if self.flakes else ()), *pure)
+
+    def search_path(self, entries: Sequence[str]) -> list[str]:
+        """Return arguments for *entries*, which win over what the repository brings."""
+        return [word for entry in (*entries, *self.pins) for word in ("-I", entry)]
+
+    def program(self, file: str) -> list[str]:
+        """Return arguments for one of our files; pure evaluation fetches it by hash."""
+        if not self.package:
+            return [str(FILES / file)]
+        fields = (
+            f'type = "path"; path = {_quoted(str(FILES))}; narHash = "{self.package}";'
+        )
+        return ["--expr", f'import "${{builtins.fetchTree {{ {fields} }}}}/{file}"']
+
+
+def _quoted(text: str) -> str:
+    """Return *text* as a string of the Nix language."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+    return f'"{escaped}"'
 
 
 class Nix:
@@ -34,7 +72,12 @@ class Nix:
         return process.run(argv, deadline=VERSION_DEADLINE).stdout.strip()
 
     def evaluate(
-        self, file: str, arguments: Mapping[str, str], *, show_trace: bool = False
+        self,
+        file: str,
+        arguments: Mapping[str, str],
+        *,
+        mode: Mode,
+        show_trace: bool = False,
     ) -> str:
         """
         Return the JSON that *file* (in ``nix/``) evaluates to with *arguments*.
@@ -43,7 +86,7 @@ class Nix:
         CommandTimeoutError after ``nix.evaluate_timeout``, CommandMissingError.
         """
         more = ["--read-write-mode", *(("--show-trace",) if show_trace else ())]
-        argv = self._evaluation(file, arguments, more)
+        argv = self._evaluation(file, arguments, mode, more)
         with self._evaluations:
             done = process.run(argv, deadline=self.settings.evaluate_timeout)
         return done.stdout
@@ -53,6 +96,7 @@ class Nix:
         file: str,
         arguments: Mapping[str, str],
         *,
+        mode: Mode,
         on_line: Callable[[str], None],
     ) -> bytes:
         """
@@ -61,7 +105,7 @@ class Nix:
         Nothing is written to the store; *on_line* alone hears Nix's stderr, which may
         quote the secret. Raises what `evaluate` raises.
         """
-        argv = self._evaluation(file, arguments, [])
+        argv = self._evaluation(file, arguments, mode, [])
         with self._evaluations:
             return process.secret(
                 argv,
@@ -84,23 +128,26 @@ class Nix:
         CommandMissingError.
         """
         argv = ["nix-store", "--realise", derivation]
-        argv += ["--add-root", str(root), "--indirect", *self._options()]
+        argv += ["--add-root", str(root), "--indirect", *self.options()]
         with self._builds:
             process.run(argv, deadline=self.settings.build_timeout, on_line=on_line)
 
     def _evaluation(
-        self, file: str, arguments: Mapping[str, str], more: Sequence[str]
+        self,
+        file: str,
+        arguments: Mapping[str, str],
+        mode: Mode,
+        more: Sequence[str],
     ) -> list[str]:
         argv = ["nix-instantiate", "--eval", "--strict", "--json", *more]
-        argv += [*self._search_path(), *self._options(), str(FILES / file)]
+        argv += [*mode.search_path(self.settings.path), *self.options(), *mode.options]
+        argv += mode.program(file)
         for name, value in arguments.items():
             argv += ["--argstr", name, value]
         return argv
 
-    def _search_path(self) -> list[str]:
-        return [word for entry in self.settings.path for word in ("-I", entry)]
-
-    def _options(self) -> list[str]:
+    def options(self) -> list[str]:
+        """Return ``nix.options`` as arguments."""
         settings = sorted(self.settings.options.items())
         return [word for key, value in settings for word in ("--option", key, value)]
 

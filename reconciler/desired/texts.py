@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from reconciler.desired.messages import diagnose, relative, shortened
+from reconciler.desired.messages import as_in, diagnose, relative, shortened
 from reconciler.desired.nix import Nix
+from reconciler.desired.reading import Reading
 from reconciler.errors import CommandError, CommandTimeoutError, KeyContentError
 
 _LINES_KEPT = 4000
@@ -36,17 +37,20 @@ _OWN_WORDS = re.compile(
 _NOT_UTF8 = re.compile(r"invalid UTF-8|type_error\.316")
 
 
-def ask(nix: Nix, arguments: Mapping[str, str], checkout: Path) -> dict[str, bytes]:
+def ask(nix: Nix, arguments: Mapping[str, str], reading: Reading) -> dict[str, bytes]:
     """Return the texts; raises KeyContentError, CommandError (see Evaluator)."""
     said: list[str] = []
     try:
-        answer = nix.evaluate_secret("key-texts.nix", arguments, on_line=said.append)
+        answer = nix.evaluate_secret(
+            "key-texts.nix", arguments, mode=reading.mode, on_line=said.append
+        )
     except CommandTimeoutError:
         raise
     except CommandError as error:
         if error.status < 0:
             raise
-        message = _safe(said[-_LINES_KEPT:], checkout)
+        lines = as_in(reading.checkout, reading.copy, said[-_LINES_KEPT:])
+        message = _safe(lines, reading.checkout)
         raise KeyContentError(message) from None
     return _decoded(answer)
 

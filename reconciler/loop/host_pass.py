@@ -14,6 +14,7 @@ from reconciler.attempt.reboot import RebootError
 from reconciler.attempt.run import AttemptRun
 from reconciler.errors import (
     HostBusyError,
+    NoAddressError,
     PermanentError,
     ReconcilerError,
     StoppingError,
@@ -36,7 +37,7 @@ from reconciler.model import (
     StepKind,
     Verdict,
 )
-from reconciler.plan import Baseline, stranger, unreachable
+from reconciler.plan import Baseline, stranger, unaddressed, unreachable
 from reconciler.plan import plan as make_plan
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository, Revision
@@ -87,6 +88,8 @@ class HostPass:
             seen = self._meet(revision, aim)
         except (StoppingError, HostBusyError):
             raise
+        except NoAddressError as error:
+            return self._unaddressed(revision, aim.desired, error)
         except ReconcilerError as error:
             return self._unreachable(revision, aim.desired, error)
         return self._act(revision, aim, seen, held)
@@ -322,6 +325,21 @@ class HostPass:
         self._save(status, str(error))
         return Failed(error)
 
+    def _unaddressed(
+        self, revision: Revision, desired: Desired, error: NoAddressError
+    ) -> Result:
+        """Say that nobody looks at this host, which is as it should be."""
+        status = statuses.unseen(
+            host=desired.host,
+            commit=revision.commit.id,
+            desired=desired,
+            plan=unaddressed(desired.host, desired.toplevel, str(error)),
+            before=None,
+            now=self._world.now(),
+        )
+        self._save(status, "")
+        return Done()
+
     def _unreachable(
         self, revision: Revision, desired: Desired, error: ReconcilerError
     ) -> Result:
@@ -359,7 +377,10 @@ class HostPass:
         self._last[status.host] = status
         self._world.history.save_status(status)
         good = self._evaluations.last_good(status.host)
-        self._world.metrics.host_status(status, good.commit if good else None)
+        if status.verdict is Verdict.NO_ADDRESS:
+            self._world.metrics.host_gone(status.host)
+        else:
+            self._world.metrics.host_status(status, good.commit if good else None)
         self._world.notify.host(status, self._evaluations.problem(status.host))
         _log_change(before, status)
 

@@ -130,7 +130,7 @@ def _of_system(
 def _at(
     world: World, host: HostName, system: StorePath, commit: Commit, checkout: Path
 ) -> Wanted:
-    desired = _remembered(world, host, commit.tree)
+    desired = _remembered(world, host, world.evaluator.identity(commit, checkout))
     if desired is None:
         world.tell(host, "evaluating")
         # Not by Evaluations: it is not the last good state of the host.
@@ -144,8 +144,8 @@ def _at(
     return Wanted(desired=desired, commit=commit.id, checkout=checkout)
 
 
-def _remembered(world: World, host: HostName, tree: str) -> Desired | None:
-    text = world.history.evaluation(world.evaluator.cache_key(tree, host))
+def _remembered(world: World, host: HostName, what: str) -> Desired | None:
+    text = world.history.evaluation(world.evaluator.cache_key(what, host))
     try:
         desired = from_json(text) if text else None
     except StateError:

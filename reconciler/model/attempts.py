@@ -110,6 +110,11 @@ class HostStatus:
     quarantine: Quarantine | None = None  # of the target
 
     @property
+    def is_away(self) -> bool:
+        """Whether it should answer and does not."""
+        return not self.reachable and self.verdict is not Verdict.NO_ADDRESS
+
+    @property
     def in_sync(self) -> bool:
         """Whether nothing differs that should not."""
         return self.verdict is Verdict.CONVERGED and not self.error

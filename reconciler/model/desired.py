@@ -11,7 +11,7 @@ from reconciler.model.names import HostName, StorePath, UnitName
 class Target:
     """Where a host is reached over SSH, and as whom."""
 
-    address: str  # name or IP address
+    address: str  # name or IP address; empty: nobody says where the host is
     port: int = 22
     user: str = "root"
     escalation: tuple[str, ...] = ("sudo", "-H", "--")  # unless the user is root
@@ -106,6 +106,7 @@ class Desired:
     derivation: StorePath  # .drv that builds it
     units: Mapping[UnitName, DesiredUnit]
     target: Target
+    address_from: str = ""  # who says where it is: deploy.nodes, its name, settings, …
     keys: Mapping[str, DesiredKey] = field(default_factory=dict)  # by name
     tags: tuple[str, ...] = ()
     fast_connection: bool = False  # deployment.hasFastConnection: do not substitute

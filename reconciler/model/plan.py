@@ -103,6 +103,7 @@ class Verdict(enum.Enum):
     HELD = "held"  # differs, and somebody said to leave it alone
     QUARANTINED = "quarantined"  # differs, and this system failed here before
     BLOCKED = "blocked"  # differs, and a guard forbids to touch it
+    NO_ADDRESS = "no-address"  # nobody says where it is, so nobody looks at it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

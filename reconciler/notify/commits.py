@@ -32,6 +32,8 @@ def stand_of(status: HostStatus, problem: str, attempt: str) -> Stand:
     if problem or verdict is None:
         why = f"does not evaluate: {problem or status.error}"
         return Stand(state=failure, why=cut(why))
+    if verdict is Verdict.NO_ADDRESS:
+        return Stand(state=MarkState.SUCCESS)  # not ours to bring it to
     if not status.reachable:
         return Stand(state=pending, why="is unreachable", away=True)
     if has_arrived(status):

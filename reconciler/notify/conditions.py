@@ -49,7 +49,7 @@ def judge(status: HostStatus, problem: str, told: Told) -> Seen:
     if status.verdict is None or problem:
         why = problem or status.error
         bad[Kind.EVALUATION_FAILED] = Condition(what=(_lasting(why),), text=cut(why))
-    if status.verdict is not None:
+    if status.verdict not in (None, Verdict.NO_ADDRESS):
         judged.add(Kind.UNREACHABLE)
         if not status.reachable:
             bad[Kind.UNREACHABLE] = Condition(text=cut(status.error))

@@ -24,7 +24,7 @@ from reconciler.plan.diff import drifts
 from reconciler.plan.guards import hosts_gone, services_of, told_gone
 from reconciler.plan.health import Problem, ProblemKind, in_restart, judge, still_moving
 from reconciler.plan.keys import present_keys, restart_steps
-from reconciler.plan.policy import plan, stranger, unreachable
+from reconciler.plan.policy import plan, stranger, unaddressed, unreachable
 from reconciler.plan.render import (
     Line,
     as_dict,
@@ -57,5 +57,6 @@ __all__ = [
     "stranger",
     "summary_lines",
     "told_gone",
+    "unaddressed",
     "unreachable",
 ]

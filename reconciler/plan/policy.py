@@ -74,6 +74,11 @@ def unreachable(host: HostName, target: StorePath, reason: str) -> Plan:
     )
 
 
+def unaddressed(host: HostName, target: StorePath, reason: str) -> Plan:
+    """Return the plan for a host of which nobody says where it is."""
+    return Plan(host=host, target=target, verdict=Verdict.NO_ADDRESS, reason=reason)
+
+
 def _judge(
     desired: Desired,
     observed: Observed,

@@ -10,7 +10,12 @@ import fabric
 import paramiko
 import structlog
 
-from reconciler.errors import ConnectError, RemoteError, RemoteTimeoutError
+from reconciler.errors import (
+    ConnectError,
+    NoAddressError,
+    RemoteError,
+    RemoteTimeoutError,
+)
 from reconciler.model import HostName, Target
 from reconciler.remote import session
 from reconciler.remote.connect import bounded, open_connection, shut
@@ -47,11 +52,11 @@ class Connections:
         self._lock = threading.Lock()
 
     def reader(self, host: HostName, target: Target) -> HostReader:
-        """Return what may look at *host*; nothing is connected yet."""
+        """Return what may look at *host*, not yet connected. Raises NoAddressError."""
         return _Reader(self._link(host, target))
 
     def writer(self, host: HostName, target: Target) -> HostWriter:
-        """Return what may change *host*; nothing is connected yet."""
+        """Return what may change *host*, not yet connected. Raises NoAddressError."""
         return _Writer(self._link(host, target))
 
     def reconnect(self, host: HostName) -> None:
@@ -99,6 +104,8 @@ class Connections:
         )
 
     def _link(self, host: HostName, target: Target) -> "_Link":
+        if not target.address:
+            raise NoAddressError(host)
         with self._lock:
             link = self._links.get(host)
             if link is not None and link.target == target:

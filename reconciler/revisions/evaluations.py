@@ -77,7 +77,8 @@ class Evaluations:
 
     def _desired(self, revision: Revision, host: HostName) -> Desired:
         world = self._world
-        key = world.evaluator.cache_key(revision.commit.tree, host)
+        what = world.evaluator.identity(revision.commit, revision.checkout)
+        key = world.evaluator.cache_key(what, host)
         good = self._good.get(host)
         if good is not None and good.key == key:
             # It may have failed in between: a commit and its revert.

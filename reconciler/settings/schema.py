@@ -80,6 +80,7 @@ NixOptionName = Annotated[Text, AfterValidator(values.nix_option_name)]
 NixOption = Annotated[str, BeforeValidator(values.nix_option)]
 HostKey = Annotated[Text, AfterValidator(values.host_name)]
 Address = Annotated[Text, AfterValidator(values.address)]
+AddressRule = Annotated[Text, AfterValidator(values.address_rule)]
 User = Annotated[Text, AfterValidator(values.user)]
 Listen = Annotated[Text, AfterValidator(values.listen)]
 SomeOrNoSeconds = Annotated[float, BeforeValidator(values.duration)]
@@ -101,8 +102,11 @@ class Layout(enum.Enum):
     """How a repository says which hosts there are."""
 
     AUTO = "auto"
+    FLAKE = "flake"
+    COLMENA = "colmena"
     NIXOPS = "nixops"
     HOSTS = "hosts"
+    ATTRIBUTE = "attribute"
 
 
 class _Section(BaseModel):
@@ -116,7 +120,10 @@ class RepositorySettings(_Section):
     branch: Branch = "main"
     poll: SomeSeconds = 60.0
     layout: Layout = Layout.AUTO
-    entry: Annotated[tuple[Entry, ...], BeforeValidator(_or_empty_list)] = ()
+    dir: Folder = "."  # that holds the flake.nix
+    entry: Annotated[tuple[Entry, ...], BeforeValidator(_list_of_one)] = ()
+    exclude: Annotated[tuple[Text, ...], BeforeValidator(_list_of_one)] = ()
+    pure: Flag = True  # whether a flake may look at nothing outside of it
     secrets: Annotated[dict[Folder, FilePath], BeforeValidator(_or_empty)] = {}
 
 
@@ -142,6 +149,7 @@ class SshSettings(_Section):
     identity: FilePath | None = None
     known_hosts: FilePath | None = None  # default: known_hosts in the state directory
     connect_timeout: SomeSeconds = 10.0
+    address: AddressRule | None = None  # of hosts that the repository gives none
 
 
 class HostSettings(_Section):

@@ -134,6 +134,25 @@ def address(text: str) -> str:
     raise ValueError(message)
 
 
+ADDRESS_FIELDS = ("name", "hostName", "fqdn")
+"""What a rule for addresses may be made of; see ``desired/places.py``."""
+
+
+def address_rule(text: str) -> str:
+    """Return *text* if it is an address with fields in it, such as ``{name}.lan``."""
+    try:
+        filled = text.format(**dict.fromkeys(ADDRESS_FIELDS, "x"))
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        known = ", ".join(f"{{{field}}}" for field in ADDRESS_FIELDS)
+        message = f"{text!r} is no rule for addresses; it may hold {known}"
+        raise ValueError(message) from error
+    if filled == text:
+        message = f"{text!r} would be the address of every host; write {{name}}.lan"
+        raise ValueError(message)
+    address(filled)
+    return text
+
+
 def user(text: str) -> str:
     """Return *text* if it can be the name of a user."""
     if _USER.fullmatch(text):

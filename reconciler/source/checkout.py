@@ -10,6 +10,7 @@ configured per machine, so here there are none (a file in LFS stays a pointer).
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import tempfile
@@ -25,6 +26,9 @@ from reconciler.source.submodules import Submodule, submodules_of
 # Nix names a store path after the last component of the folder it came from. With one
 # name for all, commits with the same content give the same derivation for `src = ./.`.
 FOLDER = "source"
+
+STAMP = "commit.json"
+"""Beside the files: what git tells of the commit, for flakes; see `desired.flake`."""
 
 DEPTH_LIMIT = 10
 """Submodules within submodules."""
@@ -84,12 +88,23 @@ class Checkouts:
         aside = Path(tempfile.mkdtemp(prefix=".making-", dir=self._path))
         try:
             self._write(self._mirror, commit, aside / FOLDER, url=self._url)
+            (aside / STAMP).write_text(json.dumps(self._stamp(commit)), "ascii")
             (aside / "complete").write_text(_boot(), encoding="ascii")
             self._remove(place)
             aside.rename(place)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
+
+    def _stamp(self, commit: CommitId) -> dict[str, object]:
+        """Return what git tells of *commit*, by the names that Nix gives it."""
+        dated = command.local(self._mirror, "log", "-1", "--format=%ct", commit)
+        counted = command.local(self._mirror, "rev-list", "--count", commit)
+        return {
+            "rev": commit,
+            "revCount": int(counted.stdout),
+            "lastModified": int(dated.stdout),
+        }
 
     def _sweep(self) -> None:
         """Remove what was left half-made or half-removed; the lock says by nobody."""

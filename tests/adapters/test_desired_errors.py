@@ -12,7 +12,6 @@ from reconciler.errors import (
     PermanentError,
 )
 from reconciler.model import HostName
-from reconciler.settings import Layout
 from tests.adapters.desired_nix import PLAIN, host, settings, write
 
 pytestmark = pytest.mark.nix
@@ -313,7 +312,6 @@ def listing(checkout: Path, **files: str) -> PermanentError:
     [
         ("{ keanu = ; }", "syntax error"),
         ("{ domain }: { }", "called without required argument 'domain'"),
-        ("[ ]", "is not a NixOps network: its value is a list"),
         ("{ require = [ ./gone.nix ]; }", "gone.nix"),
     ],
 )
@@ -325,13 +323,33 @@ def test_a_wrong_network_is_explained(tmp_path: Path, text: str, said: str) -> N
     assert said in str(error)
 
 
-def test_a_module_taken_for_a_network_is_explained(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ config, pkgs, ... }: { networking = { }; }",
+        "{ networking = { }; services = { }; }",
+        '{ pkgs ? import <nixpkgs> { }, ... }: pkgs.writeText "x" ""',
+        "{ self, inputs, ... }: { nodes.web = { }; }",
+        '{ nodes.web = { host = "root@web"; configuration = { }; }; }',
+        "args: { web = { }; }",
+        "{ meta.nixpkgs = <nixpkgs>; web = { }; }",
+        "[ ]",
+    ],
+)
+def test_a_file_is_a_network_by_its_value_and_not_its_name(
+    tmp_path: Path, text: str
+) -> None:
+    alone = listing(tmp_path, network=text)
     host(tmp_path, "keanu", f"{{ {PLAIN} }}")
-    error = listing(tmp_path, network="{ config, pkgs, ... }: { networking = { }; }")
 
-    assert "layout: hosts" in str(error)
-    hosts = Evaluator(settings(layout=Layout.HOSTS)).hosts(tmp_path)
-    assert hosts == ("keanu",)
+    assert "network.nix is not a NixOps network" in str(alone)
+    assert Evaluator(settings()).hosts(tmp_path) == ("keanu",)
+
+
+def test_a_list_that_is_named_as_a_network_is_explained(tmp_path: Path) -> None:
+    write(tmp_path, network="[ ]")
+    with pytest.raises(EvaluationError, match="its value is a list"):
+        Evaluator(settings("network.nix")).hosts(tmp_path)
 
 
 def test_a_machine_with_a_name_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -305,6 +305,10 @@ class FakeEvaluator:
         root.symlink_to(desired.toplevel)
         self.built.add(desired.toplevel)
 
+    def identity(self, commit: Commit, _checkout: Path) -> str:
+        """See Evaluator."""
+        return commit.tree
+
     def cache_key(self, tree: str, host: HostName) -> str:
         """See Evaluator."""
         return _digest(tree, host)

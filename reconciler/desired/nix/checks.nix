@@ -54,7 +54,7 @@ let
     options: description:
     option (types.listOf (types.submodule { inherit options; })) [ ] description;
 
-  commandsOf = checks: checks.command ++ checks.cmd;
+  commandsOf = checks: (checks.command or [ ]) ++ (checks.cmd or [ ]);
   argvOf = check: if check.command != null then check.command else check.cmd;
 
   oneCommand = check: {
@@ -108,8 +108,8 @@ in
       [ (pkgs.writeText "health-check-programs" (lib.concatStringsSep "\n" named)) ];
 
   factsOf = checks: {
-    http = map httpFacts checks.http;
-    tcp = map (check: commonFacts check // addressFacts check) checks.tcp;
+    http = map httpFacts (checks.http or [ ]);
+    tcp = map (check: commonFacts check // addressFacts check) (checks.tcp or [ ]);
     command = map (
       check: commonFacts check // { command = map plain (argvOf check); }
     ) (commandsOf checks);

@@ -73,13 +73,6 @@ in
     storeKeysOnMachine = ignored types.bool false;
   };
 
-  # Modules of NixOps repositories refer to these; NixOps fills them at deploy time.
-  options.networking = {
-    privateIPv4 = required types.str "Address among the hosts of the network.";
-    publicIPv4 = option (types.nullOr types.str) null "Address on the internet.";
-    vpnPublicKey = option (types.nullOr types.str) null "Key of a tunnel.";
-  };
-
   config = {
     deployment.targetPort = mkDefault (
       builtins.head ((config.services.openssh.ports or [ ]) ++ [ 22 ])

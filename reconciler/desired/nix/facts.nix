@@ -1,12 +1,15 @@
 # What the reconciler wants to know of one host, as plain JSON values. Nothing here may
 # hold the content of a key or of a unit: only store paths and chosen directives.
-{ config, lib }:
+{ node, outside }:
 let
+  inherit (node) config lib;
+
   keys = import ./keys.nix { inherit lib; };
   checks = import ./checks.nix { inherit lib; };
 
   inherit (config.system.build) toplevel;
-  inherit (config) deployment;
+  # Of another tool's options, or of none at all: what is not there is left out.
+  deployment = config.deployment or { };
 
   plain = builtins.unsafeDiscardStringContext;
 
@@ -80,16 +83,11 @@ builtins.seq toplevel.drvPath {
   derivation = plain toplevel.drvPath;
   defaultUnit = config.systemd.defaultUnit or "multi-user.target";
   units = builtins.mapAttrs factsOf config.systemd.units;
-  keys = builtins.mapAttrs (_: keys.factsOf) deployment.keys;
-  checks = checks.factsOf deployment.healthChecks;
+  keys = builtins.mapAttrs (_: keys.factsOf) (deployment.keys or { });
+  checks = checks.factsOf (deployment.healthChecks or { });
+  places = import ./places.nix { inherit node outside; };
   deployment = {
-    inherit (deployment)
-      hasFastConnection
-      privilegeEscalationCommand
-      tags
-      targetHost
-      targetPort
-      targetUser
-      ;
+    hasFastConnection = outside.deploy.fastConnection or (deployment.hasFastConnection or false);
+    tags = deployment.tags or [ ];
   };
 }

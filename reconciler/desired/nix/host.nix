@@ -4,13 +4,11 @@ let
   repository = import ./repository.nix {
     inherit checkout layout sources uuid deploymentName;
   };
-  nodes = import ./nodes.nix repository;
-  lib = import (repository.nixpkgs + "/lib");
 in
-if repository.definitions ? ${host} then
+if builtins.elem host repository.names then
   import ./facts.nix {
-    inherit (nodes.${host}) config;
-    inherit lib;
+    node = repository.node host;
+    outside = repository.outside host;
   }
 else
-  { known = builtins.attrNames repository.definitions; }
+  { known = repository.names; }

@@ -1,7 +1,7 @@
 # The names of the hosts of a repository, without evaluating any of them.
 { checkout, layout, sources }:
-builtins.attrNames (import ./repository.nix {
+(import ./repository.nix {
   inherit checkout layout sources;
   uuid = "";
   deploymentName = "";
-}).definitions
+}).names

@@ -5,7 +5,7 @@ let
   repository = import ./repository.nix {
     inherit checkout layout sources uuid deploymentName;
   };
-  inherit ((import ./nodes.nix repository).${host}.config.deployment) keys;
+  inherit ((repository.node host).config.deployment) keys;
   textOf = name: {
     inherit name;
     value = keys.${name}.text;

@@ -172,7 +172,8 @@ let
     key:
     let
       others = builtins.filter (n: key.${n} != null) [ "keyFile" "keyCommand" ];
-      hasText = key._givesText && (others == [ ] || key.text != null);
+      # Options of another tool's do not say; then what is not the others is the text.
+      hasText = if key ? _givesText then key._givesText && (others == [ ] || key.text != null) else others == [ ];
     in
     others ++ (if hasText then [ "text" ] else [ ]);
 
@@ -201,12 +202,13 @@ let
     inherit (key)
       group
       keyCommand
-      keyFile
       permissions
-      restartUnits
       uploadAt
       user
       ;
+    # Colmena's option, where it is that, leaves a path a path.
+    keyFile = if key.keyFile == null then null else toString key.keyFile;
+    restartUnits = key.restartUnits or [ ];
     path = toString key.path;
     source = builtins.head (sourcesOf key);
   };

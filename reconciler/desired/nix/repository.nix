@@ -1,20 +1,23 @@
-# A checkout in the one form that nodes.nix takes, whatever its layout:
-#   definitions  host name -> its modules
-#   defaults     modules of every host, after its own
-#   nixpkgs      the nixpkgs to evaluate with
-#   resources    NixOps resources: type -> name -> definitions
+# A checkout in the one form that everything above takes, whatever its layout:
+#   names    the hosts, none of them evaluated
+#   node     host name -> its evaluated configuration, with our options where they fit in:
+#            { config, options, lib, … } as NixOS's eval-config returns it
+#   outside  host name -> what the repository says of it outside of its configuration
 # All arguments are strings; `sources` is JSON, since names may hold any character.
 { checkout, layout, sources, uuid, deploymentName }:
 let
   layouts = {
-    nixops = import ./nixops.nix;
-    hosts = import ./folders.nix;
+    attribute = import ./layout-attribute.nix;
+    colmena = import ./layout-colmena.nix;
+    flake = import ./layout-flake.nix;
+    hosts = import ./layout-hosts.nix;
+    nixops = import ./layout-nixops.nix;
   };
 in
-layouts.${layout} {
-  root = /. + checkout;
-  sources = builtins.fromJSON sources;
+{
+  outside = _: { };
 }
-// {
-  inherit uuid deploymentName;
+// layouts.${layout} {
+  inherit uuid deploymentName checkout;
+  sources = builtins.fromJSON sources;
 }

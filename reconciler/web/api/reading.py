@@ -118,7 +118,7 @@ def _figures(parts: Parts) -> Json:
         "withheld": _commit(parts.daemon.withheld()),
         "hosts": len(statuses),
         "in_sync": sum(one.in_sync for one in statuses),
-        "unreachable": sum(not one.reachable for one in statuses),
+        "unreachable": sum(one.is_away for one in statuses),
         "held": sum(one.hold is not None for one in statuses),
         "quarantined": sum(one.quarantine is not None for one in statuses),
     }

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.desired import from_json, to_json
-from reconciler.desired.codec import from_nix
-from reconciler.errors import EvaluationError, StateError
+from reconciler.desired.codec import Where, from_nix
+from reconciler.errors import StateError
 from reconciler.model import (
     CheckKind,
     CheckSide,
@@ -44,11 +44,8 @@ def facts(**deployment: object) -> dict[str, Any]:
         },
         "keys": {},
         "checks": {"http": [], "tcp": [], "command": []},
+        "places": {"hostName": "keanu", "fqdn": None, "port": 22, "places": []},
         "deployment": {
-            "targetHost": "keanu.home.arpa",
-            "targetPort": 22,
-            "targetUser": "root",
-            "privilegeEscalationCommand": ["sudo", "-H", "--"],
             "tags": ["web", "house", "web"],
             "hasFastConnection": True,
             **deployment,
@@ -56,13 +53,9 @@ def facts(**deployment: object) -> dict[str, Any]:
     }
 
 
-def read(*, overrides: HostSettings | None = None, **deployment: object) -> Desired:
-    return from_nix(
-        KEANU,
-        facts(**deployment),
-        overrides or HostSettings(),
-        checkout=Path("/srv/checkout"),
-    )
+def read(**deployment: object) -> Desired:
+    where = Where(overrides=HostSettings(address="127.0.80.1"))
+    return from_nix(KEANU, facts(**deployment), where, roots=[Path("/srv/checkout")])
 
 
 def test_the_answer_of_nix_becomes_a_desired_state() -> None:
@@ -73,41 +66,9 @@ def test_the_answer_of_nix_becomes_a_desired_state() -> None:
     assert desired.derivation == "/nix/store/t.drv"
     assert desired.tags == ("house", "web")
     assert desired.fast_connection
+    assert (desired.target.address, desired.address_from) == ("127.0.80.1", "settings")
     (unit,) = desired.units.values()
     assert (unit.name, unit.type, unit.wanted) == ("withinbot.service", "notify", True)
-
-
-def test_the_repository_says_where_a_host_is() -> None:
-    desired = read(
-        targetPort=2222, targetUser="ops", privilegeEscalationCommand=["doas"]
-    )
-
-    assert desired.target == Target(
-        address="keanu.home.arpa", port=2222, user="ops", escalation=("doas",)
-    )
-
-
-def test_the_settings_win_over_the_repository() -> None:
-    overrides = HostSettings(address="127.0.80.1", port=2200, user="admin")
-
-    assert read(overrides=overrides).target == Target(
-        address="127.0.80.1", port=2200, user="admin"
-    )
-
-
-def test_null_means_the_usual_port_and_user() -> None:
-    target = read(targetPort=None, targetUser=None).target
-
-    assert (target.port, target.user) == (22, "root")
-
-
-def test_a_host_that_is_not_reached_over_ssh_needs_an_address() -> None:
-    with pytest.raises(EvaluationError, match=r"hosts\.<name>\.address") as caught:
-        read(targetHost=None)
-    assert caught.value.host == KEANU
-
-    overrides = HostSettings(address="127.0.80.1")
-    assert read(overrides=overrides, targetHost=None).target.address == "127.0.80.1"
 
 
 text = st.text(max_size=20)

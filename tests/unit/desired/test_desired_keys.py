@@ -31,7 +31,7 @@ def fact(path: str = "/run/keys/bot", **fields: object) -> dict[str, Any]:
 
 
 def read(**facts: dict[str, Any]) -> dict[str, DesiredKey]:
-    return desired_keys(KEANU, facts, CHECKOUT)
+    return desired_keys(KEANU, facts, (CHECKOUT,))
 
 
 def problem(**facts: dict[str, Any]) -> str:

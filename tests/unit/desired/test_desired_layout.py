@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.desired import layout
 from reconciler.errors import LayoutError
+from reconciler.model import HostName
 from reconciler.settings import Layout, RepositorySettings
 
 
@@ -18,10 +19,16 @@ def make(folder: Path, *files: str) -> Path:
 
 
 def find(
-    checkout: Path, *entry: str, kind: Layout = Layout.AUTO
-) -> layout.NetworkFiles | layout.HostFolders:
-    settings = RepositorySettings(url="/srv/repo.git", layout=kind, entry=entry)
-    return layout.find(checkout, settings)
+    checkout: Path,
+    *entry: str,
+    kind: Layout = Layout.AUTO,
+    networks: frozenset[str] = frozenset(layout.NETWORK_FILES),
+    folder: str = ".",
+) -> layout.Found:
+    settings = RepositorySettings(
+        url="/srv/repo.git", layout=kind, entry=entry, dir=folder
+    )
+    return layout.find(checkout, settings, networks.__contains__)
 
 
 def hosts(found: layout.Found) -> tuple[str, ...]:
@@ -127,8 +134,6 @@ def test_a_network_wins_over_folders_and_can_say_so(tmp_path: Path) -> None:
     found = find(tmp_path)
 
     assert files(found) == ("network.nix",)
-    assert isinstance(found, layout.NetworkFiles)
-    assert "layout: hosts" in found.hint
     assert hosts(find(tmp_path, kind=Layout.HOSTS)) == ("a",)
 
 
@@ -164,3 +169,110 @@ def test_an_empty_repository_says_what_was_looked_for(tmp_path: Path) -> None:
         find(tmp_path)
     with pytest.raises(LayoutError, match=r"network\.nix.*entry"):
         find(tmp_path, kind=Layout.NIXOPS)
+
+
+def test_what_only_has_the_name_of_a_network_is_none(tmp_path: Path) -> None:
+    make(tmp_path, "deploy.nix", "network.nix", "hosts/a/configuration.nix")
+
+    assert hosts(find(tmp_path, networks=frozenset())) == ("a",)
+    assert files(find(tmp_path, networks=frozenset({"deploy.nix"}))) == ("deploy.nix",)
+
+
+def test_a_file_that_is_no_network_is_named_where_nothing_else_is_there(
+    tmp_path: Path,
+) -> None:
+    make(tmp_path, "deploy.nix")
+
+    with pytest.raises(LayoutError, match=r"deploy\.nix is not a NixOps network"):
+        find(tmp_path, networks=frozenset())
+
+
+# --- what is not said ------------------------------------------------------------
+
+
+def test_a_flake_comes_first_then_a_hive_then_a_network_then_folders(
+    tmp_path: Path,
+) -> None:
+    make(tmp_path, "hosts/a/configuration.nix")
+    assert isinstance(find(tmp_path), layout.HostFolders)
+    make(tmp_path, "network.nix")
+    assert isinstance(find(tmp_path), layout.NetworkFiles)
+    make(tmp_path, "hive.nix")
+    assert find(tmp_path) == layout.Hive(file="hive.nix")
+    make(tmp_path, "flake.nix")
+    assert find(tmp_path) == layout.Flake()
+
+
+def test_a_flake_may_lie_in_a_folder(tmp_path: Path) -> None:
+    make(tmp_path, "nix/flake.nix", "hosts/a/configuration.nix")
+
+    assert find(tmp_path, folder="nix") == layout.Flake(folder="nix")
+    assert isinstance(find(tmp_path), layout.HostFolders)
+    with pytest.raises(LayoutError, match=r"no os/flake\.nix .*repository\.dir"):
+        find(tmp_path, kind=Layout.FLAKE, folder="os")
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        "hosts/a/configuration.nix",
+        "hosts/a/default.nix",
+        "hosts/a.nix",
+        "machines/a/configuration.nix",
+        "machines/a/default.nix",
+        "systems/a/configuration.nix",
+        "systems/a/default.nix",
+        "a/configuration.nix",
+    ],
+)
+def test_usual_places_of_hosts_are_found(tmp_path: Path, present: str) -> None:
+    make(tmp_path, present, "hosts/common/default.nix", "hosts/default.nix")
+
+    assert hosts(find(tmp_path)) == ("a",)
+
+
+def test_a_repository_of_one_host_is_called_as_it_is(tmp_path: Path) -> None:
+    make(tmp_path, "configuration.nix", "hardware-configuration.nix")
+
+    assert hosts(find(tmp_path)) == ("repo",)
+
+
+def test_an_entry_may_name_an_attribute(tmp_path: Path) -> None:
+    make(tmp_path, "default.nix", "flake.nix")
+
+    found = find(tmp_path, "default.nix#machines.hosts")
+
+    assert found == layout.Attribute(file="default.nix", path=("machines", "hosts"))
+    assert layout.why(found) == "attribute machines.hosts of default.nix"
+
+
+@pytest.mark.parametrize("entry", ["default.nix#", "default.nix#a..b", "gone.nix#a"])
+def test_an_attribute_must_have_a_file_and_names(tmp_path: Path, entry: str) -> None:
+    make(tmp_path, "default.nix")
+
+    with pytest.raises(LayoutError, match=r"repository\.entry"):
+        find(tmp_path, entry)
+
+
+# --- which of them ---------------------------------------------------------------
+
+
+def chosen(
+    *names: str, entry: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
+) -> object:
+    settings = RepositorySettings(url="/srv/repo.git", entry=entry, exclude=exclude)
+    return layout.select([HostName(name) for name in names], settings)
+
+
+def test_entries_choose_hosts_and_exclude_leaves_some_out() -> None:
+    names = ("web", "db-1", "db-2", "installer")
+
+    assert chosen(*names) == ("db-1", "db-2", "installer", "web")
+    assert chosen(*names, entry=("web", "db-*")) == ("db-1", "db-2", "web")
+    assert chosen(*names, exclude=("inst*",)) == ("db-1", "db-2", "web")
+    assert chosen(*names, entry=("db-*",), exclude=("db-2",)) == ("db-1",)
+
+
+def test_an_entry_that_chooses_nothing_is_a_mistake() -> None:
+    with pytest.raises(LayoutError, match=r"no host is called wbe.*web, db"):
+        chosen("web", "db", entry=("wbe",))

@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.desired import messages
 from reconciler.desired.failures import Subject, explained
+from reconciler.desired.reading import Reading
 from reconciler.errors import (
     CommandError,
     CommandTimeoutError,
@@ -28,10 +29,11 @@ def recorded(version: str, case: str) -> str:
 
 
 def explain(
-    stderr: str, *, again: str = "", status: int = 1, hint: str = ""
+    stderr: str, *, again: str = "", status: int = 1, copy: str = ""
 ) -> CommandError | EvaluationError:
     error = CommandError(("nix-instantiate",), status=status, stderr=stderr)
-    subject = Subject(checkout=CHECKOUT, host=HostName("keanu"), hint=hint)
+    reading = Reading(checkout=CHECKOUT, copy=copy)
+    subject = Subject(reading=reading, host=HostName("keanu"))
     return explained(error, subject, again=lambda: again)
 
 
@@ -118,7 +120,7 @@ def test_the_second_run_is_spared_where_the_first_names_the_place() -> None:
     def again() -> str:
         pytest.fail("evaluated again")
 
-    explained(error, Subject(checkout=CHECKOUT), again=again)
+    explained(error, Subject(reading=Reading(checkout=CHECKOUT)), again=again)
 
 
 def test_colours_are_left_out() -> None:
@@ -160,7 +162,9 @@ def test_being_killed_is_temporary() -> None:
 def test_the_deadline_is_named_with_the_setting_that_moves_it() -> None:
     error = CommandTimeoutError(("nix-instantiate",), seconds=300, stderr="")
     found = explained(
-        error, Subject(checkout=CHECKOUT, host=HostName("keanu")), again=lambda: ""
+        error,
+        Subject(reading=Reading(checkout=CHECKOUT), host=HostName("keanu")),
+        again=lambda: "",
     )
 
     assert isinstance(found, EvaluationError)
@@ -178,8 +182,34 @@ def test_a_second_declaration_of_our_options_is_explained() -> None:
     assert "import no other tool's" in str(explain(said))
 
 
-def test_a_hint_comes_last() -> None:
-    assert str(explain("error: x", hint="look there")) == "x\n(look there)"
+def test_files_of_the_copy_in_the_store_are_those_of_the_repository() -> None:
+    copy = "/nix/store/11111111111111111111111111111111-source"
+    said = f"error: undefined variable 'x'\n\n       at {copy}//flake.nix:3:5:\n"
+
+    error = explain(said, copy=copy)
+
+    assert isinstance(error, EvaluationError)
+    assert (error.file, error.line) == ("flake.nix", 3)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "cannot update flake input 'nixpkgs' in pure mode",
+        "cannot update unlocked flake input 'nixpkgs' in pure mode",
+    ],
+)
+def test_a_lock_that_is_missing_or_stale_names_the_input(said: str) -> None:
+    told = str(explain(f"error: {said}"))
+
+    assert "'nixpkgs'" in told
+    assert "nix flake lock" in told
+
+
+def test_a_lock_of_a_newer_nix_asks_for_one() -> None:
+    said = "lock file '/nix/store/x-source/flake.lock' has unsupported version 9"
+
+    assert "bring a newer Nix" in str(explain(f"error: {said}"))
 
 
 # --- builds ----------------------------------------------------------------------

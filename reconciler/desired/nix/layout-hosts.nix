@@ -1,6 +1,7 @@
 # Layout "hosts": one file per host, its name taken from the file's path.
-{ root, sources }:
+{ checkout, sources, ... }@arguments:
 let
+  root = /. + checkout;
   file =
     source: name:
     root + "/${source.prefix}${name}${source.suffix}";
@@ -10,7 +11,8 @@ let
   };
   definitionsOf = source: map (definition source) source.names;
 in
-{
+import ./network.nix {
+  inherit (arguments) uuid deploymentName;
   definitions = builtins.listToAttrs (builtins.concatMap definitionsOf sources);
   defaults = [ ];
   nixpkgs = <nixpkgs>;

@@ -1,8 +1,10 @@
 # Layout "nixops": network files, read as NixOps 1.7 and 2 read them
 # (nix/eval-machine-info.nix there). A file is an attribute set or a function of the
 # deployment's arguments, of which we have none.
-{ root, sources }:
+{ checkout, sources, ... }@arguments:
 let
+  root = /. + checkout;
+
   # Attributes of a network that are no machines.
   reserved = [ "_file" "defaults" "network" "nixpkgs" "require" "resources" ];
 
@@ -48,7 +50,8 @@ let
   pinned = builtins.catAttrs "nixpkgs" (values "network");
   pathOf = pkgs: if builtins.isAttrs pkgs then pkgs.path or pkgs.outPath else pkgs;
 in
-{
+import ./network.nix {
+  inherit (arguments) uuid deploymentName;
   definitions = builtins.mapAttrs (name: _: definitionsOf name) (
     removeAttrs (union networks) reserved
   );

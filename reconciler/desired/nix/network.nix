@@ -1,4 +1,5 @@
-# Every host of a repository, evaluated lazily: name -> result of NixOS's eval-config.
+# Hosts given as modules, each evaluated by NixOS's eval-config: NixOps's way, and that
+# of plain files.
 { definitions, defaults, nixpkgs, resources, uuid, deploymentName }:
 let
   evalConfig = import (nixpkgs + "/nixos/lib/eval-config.nix");
@@ -13,8 +14,8 @@ let
 
   # After the host's own modules, as in NixOps, so that lists merge in the same order.
   injected = name: {
-    _file = "${toString ./nodes.nix} (${name})";
-    imports = [ ./deployment.nix ];
+    _file = "${toString ./network.nix} (${name})";
+    imports = [ ./deployment.nix ./nixops-networking.nix ];
     config = {
       _module.args = arguments name;
       # Stronger than mkDefault, weaker than what anybody writes: NixOps's choice.
@@ -55,4 +56,7 @@ let
       }).config
       [ "_module" ];
 in
-evaluated
+{
+  names = builtins.attrNames definitions;
+  node = name: evaluated.${name} // { inherit lib; };
+}

@@ -1,0 +1,84 @@
+# Layout "flake": the outputs of a flake that hold hosts, each as its own tool reads it.
+#   nixosConfigurations   name -> evaluated configuration (nixos-rebuild, and many others)
+#   colmenaHive           an evaluated hive
+#   colmena               the same, not yet evaluated
+#   deploy.nodes          deploy-rs: where a host is and what is put there
+# A name that several have is one host.
+{ sources, ... }@arguments:
+let
+  flake = builtins.getFlake sources.url;
+
+  systems = flake.nixosConfigurations or { };
+
+  hive =
+    if flake ? colmenaHive then
+      flake.colmenaHive.nodes
+    else if flake ? colmena then
+      import ./hive.nix {
+        inherit (arguments) uuid deploymentName;
+        hive = flake.colmena;
+        hermetic = true;
+      }
+    else
+      { };
+
+  # Of deploy-rs, only what has a NixOS: it also deploys users' profiles.
+  deployed = removeAttrs (flake.deploy.nodes or { }) (
+    builtins.filter (name: !(flake.deploy.nodes.${name} ? profiles.system)) (
+      builtins.attrNames (flake.deploy.nodes or { })
+    )
+  );
+
+  # The NixOS that a profile's activation wrapper is made of: buildEnv keeps the paths that
+  # it joins, before 2025 as JSON.
+  wrapped =
+    path:
+    if path ? paths then
+      builtins.head path.paths
+    else if path ? pkgs then
+      builtins.head (builtins.head (builtins.fromJSON path.pkgs)).paths
+    else
+      path;
+  outPathOf = system: "${system.outPath or system}";
+
+  sameSystem =
+    name: candidate:
+    builtins.unsafeDiscardStringContext (outPathOf (wrapped deployed.${name}.profiles.system.path))
+    == builtins.unsafeDiscardStringContext systems.${candidate}.config.system.build.toplevel.outPath;
+
+  # Mostly it has the same name; else it is looked for, which evaluates the others too.
+  systemOf =
+    name:
+    let
+      candidates = (if systems ? ${name} then [ name ] else [ ]) ++ builtins.attrNames (
+        removeAttrs systems [ name ]
+      );
+      found = builtins.filter (sameSystem name) candidates;
+    in
+    if found == [ ] then
+      throw "deploy.nodes.${name}.profiles.system.path is the system of none of the flake's nixosConfigurations: what is in it cannot be read"
+    else
+      systems.${builtins.head found};
+
+  nodes = builtins.mapAttrs (name: _: systemOf name) deployed;
+  all = systems // nodes // hive;
+in
+{
+  names = builtins.attrNames all;
+  node =
+    name:
+    import ./extended.nix {
+      inherit (arguments) uuid deploymentName;
+      inherit name;
+      node = all.${name};
+    };
+  outside =
+    name:
+    if deployed ? ${name} then
+      import ./deploy-rs.nix {
+        inherit (flake) deploy;
+        node = deployed.${name};
+      }
+    else
+      { };
+}

@@ -1,0 +1,25 @@
+"""How Nix is to read one checkout."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.desired.nix import Mode
+from reconciler.model import HostName
+
+Arguments = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A checkout, what our Nix files are told of it, and how Nix is started."""
+
+    checkout: Path
+    arguments: Arguments = field(default_factory=dict)
+    hosts: tuple[HostName, ...] | None = None  # known without asking Nix
+    copy: str = ""  # in the store, which Nix reads instead of the checkout
+    mode: Mode = field(default_factory=Mode)
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Where files of the repository may seem to lie."""
+        return (self.checkout, *((Path(self.copy),) if self.copy else ()))

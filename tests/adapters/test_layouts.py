@@ -1,0 +1,584 @@
+"""Repositories as people have them, read by the machine's own Nix."""
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from reconciler.desired import Evaluator
+from reconciler.errors import EvaluationError, LayoutError, PermanentError
+from reconciler.model import Commit, CommitId, Desired, HostName
+from reconciler.settings import RepositorySettings, Settings
+from tests.adapters.desired_nix import NIXPKGS, OFFLINE, PLAIN, settings
+
+pytestmark = pytest.mark.nix
+
+REV = "0123456789abcdef0123456789abcdef01234567"
+MADE = 1_700_000_000
+
+
+def nix(*argv: str) -> str:
+    options = [w for k, v in OFFLINE.items() for w in ("--option", k, v)]
+    done = subprocess.run(
+        [*argv, *options], check=True, capture_output=True, text=True, timeout=100
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def nixpkgs_input(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, object]:
+    """Put nixpkgs into the store, as fetching it would; return what locks it."""
+    folder = tmp_path_factory.mktemp("input") / "source"
+    shutil.copytree(NIXPKGS, folder, symlinks=True)
+    nix("nix-store", "--add", str(folder))
+    digest = bytes.fromhex(nix("nix-hash", "--type", "sha256", str(folder)))
+    return {
+        "type": "github",
+        "owner": "NixOS",
+        "repo": "nixpkgs",
+        "rev": "f" * 40,
+        "lastModified": MADE,
+        "narHash": f"sha256-{base64.b64encode(digest).decode()}",
+    }
+
+
+class Repository:
+    """A checkout as the mirror makes it, with what git tells of its commit beside."""
+
+    def __init__(self, folder: Path, nixpkgs: Mapping[str, object]) -> None:
+        self.checkout = folder / REV / "source"
+        self.checkout.mkdir(parents=True)
+        self.nixpkgs = nixpkgs
+        self.stamp(REV)
+
+    def stamp(self, rev: str) -> None:
+        """Say what git tells of the commit."""
+        told = {"rev": rev, "revCount": 3, "lastModified": MADE}
+        (self.checkout.parent / "commit.json").write_text(json.dumps(told))
+
+    def write(self, name: str, text: str) -> None:
+        """Write one file."""
+        path = self.checkout / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text))
+
+    def lock(self, folder: str = ".") -> None:
+        """Lock the input as if it had been fetched."""
+        original = {"type": "github", "owner": "NixOS", "repo": "nixpkgs", "ref": "x"}
+        node = {"locked": self.nixpkgs, "original": original}
+        nodes = {"nixpkgs": node, "root": {"inputs": {"nixpkgs": "nixpkgs"}}}
+        lock = {"nodes": nodes, "root": "root", "version": 7}
+        (self.checkout / folder / "flake.lock").write_text(json.dumps(lock))
+
+    def flake(self, outputs: str, *, folder: str = ".", lock: bool = True) -> None:
+        """Write a flake with *outputs*, and its lock."""
+        text = f"""
+        {{
+          inputs.nixpkgs.url = "github:NixOS/nixpkgs/x";
+          outputs = {{ self, nixpkgs }}: let
+            system = modules: nixpkgs.lib.nixosSystem {{
+              system = "x86_64-linux";
+              modules = [ {{ {PLAIN} }} ] ++ modules;
+            }};
+          in {{ {outputs} }};
+        }}
+        """
+        self.write(f"{folder}/flake.nix", text)
+        if lock:
+            self.lock(folder)
+
+    def evaluator(self, **repository: object) -> Evaluator:
+        """Return what reads it, with settings of the section ``repository``."""
+        nix = settings().nix.model_copy(update={"path": ()})
+        fields = {"url": "/srv/git/machines.git", **repository}
+        return Evaluator(
+            Settings(repository=RepositorySettings.model_validate(fields), nix=nix)
+        )
+
+    def hosts(self, **repository: object) -> tuple[str, ...]:
+        """Return the names of its hosts."""
+        return self.evaluator(**repository).hosts(self.checkout)
+
+    def evaluate(self, host: str, **repository: object) -> Desired:
+        """Return what *host* should be."""
+        found = self.evaluator(**repository).evaluate(self.checkout, HostName(host))
+        assert isinstance(found, Desired)
+        return found
+
+    def own_tool(self, attribute: str) -> str:
+        """Return the derivation that Nix itself makes of a flake's attribute."""
+        git = (
+            "git",
+            "-C",
+            str(self.checkout),
+            "-c",
+            "user.name=x",
+            "-c",
+            "user.email=x",
+        )
+        subprocess.run([*git, "init", "-q"], check=True, timeout=60)
+        subprocess.run([*git, "add", "-A"], check=True, timeout=60)
+        subprocess.run([*git, "commit", "-qm", "x"], check=True, timeout=60)
+        rev = subprocess.run(
+            [*git, "rev-parse", "HEAD"],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout.strip()
+        flake = f'builtins.getFlake "git+file://{self.checkout}?rev={rev}"'
+        expression = f"({flake}).{attribute}.config.system.build.toplevel.drvPath"
+        words = ("nix-instantiate", "--eval", "--json", "--expr", expression)
+        flakes = ("--option", "extra-experimental-features", "flakes")
+        said = nix(*words, *flakes, "--option", "pure-eval", "true")
+        shutil.rmtree(self.checkout / ".git")
+        return str(json.loads(said))
+
+
+@pytest.fixture
+def repository(tmp_path: Path, nixpkgs_input: Mapping[str, object]) -> Repository:
+    return Repository(tmp_path, nixpkgs_input)
+
+
+# --- flakes ----------------------------------------------------------------------
+
+TWO = """
+  nixosConfigurations.web = system [ {
+    networking.hostName = "www";
+    systemd.services.hello.wantedBy = [ "multi-user.target" ];
+    systemd.services.hello.script = "sleep 1d";
+  } ];
+  nixosConfigurations.db = system [ ];
+"""
+
+
+def test_a_flake_lists_its_hosts_and_they_evaluate(repository: Repository) -> None:
+    repository.flake(TWO)
+
+    desired = repository.evaluate("web")
+
+    assert repository.hosts() == ("db", "web")
+    assert desired.units["hello.service"].wanted  # type: ignore[index]
+    assert repository.evaluator().why(repository.checkout) == "flake, by flake.nix"
+
+
+def test_our_options_leave_the_system_as_its_own_tool_makes_it(
+    repository: Repository,
+) -> None:
+    repository.flake(TWO)
+
+    ours = repository.evaluate("web").derivation
+
+    assert ours == repository.own_tool("nixosConfigurations.web")
+
+
+def test_nothing_is_written_into_the_repository(repository: Repository) -> None:
+    repository.flake(TWO)
+    before = sorted(repository.checkout.rglob("*"))
+    lock = (repository.checkout / "flake.lock").read_text()
+
+    repository.evaluate("web")
+
+    assert sorted(repository.checkout.rglob("*")) == before
+    assert (repository.checkout / "flake.lock").read_text() == lock
+
+
+def test_a_flake_sees_its_commit_as_nix_gives_it(repository: Repository) -> None:
+    repository.flake(
+        """
+        nixosConfigurations.web = system [ {
+          deployment.tags = [
+            self.rev self.shortRev (toString self.revCount)
+            (toString self.lastModified) self.lastModifiedDate
+          ];
+        } ];
+        """
+    )
+
+    assert set(repository.evaluate("web").tags) == {
+        REV,
+        REV[:7],
+        "3",
+        str(MADE),
+        "20231114221320",
+    }
+
+
+def test_evaluations_of_a_flake_are_of_a_commit_and_not_of_a_tree(
+    repository: Repository,
+) -> None:
+    repository.flake(TWO)
+    evaluator = repository.evaluator()
+    fields = {"tree": "t", "branch": "main", "subject": "", "author": ""}
+    one, other = (Commit(id=CommitId(c * 40), committed_at=0.0, **fields) for c in "ab")
+
+    assert evaluator.identity(one, repository.checkout) != evaluator.identity(
+        other, repository.checkout
+    )
+
+
+def test_a_flake_may_lie_in_a_folder(repository: Repository) -> None:
+    repository.flake(TWO, folder="nix")
+    if nix("nix-instantiate", "--version").endswith(" 2.8.0"):
+        with pytest.raises(EvaluationError, match="bring a newer Nix"):
+            repository.hosts(dir="nix")
+        return
+
+    assert repository.hosts(dir="nix") == ("db", "web")
+    assert repository.evaluate("web", dir="nix").host == "web"
+
+
+def test_without_an_address_a_host_is_listed_and_no_error(
+    repository: Repository,
+) -> None:
+    repository.flake(TWO)
+
+    desired = repository.evaluate("web")
+
+    assert (desired.target.address, desired.address_from) == ("", "")
+
+
+def test_one_host_that_throws_costs_no_other(repository: Repository) -> None:
+    repository.flake(f"{TWO} nixosConfigurations.bad = throw ''so bad'';")
+
+    assert repository.hosts() == ("bad", "db", "web")
+    assert repository.evaluate("web").host == "web"
+    with pytest.raises(EvaluationError, match="so bad"):
+        repository.evaluate("bad")
+
+
+def test_hosts_are_chosen_and_left_out(repository: Repository) -> None:
+    repository.flake(f"{TWO} nixosConfigurations.iso = throw ''an image'';")
+
+    assert repository.hosts(exclude=["iso"]) == ("db", "web")
+    assert repository.hosts(entry=["w*"]) == ("web",)
+    with pytest.raises(LayoutError, match="no host is called gone"):
+        repository.hosts(entry=["gone"])
+
+
+def test_errors_name_the_file_and_line_of_the_repository(
+    repository: Repository,
+) -> None:
+    repository.flake("nixosConfigurations.web = system [ ./web.nix ];")
+    repository.write("web.nix", "{\n  networking.hostName = nowhere;\n}\n")
+
+    with pytest.raises(EvaluationError) as caught:
+        repository.evaluate("web")
+
+    assert (caught.value.file, caught.value.line) == ("web.nix", 2)
+    assert "/nix/store" not in str(caught.value)
+
+
+def test_a_file_that_is_no_nix_is_named(repository: Repository) -> None:
+    repository.write("flake.nix", "{ outputs = ")
+
+    with pytest.raises(PermanentError, match=r"flake\.nix:1"):
+        repository.hosts()
+
+
+def test_a_flake_without_a_lock_names_the_input(repository: Repository) -> None:
+    repository.flake(TWO, lock=False)
+
+    with pytest.raises(PermanentError, match=r"'nixpkgs'[\s\S]*nix flake lock"):
+        repository.evaluate("web")
+
+
+def test_a_lock_of_a_newer_version_asks_for_a_newer_nix(
+    repository: Repository,
+) -> None:
+    repository.flake(TWO)
+    lock = repository.checkout / "flake.lock"
+    lock.write_text(lock.read_text().replace('"version": 7', '"version": 99'))
+
+    with pytest.raises(PermanentError, match="bring a newer Nix"):
+        repository.hosts()
+
+
+def test_a_flake_sees_nothing_outside_unless_it_may(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROLE", "web")
+    repository.flake(
+        "nixosConfigurations.web = system [ { deployment.tags = ["
+        ' "role=${builtins.getEnv "ROLE"}" ]; } ];'
+    )
+
+    assert repository.evaluate("web").tags == ("role=",)
+    assert repository.evaluate("web", pure=False).tags == ("role=web",)
+
+
+def test_secrets_are_not_laid_over_a_flake_which_all_may_read(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.flake(TWO)
+
+    with pytest.raises(LayoutError, match=r"repository\.secrets.*everybody"):
+        repository.hosts(secrets={"secrets": tmp_path})
+
+
+def test_a_flake_that_holds_no_host_has_none(repository: Repository) -> None:
+    repository.flake("packages = { };")
+
+    assert repository.hosts() == ()
+
+
+def test_options_of_the_repositorys_own_make_ours_step_back(
+    repository: Repository,
+) -> None:
+    repository.flake(
+        """
+        nixosConfigurations.web = system [ ({ lib, ... }: {
+          options.deployment.targetHost = lib.mkOption { type = lib.types.str; };
+          options.deployment.ring = lib.mkOption { type = lib.types.int; };
+          config.deployment = { targetHost = "web.example.org"; ring = 3; };
+        }) ];
+        """
+    )
+
+    desired = repository.evaluate("web")
+
+    assert desired.target.address == "web.example.org"
+    assert desired.address_from == "deployment.targetHost"
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "reached"),
+    [
+        (
+            """options.clan.core.networking.targetHost = any;
+            config.clan.core.networking.targetHost = "ops@web.pin:2022";""",
+            "clan.core.networking.targetHost",
+            ("web.pin", 2022, "ops"),
+        ),
+        (
+            """options.lollypops.deployment.ssh = any;
+            config.lollypops.deployment.ssh = { host = "web.lan"; user = "me"; };""",
+            "lollypops.deployment.ssh.host",
+            ("web.lan", 22, "me"),
+        ),
+        (
+            """options.nixos-unified.sshTarget = any;
+            config.nixos-unified.sshTarget = "me@web";""",
+            "nixos-unified.sshTarget",
+            ("web", 22, "me"),
+        ),
+        (
+            'config._module.args.nixinate = { host = "10.0.0.7"; sshUser = "me"; };',
+            "nixinate",
+            ("10.0.0.7", 22, "me"),
+        ),
+    ],
+)
+def test_addresses_of_other_tools_are_read(
+    repository: Repository, module: str, source: str, reached: tuple[str, int, str]
+) -> None:
+    repository.flake(
+        "nixosConfigurations.web = system [ ({ lib, ... }: let "
+        "any = lib.mkOption { type = lib.types.unspecified; }; "
+        f"in {{ {module} }}) ];"
+    )
+
+    desired = repository.evaluate("web")
+
+    target = desired.target
+    assert desired.address_from == source
+    assert (target.address, target.port, target.user) == reached
+
+
+# --- deploy-rs -------------------------------------------------------------------
+
+
+def test_deploy_rs_says_where_hosts_are(repository: Repository) -> None:
+    repository.flake(
+        f"""{TWO}
+        deploy.sshUser = "deploy";
+        deploy.nodes.web = {{
+          hostname = "web.example.org";
+          sshOpts = [ "-p" "17788" ];
+          profiles.system.user = "root";
+          profiles.system.path = {{
+            outPath = "wrapper";
+            paths = [ self.nixosConfigurations.web.config.system.build.toplevel ];
+          }};
+        }};
+        deploy.nodes.laptop = {{
+          hostname = "laptop"; profiles.home.path = throw "not a system";
+        }};
+        """
+    )
+
+    web, db = repository.evaluate("web"), repository.evaluate("db")
+
+    assert repository.hosts() == ("db", "web")
+    assert web.address_from == "deploy.nodes"
+    assert (web.target.address, web.target.port, web.target.user) == (
+        "web.example.org",
+        17788,
+        "deploy",
+    )
+    assert db.target.address == ""
+
+
+def test_a_node_of_deploy_rs_may_be_called_otherwise(repository: Repository) -> None:
+    repository.flake(
+        f"""{TWO}
+        deploy.nodes.www = {{
+          hostname = "www";
+          profiles.system.path.paths = [
+            self.nixosConfigurations.web.config.system.build.toplevel
+          ];
+        }};
+        """
+    )
+
+    assert repository.hosts() == ("db", "web", "www")
+    assert repository.evaluate("www").toplevel == repository.evaluate("web").toplevel
+
+
+# --- Colmena ---------------------------------------------------------------------
+
+HIVE = """
+  {
+    meta = {
+      %s
+      specialArgs.domain = "example.org";
+      nodeSpecialArgs.db.domain = "internal";
+    };
+    defaults = { name, ... }: {
+      boot.isContainer = true; system.stateVersion = "25.05";
+      environment.etc.name.text = name;
+    };
+    web = { name, nodes, domain, lib, ... }: {
+      imports = if builtins.length (builtins.attrNames nodes) == 2 then [
+        { deployment.tags = [ "of-two" nodes.db.config.networking.hostName ]; }
+      ] else [ ];
+      deployment.targetHost = "${name}.${domain}";
+      deployment.targetUser = "ops";
+      deployment.targetPort = 2022;
+      deployment.keys.token = { text = "secret"; user = "nobody"; };
+    };
+    db = [ ({ domain, ... }: { deployment.targetHost = "db.${domain}"; }) ];
+  }
+"""
+
+
+def check_hive(repository: Repository) -> None:
+    web, db = repository.evaluate("web"), repository.evaluate("db")
+
+    assert repository.hosts() == ("db", "web")
+    assert (web.target.address, web.target.port, web.target.user) == (
+        "web.example.org",
+        2022,
+        "ops",
+    )
+    assert web.tags == ("nixos", "of-two")
+    assert db.target.address == "db.internal"
+    assert web.keys["token"].user == "nobody"
+
+
+def test_a_hive_is_read_as_colmena_does(repository: Repository) -> None:
+    repository.write("hive.nix", HIVE % f"nixpkgs = {NIXPKGS};")
+
+    check_hive(repository)
+
+
+def test_a_hive_of_a_flake_is_evaluated_with_its_own_nixpkgs(
+    repository: Repository,
+) -> None:
+    hive = HIVE % 'nixpkgs = import nixpkgs { system = "x86_64-linux"; };'
+    repository.flake(f"colmena = {hive};")
+
+    check_hive(repository)
+
+
+def test_an_evaluated_hive_is_taken_as_it_is(repository: Repository) -> None:
+    """Its nodes have Colmena's options, of which ours are not all."""
+    repository.flake(
+        """
+        colmenaHive.nodes.web = system [ ({ lib, ... }: {
+          options.deployment = {
+            targetHost = lib.mkOption { type = lib.types.nullOr lib.types.str; };
+            targetPort = lib.mkOption { default = null; };
+            targetUser = lib.mkOption { default = "root"; };
+            tags = lib.mkOption { default = [ "a" ]; };
+            keys = lib.mkOption { default.token = {
+              name = "token"; text = "secret"; keyFile = null; keyCommand = null;
+              destDir = "/run/keys"; path = "/run/keys/token"; user = "root";
+              group = "root"; permissions = "0600"; uploadAt = "pre-activation";
+            }; };
+          };
+          config.deployment.targetHost = "web.example.org";
+        }) ];
+        """
+    )
+    texts = repository.evaluator().key_texts(
+        repository.checkout, HostName("web"), ["token"]
+    )
+
+    desired = repository.evaluate("web")
+
+    assert (desired.target.address, desired.tags) == ("web.example.org", ("a",))
+    assert desired.keys["token"].mode == 0o600
+    assert texts == {"token": b"secret"}
+
+
+@pytest.mark.parametrize(
+    ("hive", "said"),
+    [
+        ("{ meta = { }; network = { }; web = { }; }", "both `meta` and `network`"),
+        ("{ __schema = 1; }", "evaluated already"),
+        ("{ meta.nixpkgs = 3; web = { }; }", "meta.nixpkgs is neither a path"),
+    ],
+)
+def test_a_wrong_hive_is_explained(
+    repository: Repository, hive: str, said: str
+) -> None:
+    repository.write("hive.nix", hive)
+
+    with pytest.raises(EvaluationError, match=said):
+        repository.evaluate("web")
+
+
+# --- other ways ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("npins/default.nix", "{{ nixpkgs = {{ outPath = {0}; }}; }}"),
+        ("nix/sources.nix", "{{ system ? null }}: {{ nixpkgs = {0}; }}"),
+    ],
+)
+def test_what_a_repository_pins_is_its_nixpkgs(
+    repository: Repository, file: str, text: str
+) -> None:
+    repository.write(file, text.format(NIXPKGS))
+    repository.write("hosts/web/configuration.nix", f"{{ ... }}: {{ {PLAIN} }}")
+
+    assert repository.evaluate("web").address_from == "its name"
+
+
+def test_an_attribute_of_a_file_may_hold_the_hosts(repository: Repository) -> None:
+    repository.write(
+        "default.nix",
+        f"""
+        {{ pkgs ? import {NIXPKGS} {{ }} }}: {{
+          hosts.web = import {NIXPKGS}/nixos/lib/eval-config.nix {{
+            system = "x86_64-linux"; modules = [ {{ {PLAIN} }} ];
+          }};
+          hosts.db = import {NIXPKGS}/nixos/lib/eval-config.nix {{
+            system = "x86_64-linux";
+            modules = [ {{ {PLAIN} networking.hostName = "database"; }} ];
+          }};
+        }}
+        """,
+    )
+    entry = ["default.nix#hosts"]
+
+    assert repository.hosts(entry=entry) == ("db", "web")
+    assert repository.evaluate("db", entry=entry).host == "db"
