@@ -32,12 +32,11 @@ def stand_of(status: HostStatus, problem: str, attempt: str) -> Stand:
     if problem or verdict is None:
         why = f"does not evaluate: {problem or status.error}"
         return Stand(state=failure, why=cut(why))
-    if verdict is Verdict.NO_ADDRESS:
-        return Stand(state=MarkState.SUCCESS)  # not ours to bring it to
+    # To a host without an address nobody is to bring it.
+    if has_arrived(status) or verdict is Verdict.NO_ADDRESS:
+        return Stand(state=MarkState.SUCCESS)
     if not status.reachable:
         return Stand(state=pending, why="is unreachable", away=True)
-    if has_arrived(status):
-        return Stand(state=MarkState.SUCCESS)
     if (failed := status.quarantine) is not None:
         return Stand(state=failure, why=cut(failed.reason), attempt=failed.attempt)
     if verdict is Verdict.BLOCKED or (verdict is Verdict.DEPLOY and status.error):
