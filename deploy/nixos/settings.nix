@@ -44,14 +44,29 @@ in
       description = "How often to look for a new commit. A path is watched besides. More than 0.";
     };
     layout = mkOption {
-      type = types.enum [ "auto" "nixops" "hosts" ];
+      type = types.enum [ "auto" "flake" "colmena" "nixops" "hosts" "attribute" ];
       default = "auto";
-      description = "How the repository says which hosts there are: `nixops` (a NixOps network), `hosts` (`hosts/<name>/configuration.nix`), or `auto` to find out.";
+      description = "How the repository says which hosts there are: `flake`, `colmena` (a `hive.nix`), `nixops` (a NixOps network), `hosts` (a file per host), `attribute` (of a file), or `auto` to find out. See layouts.md.";
+    };
+    dir = mkOption {
+      type = types.str;
+      default = ".";
+      description = "The folder of the repository that holds the `flake.nix`.";
     };
     entry = mkOption {
       type = types.listOf types.str;
       default = [ ];
-      description = "Files inside the repository where `auto` does not find them, such as `[network.nix]`.";
+      description = "What to begin with where `auto` does not find it: files such as `[network.nix]`, patterns such as `[hosts/*.nix]`, an attribute such as `[default.nix#hosts]`. Words that are no path choose hosts by their names: `[web, \"db-*\"]`.";
+    };
+    exclude = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      description = "Names of hosts to leave out, such as `[\"*-iso\"]`: installers, images, templates.";
+    };
+    pure = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether a flake may look at nothing outside of itself and its inputs, as with `nixos-rebuild`; `false` is its `--impure`.";
     };
     secrets = mkOption {
       type = types.attrsOf file;
@@ -108,6 +123,11 @@ in
       type = duration;
       default = "10s";
       description = "How long to wait for a connection. More than 0.";
+    };
+    address = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      description = "The address of hosts that the repository gives none, such as `\"{name}.lan\"`; `{hostName}` and `{fqdn}` are those of `networking`.";
     };
   };
   hosts = mkOption {

@@ -31,7 +31,10 @@ EVERYTHING = {
         branch = "feature/x";
         poll = "1h30m";
         layout = "hosts";
+        dir = "nix";
         entry = [ "machines" ];
+        exclude = [ "iso" ];
+        pure = false;
         secrets."common/secrets" = "/var/lib/secrets";
     }""",
     "nix": """{
@@ -45,6 +48,7 @@ EVERYTHING = {
         identity = "${config.services.reconciler.credentialsDirectory}/id_ed25519";
         known_hosts = "/etc/known";
         connect_timeout = 2.5;
+        address = "{name}.lan";
     }""",
     "hosts": """{
         chrysalis = { address = "::1"; port = 2222; user = "deploy"; };
