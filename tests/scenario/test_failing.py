@@ -51,6 +51,24 @@ def deployed(scene: Scene) -> Scene:
     return scene
 
 
+# --- where a host is -------------------------------------------------------------
+
+
+def test_a_host_of_which_nobody_says_where_it_is_is_left_alone_and_no_error(
+    scene: Scene,
+) -> None:
+    scene.evaluator.unaddressed.add("lufta")
+    scene.commit(A)
+
+    assert scene.run("lufta") == Done()
+
+    (status,) = scene.world.history.statuses()
+    assert status.verdict is Verdict.NO_ADDRESS
+    assert status.error == ""
+    assert not status.is_away
+    assert 'reconciler_host_up{host="lufta"}' not in scene.metrics.render()[0].decode()
+
+
 # --- building and switching ------------------------------------------------------
 
 

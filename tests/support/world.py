@@ -19,7 +19,12 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from reconciler.errors import ReconcilerError, SourceError, UnknownCommitError
+from reconciler.errors import (
+    NoAddressError,
+    ReconcilerError,
+    SourceError,
+    UnknownCommitError,
+)
 from reconciler.model import (
     Commit,
     CommitId,
@@ -109,6 +114,7 @@ def desired_of(host: str, services: Services, derivation: Path) -> Desired:
         derivation=StorePath(str(derivation)),
         units={unit.name: unit for unit in units},
         target=Target(address=address_of(host)),
+        address_from="deployment.targetHost",
         tags=("home",),
         keys={
             name: DesiredKey(name=name, path=KEYS + name, origin=KeyOrigin.TEXT)
@@ -237,6 +243,7 @@ class FakeEvaluator:
         self.build_error: ReconcilerError | None = None
         self.before_evaluation: Callable[[], None] = do_nothing
         self.before_build: Callable[[], None] = do_nothing
+        self.unaddressed: set[str] = set()  # hosts of which nobody says where
         self.evaluated: list[HostName] = []  # one entry for each time
         self.overrides: Mapping[str, HostSettings] = {}
         self.keys: tuple[DesiredKey, ...] = ()  # that each host declares, with texts
@@ -277,6 +284,10 @@ class FakeEvaluator:
         derivation.touch()
         desired = desired_of(host, services, derivation)
         keys = {**desired.keys, **{key.name: key for key in self.keys}}
+        if host in self.unaddressed:
+            desired = dataclasses.replace(
+                desired, target=Target(address=""), address_from=""
+            )
         return dataclasses.replace(desired, keys=keys)
 
     def _services(self, checkout: Path, host: HostName) -> Services:
@@ -387,6 +398,8 @@ class FakeConnections:
 
     def reader(self, host: HostName, target: Target) -> HostReader:
         """See Connections."""
+        if not target.address:
+            raise NoAddressError(host)
         assert target.address == address_of(host)
         return self.machine(host)
 

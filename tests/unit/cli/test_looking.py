@@ -250,6 +250,7 @@ def test_hosts_lists_what_the_commit_declares(cli: Cli, scene: Scene) -> None:
     assert said.lines[2].split() == [
         "lufta",
         "root@lufta.example:22",
+        "deployment.targetHost",
         "home",
         "1",
         f"{system[:7]}…nixos-system-lufta",
@@ -267,12 +268,26 @@ def test_hosts_as_json_has_every_documented_key(cli: Cli, scene: Scene) -> None:
     assert lufta == {
         "host": "lufta",
         "address": "lufta.example",
+        "address_from": "deployment.targetHost",
         "port": 22,
         "user": "root",
         "tags": ["home"],
         "toplevel": toplevel_of("lufta", A["lufta"]),
         "services": [BOT],
     }
+
+
+def test_a_host_without_an_address_is_listed_and_no_error(
+    cli: Cli, scene: Scene
+) -> None:
+    scene.evaluator.unaddressed.add("lufta")
+    scene.push(A)
+
+    said, plan = cli("hosts"), cli("plan")
+
+    assert said.status == 0
+    assert "no address" in said.lines[2]
+    assert "ssh.address" in plan.out + plan.err
 
 
 def test_check_tells_of_every_host(cli: Cli, deployed: Scene) -> None:
