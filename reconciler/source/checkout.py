@@ -140,10 +140,11 @@ class Checkouts:
         if depth > DEPTH_LIMIT or place.resolve() != folder.resolve() / module.path:
             message = f"submodule {module.path}: nested too deep, or behind a symlink"
             raise SourceError(message)
+        git_dir = module.bring(self._modules)
         try:
-            git_dir = module.bring(self._modules)
             self._write(git_dir, module.commit, place, url=module.url, depth=depth)
         except CommandError as error:
+            module.suspect(self._modules)
             message = f"submodule {module.path}: {command.said(error)}"
             raise SourceError(message) from error
 

@@ -152,8 +152,11 @@ def fetch(git_dir: Path, url: str, *refspecs: str) -> None:
 
     Raises SourceError, or StateError where our disk is the reason.
     """
-    options = ("--quiet", "--force", "--no-tags", "--no-write-fetch-head")
-    argv = [f"--git-dir={git_dir}", "fetch", *options, "--no-recurse-submodules"]
+    # Of a repository whose history is cut off, git refuses new refs, and says so with
+    # a warning alone.
+    options = ("--quiet", "--force", "--update-shallow")
+    without = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+    argv = [f"--git-dir={git_dir}", "fetch", *options, *without]
     argv += [*_upload_pack(url), "--", url, *refspecs]
     with _disk_errors(git_dir):
         _remote(argv, url, deadline=FETCH_DEADLINE)
@@ -259,9 +262,21 @@ def _remote(args: list[str], url: str, *, deadline: float) -> Completed:
             argv = [*_OPTIONS, *_STALL, *args]
             return git(argv, deadline=deadline, env={**_network(url), **trace.env})
         except CommandError as error:
-            why = "there is nothing at this path" if is_not_there(url) else said(error)
+            why = _why(error, url)
             message = f"the repository {shown(url)} cannot be read: {why}"
             raise SourceError(message, retry_after=trace.retry_after()) from error
+
+
+def _why(error: CommandError, url: str) -> str:
+    """Return why git could not read *url*, and what to do where we know that."""
+    if is_not_there(url):
+        return "there is nothing at this path"
+    if "from promisor remote" in error.stderr:
+        return (
+            "it is a partial clone and lacks objects that it would have to give;"
+            " name the repository that it was cloned from, or clone without --filter"
+        )
+    return said(error)
 
 
 def _network(url: str) -> dict[str, str]:

@@ -2,8 +2,7 @@
 
 import contextlib
 import re
-import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import structlog
@@ -13,10 +12,10 @@ from reconciler.model import Commit, CommitId
 from reconciler.settings import RepositorySettings
 from reconciler.source import command
 from reconciler.source.checkout import Checkouts
+from reconciler.source.copy import FORMATS, Copy
 
 log = structlog.get_logger(__name__)
 
-_FORMATS = {40: "sha1", 64: "sha256"}  # by the length of an object name
 _FIELDS = "%H%x00%T%x00%s%x00%an%x00%ct"
 _NAMES_SHOWN = 20
 _ID = re.compile("[0-9a-f]{4,64}")
@@ -34,9 +33,8 @@ class Mirror:
     def __init__(self, settings: RepositorySettings, *, state: Path) -> None:
         self._url = settings.url
         self._branch = settings.branch
-        self._state = state
         self._path = state / "mirror.git"
-        self._lock = state / "mirror.lock"
+        self._copy = Copy(self._path, settings.url)
         self._checkouts = Checkouts(self._path, settings.url, state=state)
 
     def fetch(self) -> Commit:
@@ -48,11 +46,13 @@ class Mirror:
         was fetched before stays.
         """
         there = self._head_there()
-        with command.locked(self._lock):
+        with self._copy.locked():
             before = self._head_here()
             if there != before:
                 self._update(there)
             commit = self._read_or_renew(there)
+            if before == commit.id != there:
+                self._require_news(commit)
         if before is not None and before != commit.id:
             self._tell_rewrite(before, commit)
         return commit
@@ -98,7 +98,7 @@ class Mirror:
         try:
             yield
         except CommandError as error:
-            self._suspect(commit)
+            self._copy.suspect(commit.id)
             message = f"{commit.short} cannot be checked out: {command.said(error)}"
             raise SourceError(message) from error
 
@@ -109,17 +109,15 @@ class Mirror:
         Those of *keep* stay, and those that somebody holds.
         """
         self._checkouts.prune(keep)
-        if self._path.exists():
-            with command.locked(self._lock), contextlib.suppress(CommandError):
-                argv = ["-c", "gc.auto=6700", "-c", "gc.autoDetach=false"]
-                command.local(self._path, *argv, "gc", "--auto", "--quiet")
+        self._copy.pack()
 
     # --- fetching ----------------------------------------------------------------
 
     def _head_there(self) -> str:
         """Ask the repository for the head of the branch."""
-        ref = f"refs/heads/{self._branch}"
-        if name := command.ask(self._url, ref).get(ref):
+        ref, tag = f"refs/heads/{self._branch}", f"refs/tags/{self._branch}"
+        found = command.ask(self._url, ref, tag)
+        if name := found.get(ref):
             return name
         url, refs = command.shown(self._url), command.ask(self._url, "refs/heads/*")
         branches = sorted(ref.removeprefix("refs/heads/") for ref in refs)
@@ -128,7 +126,8 @@ class Mirror:
             raise SourceError(message)
         names = ", ".join(branches[:_NAMES_SHOWN])
         more = ", …" if len(branches) > _NAMES_SHOWN else ""
-        message = f"{url} has no branch {self._branch!r}; there are: {names}{more}"
+        but = ", but a tag, which nobody moves" if tag in found else ""
+        message = f"{url} has no branch {self._branch!r}{but}; there are: {names}{more}"
         raise SourceError(message)
 
     def _head_here(self) -> str | None:
@@ -136,62 +135,34 @@ class Mirror:
 
     def _update(self, name: str) -> None:
         """Fetch the branch, whose head is *name* or newer."""
-        if not self._path.exists():
-            self._renew(name)
-            return
-        try:
-            self._fetch_into(self._path)
-        except SourceError:
-            if self._is_sound(name):
-                raise
-            self._renew(name)
+        self._copy.bring(name, self._refspec, branch=self._branch)
+
+    def _require_news(self, commit: Commit) -> None:
+        """Raise SourceError unless *commit*, at which we stayed, is the head again."""
+        there = self._head_there()
+        if there != commit.id:
+            message = (
+                f"{command.shown(self._url)} says that {self._branch!r} is at {there},"
+                f" but a fetch does not bring that: {commit.short} stays"
+            )
+            raise SourceError(message)
 
     def _read_or_renew(self, name: str) -> Commit:
         """Return the head that was fetched; from a new mirror if this is damaged."""
-        if not self._suspect_mark.exists():
-            with contextlib.suppress(SourceError):
-                return self._read(f"refs/heads/{self._branch}", branch=self._branch)
-        self._renew(name)
-        return self._read(f"refs/heads/{self._branch}", branch=self._branch)
-
-    def _renew(self, name: str) -> None:
-        """Make the mirror anew; the old one stays until the new one is whole."""
-        if self._path.exists():
-            log.warning("mirror is damaged: making it anew", mirror=str(self._path))
-        fresh = self._path.with_name("mirror.new")
-        with command.state_errors(self._state):
-            _discard(fresh)
-        init_mirror(fresh, name, self._branch)
-        self._fetch_into(fresh)
-        with command.state_errors(self._state):
-            _discard(self._path)
-            fresh.rename(self._path)
-
-    def _fetch_into(self, path: Path) -> None:
         ref = f"refs/heads/{self._branch}"
-        command.fetch(path, self._url, f"+{ref}:{ref}")
-
-    def _is_sound(self, name: str) -> bool:
-        """Say whether a fetch of *name* can have failed for another reason than us."""
-        argv = ["rev-parse", "--show-object-format"]
-        form = command.local(self._path, *argv, check=False).stdout.strip()
-        if form != _FORMATS.get(len(name)):
-            return False
-        argv = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
-        return command.local(self._path, *argv, check=False).status == 0
+        if not self._copy.is_suspect:
+            with contextlib.suppress(SourceError):
+                return self._read(ref, branch=self._branch)
+        self._copy.renew(name, self._refspec, branch=self._branch)
+        return self._read(ref, branch=self._branch)
 
     @property
-    def _suspect_mark(self) -> Path:
-        return self._path / "reconciler-suspect"
-
-    def _suspect(self, commit: Commit) -> None:
-        """Have the next fetch make the mirror anew if *commit* cannot be read whole."""
-        argv = ["archive", "--format=tar", "--output=/dev/null", commit.id]
-        with contextlib.suppress(OSError):
-            if command.local(self._path, *argv, check=False).status != 0:
-                self._suspect_mark.touch()
+    def _refspec(self) -> str:
+        return f"+refs/heads/{self._branch}:refs/heads/{self._branch}"
 
     def _tell_rewrite(self, before: str, commit: Commit) -> None:
+        if (self._path / "shallow").exists():
+            return  # where history is cut off nobody can tell
         argv = ["merge-base", "--is-ancestor", before, commit.id]
         if command.local(self._path, *argv, check=False).status == 1:
             log.warning(
@@ -233,15 +204,23 @@ class Mirror:
         """Fetch the branch, tag or full id *ref*; return its name in the mirror."""
         places = [f"refs/heads/{ref}", f"refs/tags/{ref}"]
         there = command.ask(self._url, *places)
+        self._forget(place for place in places if place not in there)
         name = next((place for place in places if place in there), None)
         source = name
-        if name is None and _ID.fullmatch(ref) and len(ref) in _FORMATS:
+        if name is None and _ID.fullmatch(ref) and len(ref) in FORMATS:
             source, name = ref, f"refs/asked/{ref}"
         if name is None:
             return ref
-        with command.locked(self._lock):
-            command.fetch(self._path, self._url, f"+{source}:{name}")
+        with self._copy.locked():
+            self._copy.add(f"+{source}:{name}")
         return name
+
+    def _forget(self, refs: Iterable[str]) -> None:
+        """Drop branches and tags that are gone over there: they name nothing now."""
+        with self._copy.locked():
+            for ref in refs:
+                if ref != f"refs/heads/{self._branch}" and self._name(ref):
+                    command.local(self._path, "update-ref", "-d", ref, check=False)
 
     def _is_known_id(self, ref: str) -> bool:
         return bool(_ID.fullmatch(ref)) and self._name(ref) is not None
@@ -251,24 +230,3 @@ class Mirror:
         argv = ["rev-parse", "--verify", "--quiet", "--end-of-options"]
         done = command.local(self._path, *argv, f"{revision}^{{commit}}", check=False)
         return done.stdout.strip().splitlines()[-1] if done.status == 0 else None
-
-
-def _discard(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def init_mirror(path: Path, name: str, branch: str) -> None:
-    """Make an empty repository for objects named like *name*, without any hook."""
-    with command.state_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    options = ["--quiet", "--bare", "--template=", f"--initial-branch={branch}"]
-    form = _FORMATS.get(len(name), "sha1")
-    try:
-        command.local(path, "init", *options, f"--object-format={form}")
-    except CommandError as error:
-        message = f"cannot make {path}: {command.said(error)}"
-        raise SourceError(message) from error
-    command.local(path, "config", "core.logAllRefUpdates", "true")

@@ -16,6 +16,7 @@ from reconciler.errors import SourceError
 from reconciler.settings import local_path
 from reconciler.settings.values import repository_url
 from reconciler.source import command
+from reconciler.source.copy import Copy
 
 log = structlog.get_logger(__name__)
 
@@ -37,27 +38,35 @@ class Submodule:
 
         Raises SourceError naming the submodule.
         """
-        name = hashlib.sha256(self.url.encode()).hexdigest()[:32]
-        git_dir = modules / f"{name}.git"
-        with command.locked(modules / f"{name}.lock"):
-            if not git_dir.exists():
-                _init(git_dir, self.commit)
-            if not self._is_in(git_dir):
-                self._fetch(git_dir)
-        return git_dir
+        copy = self._copy(modules)
+        with copy.locked():
+            if copy.is_suspect or not self._is_in(copy.path):
+                self._fetch(copy)
+        return copy.path
 
-    def _fetch(self, git_dir: Path) -> None:
+    def suspect(self, modules: Path) -> None:
+        """Have it fetched anew next time if what we have of it cannot be read."""
+        copy = self._copy(modules)
+        with copy.locked():
+            copy.suspect(self.commit)
+
+    def _copy(self, modules: Path) -> Copy:
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:32]
+        return Copy(modules / f"{name}.git", self.url)
+
+    def _fetch(self, copy: Copy) -> None:
         # Under a ref of its own, so that packing the repository never drops it.
         refspec = f"+{self.commit}:refs/pinned/{self.commit}"
+        bring = copy.renew if copy.is_suspect else copy.bring
         try:
             try:
-                command.fetch(git_dir, self.url, refspec)
+                bring(self.commit, refspec)
             except SourceError:  # old servers give only what a ref points at
-                command.fetch(git_dir, self.url, "+refs/heads/*:refs/heads/*")
+                bring(self.commit, "+refs/heads/*:refs/heads/*")
         except SourceError as error:
             message = f"submodule {self.path}: {error}"
             raise SourceError(message) from error
-        if not self._is_in(git_dir):
+        if not self._is_in(copy.path):
             url = command.shown(self.url)
             message = f"submodule {self.path}: {url} has no commit {self.commit}"
             raise SourceError(message)
@@ -144,9 +153,3 @@ def _described(git_dir: Path, commit: str) -> dict[str, str]:
         for module in modules.values()
         if {"path", "url"} <= module.keys() and module.get("update") != "none"
     }
-
-
-def _init(git_dir: Path, commit: str) -> None:
-    form = "sha256" if len(commit) == 64 else "sha1"  # noqa: PLR2004 -- its hex digits
-    options = ["--quiet", "--bare", "--template=", f"--object-format={form}"]
-    command.local(git_dir, "init", *options)

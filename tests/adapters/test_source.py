@@ -10,39 +10,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from reconciler.errors import SourceError, StateError
+from reconciler.errors import SourceError, StateError, UnknownCommitError
 from reconciler.model import Commit, CommitId
 from reconciler.settings import RepositorySettings
 from reconciler.source import Mirror, command
 from reconciler.source.submodules import Submodule
+from tests.support.repository import (
+    Repository,
+    add_submodule,
+    checked_out,
+    contents,
+    git,
+    make_repository,
+    mirror_of,
+)
 
-IDENTITY = {
-    "GIT_AUTHOR_NAME": "Ann Author",
-    "GIT_AUTHOR_EMAIL": "ann@example.org",
-    "GIT_COMMITTER_NAME": "Carl",
-    "GIT_COMMITTER_EMAIL": "carl@example.org",
-    "GIT_ALLOW_PROTOCOL": "file",
-}
 ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-def git(folder: Path, *args: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", folder, *args],
-        env={**os.environ, **IDENTITY},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -50,53 +40,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < ends, "nothing happened in time"
         threading.Event().wait(0.002)
-
-
-@dataclass(frozen=True)
-class Repository:
-    """A repository, and the work tree from which commits come into it."""
-
-    url: str
-    path: Path
-    work: Path
-
-    def commit(self, message: str = "change", /, **files: str) -> str:
-        """Commit *files* by their content, and push; return the commit's id."""
-        for name, text in files.items():
-            (self.work / name).write_text(text, encoding="utf-8")
-        return self.commit_all(message)
-
-    def commit_all(self, message: str = "change") -> str:
-        """Commit all that is in the work tree, and push; return the commit's id."""
-        git(self.work, "add", "--all")
-        git(self.work, "commit", "--quiet", "--allow-empty", "--message", message)
-        self.push()
-        return git(self.work, "rev-parse", "HEAD")
-
-    def push(self) -> None:
-        """Bring all branches and tags where the mirror looks for them."""
-        if self.work != self.path:
-            argv = ["push", "--quiet", "--force", str(self.path)]
-            git(
-                self.work, *argv, "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"
-            )
-
-    def delete_branch(self, name: str) -> None:
-        """Delete the branch *name* where the mirror looks for it."""
-        git(self.path, "update-ref", "-d", f"refs/heads/{name}")
-
-
-def make_repository(folder: Path, *options: str, bare: bool = False) -> Repository:
-    """Make a repository with one commit of a file ``f``."""
-    work = folder / ("work" if bare else "repository")
-    path = folder / "repository.git" if bare else work
-    folder.mkdir(parents=True, exist_ok=True)
-    git(folder, "init", "--quiet", "--initial-branch=main", *options, str(work))
-    if bare:
-        git(folder, "init", "--quiet", "--bare", *options, str(path))
-    repository = Repository(url=str(path), path=path, work=work)
-    repository.commit("first", f="1\n")
-    return repository
 
 
 @pytest.fixture(params=["bare", "normal", "file-url"])
@@ -115,15 +58,6 @@ def normal(tmp_path: Path) -> Repository:
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
-
-
-def mirror_of(repository: Repository, state: Path, branch: str = "main") -> Mirror:
-    return Mirror(RepositorySettings(url=repository.url, branch=branch), state=state)
-
-
-def contents(folder: Path) -> dict[str, str]:
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    return {str(file.relative_to(folder)): file.read_text() for file in files}
 
 
 # --- fetch -----------------------------------------------------------------------
@@ -367,6 +301,73 @@ def test_sha256_object_names(tmp_path: Path, state: Path) -> None:
     assert mirror.resolve(commit.short) == commit
 
 
+# --- repositories that do not have everything ------------------------------------
+
+
+@pytest.fixture
+def shallow(normal: Repository) -> Path:
+    """Return the path of a clone without history, as build services have them."""
+    normal.commit(f="2\n")
+    path = normal.path.with_name("shallow")
+    git(normal.path, "clone", "--quiet", "--depth=1", normal.path.as_uri(), str(path))
+    return path
+
+
+def deepen(shallow: Path, *options: str) -> str:
+    """Bring *shallow* to the newest commit, as a build service does."""
+    git(shallow, "fetch", "--quiet", *options, "origin", "main")
+    git(shallow, "reset", "--quiet", "--hard", "FETCH_HEAD")
+    return git(shallow, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("before", ["nothing", "whole"])
+def test_a_repository_without_history_is_followed(
+    normal: Repository, shallow: Path, state: Path, before: str
+) -> None:
+    """Git only warns where it refuses such a branch, and ends well."""
+    if before == "whole":
+        mirror_of(normal, state).fetch()
+    mirror = Mirror(RepositorySettings(url=str(shallow)), state=state)
+    for number in (3, 4):
+        normal.commit(f=f"{number}\n")
+        head = deepen(shallow, "--depth=1")
+
+        with capture_logs() as logs:
+            commit = mirror.fetch()
+
+        assert commit.id == head
+        assert contents(mirror.checkout(commit)) == {"f": f"{number}\n"}
+        assert told(logs) == []
+    normal.commit(f="5\n")
+    whole = deepen(shallow, "--unshallow")
+    assert mirror.fetch().id == whole
+
+
+def test_a_fetch_that_brings_nothing_new_has_failed(
+    normal: Repository, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How git ends is not what it did."""
+    mirror = mirror_of(normal, state)
+    mirror.fetch()
+    normal.commit(f="2\n")
+    monkeypatch.setattr(command, "fetch", lambda *_: None)
+
+    with pytest.raises(SourceError, match=r"a fetch does not bring that: .* stays"):
+        mirror.fetch()
+
+
+def test_a_partial_clone_is_named(normal: Repository, state: Path) -> None:
+    git(normal.path, "config", "uploadpack.allowFilter", "true")
+    path, url = normal.path.with_name("partial"), normal.path.as_uri()
+    git(normal.path, "clone", "--quiet", "--bare", "--filter=blob:none", url, str(path))
+
+    with pytest.raises(SourceError, match=r"is a partial clone .* without --filter"):
+        Mirror(RepositorySettings(url=str(path)), state=state).fetch()
+
+
+# --- more than one at once -------------------------------------------------------
+
+
 def test_only_the_watched_branch_is_fetched(normal: Repository, state: Path) -> None:
     git(normal.work, "tag", "v1")
     git(normal.work, "branch", "other")
@@ -460,6 +461,28 @@ def test_a_branch_is_asked_for_anew_and_remembered(
     assert mirror.resolve("other").id == moved
 
 
+@pytest.mark.parametrize("kind", ["branch", "tag"])
+def test_what_was_deleted_over_there_names_nothing_any_more(
+    normal: Repository, state: Path, kind: str
+) -> None:
+    git(normal.work, kind, "gone")
+    mirror = mirror_of(normal, state)
+    mirror.fetch()
+    mirror.resolve("gone")
+    git(normal.work, kind, "--delete", "gone")
+
+    with pytest.raises(UnknownCommitError, match="no branch, tag or commit 'gone'"):
+        mirror.resolve("gone")
+    assert mirror.resolve("main").subject == "first"
+
+
+def test_a_tag_is_no_branch_to_follow(normal: Repository, state: Path) -> None:
+    git(normal.work, "tag", "v1")
+
+    with pytest.raises(SourceError, match=r"no branch 'v1', but a tag, .*there are: m"):
+        mirror_of(normal, state, branch="v1").fetch()
+
+
 def test_a_commit_that_no_fetched_branch_holds(normal: Repository, state: Path) -> None:
     mirror = mirror_of(normal, state)
     mirror.fetch()
@@ -492,11 +515,6 @@ def test_nothing_is_known_before_the_first_fetch(
 
 
 # --- checkout --------------------------------------------------------------------
-
-
-def checked_out(repository: Repository, state: Path) -> Path:
-    mirror = mirror_of(repository, state)
-    return mirror.checkout(mirror.fetch())
 
 
 def test_a_checkout_is_the_commit_and_nothing_of_git(
@@ -812,12 +830,6 @@ def test_prune_before_anything_was_fetched(normal: Repository, state: Path) -> N
 
 
 # --- submodules ------------------------------------------------------------------
-
-
-def add_submodule(repository: Repository, url: str, path: str = "sub") -> None:
-    argv = ["submodule", "--quiet", "add", "--", url, path]
-    git(repository.work, "-c", "protocol.file.allow=always", *argv)
-    repository.commit_all("add a submodule")
 
 
 def test_submodules_of_submodules_are_checked_out(tmp_path: Path, state: Path) -> None:
