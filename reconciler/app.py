@@ -82,7 +82,11 @@ def open_world(
     metrics = Metrics()
     world = World(
         live=Live(settings, policy or policy_of(settings)),
-        mirror=Mirror(settings.repository, state=settings.state),
+        mirror=Mirror(
+            settings.repository,
+            state=settings.state,
+            known_hosts=known_hosts(settings),
+        ),
         evaluator=evaluator,
         overlays=overlays,
         keyring=Keyring(evaluator, settings.secrets),
@@ -174,14 +178,18 @@ def _web(world: World, daemon: Daemon) -> Web:
         routes=Routes(settings.webhooks),
         limiter=Limiter(time.monotonic),
         seen=Seen(world.history.deliveries),
-        bell=Doorbell(daemon.look_again),
+        bell=Doorbell(daemon.pushed),
         metrics=world.metrics.webhooks,
         now=world.now,
     )
     door = Door(Access(settings.api), Limiter(time.monotonic), world.metrics.api)
     parts = api.Parts(daemon=daemon, history=world.history, now=world.now)
     app = create_app(
-        world.metrics, daemon.problem, webhooks=webhooks, api=(parts, door)
+        world.metrics,
+        daemon.problem,
+        doing=daemon.doing,
+        webhooks=webhooks,
+        api=(parts, door),
     )
     server = Server(
         app,

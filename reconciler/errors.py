@@ -16,6 +16,7 @@ ReconcilerError
 └── TemporaryError           worth another try after a delay
     ├── CommandError         a local command exited with a non-zero status
     │   ├── CommandTimeoutError  … or did not end within its deadline
+XX … or made no progress
     │   └── CommandOutputError   … or printed more than we are willing to keep
     ├── CommandMissingError  a local command is not installed
     ├── StoppingError        the program is ending and starts no more commands
@@ -161,6 +162,14 @@ class CommandTimeoutError(CommandError):
         super().__init__(argv, status=124, stderr=stderr)
         self.seconds = seconds
         self.args = (f"{argv[0]} did not end within {seconds:g} s and was killed",)
+
+
+class CommandSilentError(CommandTimeoutError):
+    """A command that tells how it gets on said nothing for too long."""
+
+    def __init__(self, argv: Sequence[str], *, seconds: float, stderr: str) -> None:
+        super().__init__(argv, seconds=seconds, stderr=stderr)
+        self.args = (f"{argv[0]} made no progress for {seconds:g} s and was killed",)
 
 
 class CommandOutputError(CommandError):

@@ -6,6 +6,7 @@ import typer
 
 from reconciler.app import known_hosts
 from reconciler.cli.common import Host, choose_hosts, err, out
+from reconciler.cli.forge import trust_forge
 from reconciler.cli.worlds import look, opened
 from reconciler.remote import trust as fetch_keys
 from reconciler.revisions import Evaluations
@@ -18,8 +19,16 @@ def register(app: typer.Typer) -> None:
 
 def trust(
     context: typer.Context,
-    host: Host,
+    host: Host = "",
     *,
+    forge: Annotated[
+        bool,
+        typer.Option(
+            "--forge",
+            help="HOST is where the repository is, or a submodule; by default the"
+            " repository's.",
+        ),
+    ] = False,
     replace: Annotated[
         bool,
         typer.Option(
@@ -37,8 +46,15 @@ def trust(
     ```
     reconciler trust lufta
     reconciler trust lufta --replace
+    reconciler trust --forge
     ```
     """
+    if forge:
+        trust_forge(context, host, replace=replace)
+        return
+    if not host:
+        message = "name a host, or say --forge for the repository's"
+        raise typer.BadParameter(message)
     with opened(context) as world:
         _, revision = look(world)
         (name,) = choose_hosts([host], revision.hosts)

@@ -1,5 +1,6 @@
 """The ways to start a command and to have it end."""
 
+import math
 import os
 import subprocess
 import time
@@ -13,6 +14,7 @@ from reconciler.errors import (
     CommandError,
     CommandMissingError,
     CommandOutputError,
+    CommandSilentError,
     CommandTimeoutError,
     PermanentError,
     StoppingError,
@@ -113,15 +115,18 @@ def follow(
     start: Callable[[], subprocess.Popen[bytes]],
     *,
     deadline: float,
+    silence: float | None = None,
     check: bool = True,
 ) -> Completed:
     """
     Do as `run` for a command that a library starts: *start* returns its process.
 
-    That must lead a session of its own and have pipes for stdout and stderr. *argv*
-    is for messages. Raises what `run` raises, and what *start* raises.
+    It is ended too when it says nothing for *silence* seconds. It must lead a session
+    of its own and have pipes for stdout and stderr. *argv* is for messages. Raises what
+    `run` raises, CommandSilentError, and what *start* raises.
     """
     command = Command(tuple(argv), ends=time.monotonic() + deadline, on_line=None)
+    command.quiet = math.inf if silence is None else silence
     return _run(command, start, stdin=b"", seconds=deadline, check=check)
 
 
@@ -182,6 +187,9 @@ def _raise_for(
         raise CommandOutputError(done.argv, limit=command.limit, stderr=done.stderr)
     if running.is_stopping() and done.status != 0:
         raise StoppingError(done.argv[0])
+    if command.fell_silent:
+        seconds, stderr = command.quiet, done.stderr
+        raise CommandSilentError(done.argv, seconds=seconds, stderr=stderr)
     if command.timed_out:
         raise CommandTimeoutError(done.argv, seconds=seconds, stderr=done.stderr)
     if check and done.status != 0:

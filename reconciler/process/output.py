@@ -44,11 +44,14 @@ class Command:
     argv: tuple[str, ...]
     ends: float  # by the monotonic clock
     on_line: Callable[[str], None] | None
+    quiet: float = math.inf  # seconds that it may say nothing
     began: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)  # when it last said anything
     stdout: bytearray = field(default_factory=bytearray)
     stderr: "_Ends" = field(default_factory=lambda: _Ends(STDERR_LIMIT))
     line: bytearray = field(default_factory=bytearray)
     timed_out: bool = False
+    fell_silent: bool = False
     limit: int = field(default_factory=lambda: STDOUT_LIMIT)
 
     @property
@@ -84,7 +87,8 @@ class Command:
             (process.stderr, self._take_stderr),
         ):
             if pipe is not None:
-                selector.register(pipe, selectors.EVENT_READ, _reader(pipe, take))
+                read = _reader(pipe, self._hearing(take))
+                selector.register(pipe, selectors.EVENT_READ, read)
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
             writer = _writer(process.stdin, stdin)
@@ -101,9 +105,19 @@ class Command:
                 listen_until = min(listen_until, now + _DRAIN)
                 if not selector.get_map() or now >= listen_until:
                     return
-            elif now >= self.ends:
+            elif now >= min(self.ends, self.heard + self.quiet):
                 self.timed_out = True
+                self.fell_silent = now < self.ends
                 return
+
+    def _hearing(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Return *take*, with a note of when something came."""
+
+        def hear(chunk: bytes) -> None:
+            self.heard = time.monotonic()
+            take(chunk)
+
+        return hear
 
     def _take_stderr(self, chunk: bytes) -> None:
         self.stderr.add(chunk)

@@ -3,6 +3,7 @@
 from reconciler.settings import local_path
 from reconciler.source.command import LOOK_DEADLINE, shown
 from reconciler.source.git import Mirror
+from reconciler.source.network import SshServer, ssh_server
 from reconciler.source.watch import FileWatcher, FolderWatcher, Watcher
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "FileWatcher",
     "FolderWatcher",
     "Mirror",
+    "SshServer",
     "Watcher",
     "local_path",
     "shown",
+    "ssh_server",
 ]

@@ -21,6 +21,7 @@ from typing import IO
 from reconciler.errors import CommandError, SourceError
 from reconciler.model import CommitId
 from reconciler.source import command
+from reconciler.source.network import Remote
 from reconciler.source.submodules import Submodule, submodules_of
 
 # Nix names a store path after the last component of the folder it came from. With one
@@ -37,9 +38,9 @@ DEPTH_LIMIT = 10
 class Checkouts:
     """Checkouts in the state directory: ``checkouts/<commit>/source``."""
 
-    def __init__(self, mirror: Path, url: str, *, state: Path) -> None:
+    def __init__(self, mirror: Path, remote: Remote, *, state: Path) -> None:
         self._mirror = mirror
-        self._url = url
+        self._remote = remote
         self._path = state / "checkouts"
         self._modules = state / "modules"
         self._lock = state / "checkouts.lock"
@@ -87,7 +88,7 @@ class Checkouts:
         self._path.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".making-", dir=self._path))
         try:
-            self._write(self._mirror, commit, aside / FOLDER, url=self._url)
+            self._write(self._mirror, commit, aside / FOLDER, self._remote)
             (aside / STAMP).write_text(json.dumps(self._stamp(commit)), "ascii")
             (aside / "complete").write_text(_boot(), encoding="ascii")
             self._remove(place)
@@ -119,7 +120,13 @@ class Checkouts:
             shutil.rmtree(gone, ignore_errors=True)
 
     def _write(
-        self, git_dir: Path, commit: str, folder: Path, *, url: str, depth: int = 0
+        self,
+        git_dir: Path,
+        commit: str,
+        folder: Path,
+        remote: Remote,
+        *,
+        depth: int = 0,
     ) -> None:
         """Write the files of *commit*, then those of each submodule."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +139,7 @@ class Checkouts:
             )
         if not os.path.lexists(folder / ".gitmodules"):
             return
-        for submodule in submodules_of(git_dir, commit, url):
+        for submodule in submodules_of(git_dir, commit, remote):
             self._write_submodule(submodule, folder, depth + 1)
 
     def _write_submodule(self, module: Submodule, folder: Path, depth: int) -> None:
@@ -142,7 +149,7 @@ class Checkouts:
             raise SourceError(message)
         git_dir = module.bring(self._modules)
         try:
-            self._write(git_dir, module.commit, place, url=module.url, depth=depth)
+            self._write(git_dir, module.commit, place, module.remote, depth=depth)
         except CommandError as error:
             module.suspect(self._modules)
             message = f"submodule {module.path}: {command.said(error)}"

@@ -8,10 +8,7 @@ SHA-256 object names.
 
 import contextlib
 import fcntl
-import functools
-import os
 import re
-import shlex
 import shutil
 import subprocess
 import time
@@ -26,13 +23,12 @@ from reconciler import process
 from reconciler.errors import (
     CommandError,
     CommandMissingError,
+    CommandTimeoutError,
     SourceError,
     StateError,
     quote,
 )
 from reconciler.process import Completed
-from reconciler.settings import local_path
-from reconciler.source.retry_after import traced
 
 LOCAL_DEADLINE = 300.0
 """Seconds for a command that works on our own disk."""
@@ -47,7 +43,7 @@ LOCK_DEADLINE = 900.0
 """Seconds for somebody else to be done with what only one may do at a time."""
 
 LOOK_DEADLINE = (
-    2 * ASK_DEADLINE
+    4 * ASK_DEADLINE
     + 2 * FETCH_DEADLINE  # a mirror that turns out to be damaged is made anew
     + 4 * LOCK_DEADLINE
     + 10 * LOCAL_DEADLINE
@@ -62,7 +58,7 @@ _LOCK_LOOK = 0.05  # seconds between two looks whether a lock is free
 
 # Hooks, a file system monitor and background work are the ways in which plain git
 # commands start programs.
-_OPTIONS = (
+OPTIONS = (
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "core.fsmonitor=false"),
     *("-c", "gc.auto=0"),
@@ -70,7 +66,7 @@ _OPTIONS = (
     *("-c", "submodule.recurse=false"),
     *("-c", "log.showSignature=false"),
 )
-_STABLE = {
+STABLE = {
     "LC_ALL": "C",
     "GIT_TERMINAL_PROMPT": "0",
     # For reflogs; else git asks DNS for our full name, which may take its time.
@@ -79,17 +75,16 @@ _STABLE = {
 }
 # What a person set up on this machine (line ends, filters, ignored files) must not
 # change what a checkout holds.
-_PRISTINE = {**_STABLE, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
-# No transport that starts a program of somebody's choice (ext).
-_PROTOCOLS = "file:http:https:ssh"
-# Git gives up by itself when nothing moves, long before a fetch's deadline.
-_STALL = ("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30")
-_SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15"
+_PRISTINE = {**STABLE, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 _OUR_DISK = re.compile(
     "No space left on device|Disk quota exceeded|Read-only file system"
     "|unable to write file|unable to create file"  # git does not always say why
 )
-_BOILERPLATE = ("Please make sure you have the correct", "and the repository exists.")
+# Advice that fits nothing, progress, and what was fetched.
+_NOISE = re.compile(
+    r"Please make sure you have the correct|and the repository exists\."
+    r"|(remote: )?[A-Z][a-z]+ [a-z]+: +\d+|remote: Total \d|From |[ +*!=t-] "
+)
 
 
 def local(
@@ -103,20 +98,26 @@ def local(
 
     Raises CommandError, or StateError where the disk is the reason.
     """
-    argv = [*_OPTIONS, f"--git-dir={git_dir}", *args]
-    with _disk_errors(git_dir):
+    argv = [*OPTIONS, f"--git-dir={git_dir}", *args]
+    with disk_errors(git_dir):
         return git(
             argv, deadline=LOCAL_DEADLINE, env={**_PRISTINE, **(env or {})}, check=check
         )
 
 
 def git(
-    args: Sequence[str], *, deadline: float, env: Mapping[str, str], check: bool = True
+    args: Sequence[str],
+    *,
+    deadline: float,
+    env: Mapping[str, str],
+    silence: float | None = None,
+    check: bool = True,
 ) -> Completed:
     """
     Run git through GitPython, for at most *deadline* seconds; *env* is added to ours.
 
-    Raises what `process.follow` raises, and CommandMissingError.
+    It is ended too when it says nothing for *silence* seconds. Raises what
+    `process.follow` raises, and CommandMissingError.
     """
     argv = ["git", *args]
     held = []  # GitPython ends a process when its handle is let go
@@ -129,55 +130,26 @@ def git(
         return cast("subprocess.Popen[bytes]", handle.proc)
 
     try:
-        return process.follow(argv, start, deadline=deadline, check=check)
+        return process.follow(
+            argv, start, deadline=deadline, silence=silence, check=check
+        )
     except GitCommandNotFound as error:
         raise CommandMissingError(argv[0]) from error
-
-
-def ask(url: str, *patterns: str) -> dict[str, str]:
-    """
-    Return the object names of those refs at *url* that end in one of *patterns*.
-
-    Raises SourceError.
-    """
-    argv = ["ls-remote", "--refs", *_upload_pack(url), "--", url, *patterns]
-    done = _remote(argv, url, deadline=ASK_DEADLINE)
-    pairs = (line.split("\t", 1) for line in done.stdout.splitlines())
-    return {ref: name for name, ref in pairs}
-
-
-def fetch(git_dir: Path, url: str, *refspecs: str) -> None:
-    """
-    Bring *refspecs* from *url* into *git_dir*, and nothing else.
-
-    Raises SourceError, or StateError where our disk is the reason.
-    """
-    # Of a repository whose history is cut off, git refuses new refs, and says so with
-    # a warning alone.
-    options = ("--quiet", "--force", "--update-shallow")
-    without = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
-    argv = [f"--git-dir={git_dir}", "fetch", *options, *without]
-    argv += [*_upload_pack(url), "--", url, *refspecs]
-    with _disk_errors(git_dir):
-        _remote(argv, url, deadline=FETCH_DEADLINE)
 
 
 def said(error: CommandError) -> str:
     """Return what git complained of, in one line and without credentials."""
     lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(_BOILERPLATE)]
-    return quote(shown("; ".join(lines[-4:]) or str(error)), 500)
+    told = [line for line in lines if not _NOISE.match(line)]
+    if isinstance(error, CommandTimeoutError):  # that is why, whatever it said before
+        last = f", last: {lines[-1]}" if lines else ""
+        return quote(shown("; ".join([*told[-4:], f"{error}{last}"])), 500)
+    return quote(shown("; ".join(told[-4:]) or str(error)), 500)
 
 
 def shown(text: str) -> str:
     """Return *text* without the login, which may be a token, of any URL in it."""
     return re.sub(r"//[^/@\s]+@", "//", text)
-
-
-def is_not_there(url: str) -> bool:
-    """Say whether *url* is a path of this machine on which there is nothing."""
-    path = local_path(url)
-    return path is not None and not path.exists()
 
 
 # --- the machine -----------------------------------------------------------------
@@ -227,7 +199,8 @@ def state_errors(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _disk_errors(git_dir: Path) -> Iterator[None]:
+def disk_errors(git_dir: Path) -> Iterator[None]:
+    """Raise StateError where git complains of the disk on which *git_dir* is."""
     try:
         yield
     except CommandError as error:
@@ -250,70 +223,3 @@ def _raise_for_disk(error: CommandError, git_dir: Path) -> None:
             f"the state directory {git_dir.parent}: {said(error)} ({free} MiB free)"
         )
         raise StateError(message) from error
-
-
-# --- the network -----------------------------------------------------------------
-
-
-def _remote(args: list[str], url: str, *, deadline: float) -> Completed:
-    """Run git where it may talk to *url*, with this machine's git configuration."""
-    with traced(url) as trace:
-        try:
-            argv = [*_OPTIONS, *_STALL, *args]
-            return git(argv, deadline=deadline, env={**_network(url), **trace.env})
-        except CommandError as error:
-            why = _why(error, url)
-            message = f"the repository {shown(url)} cannot be read: {why}"
-            raise SourceError(message, retry_after=trace.retry_after()) from error
-
-
-def _why(error: CommandError, url: str) -> str:
-    """Return why git could not read *url*, and what to do where we know that."""
-    if is_not_there(url):
-        return "there is nothing at this path"
-    if "from promisor remote" in error.stderr:
-        return (
-            "it is a partial clone and lacks objects that it would have to give;"
-            " name the repository that it was cloned from, or clone without --filter"
-        )
-    return said(error)
-
-
-def _network(url: str) -> dict[str, str]:
-    """Return the environment in which nothing asks a person and no helper may run."""
-    env = {
-        **_STABLE,
-        "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
-        "GIT_ASKPASS": "",
-        "SSH_ASKPASS_REQUIRE": "never",
-    }
-    # Whoever names another ssh program knows its options.
-    if local_path(url) is None and not os.environ.get("GIT_SSH"):
-        env["GIT_SSH_COMMAND"] = f"{_ssh_command()} {_SSH_OPTIONS}"
-    return env
-
-
-@functools.cache
-def _ssh_command() -> str:
-    if command := os.environ.get("GIT_SSH_COMMAND"):
-        return command
-    argv = ["config", "--get", "core.sshCommand"]
-    done = git(argv, deadline=ASK_DEADLINE, env={}, check=False)
-    return done.stdout.strip() or "ssh"
-
-
-def _upload_pack(url: str) -> tuple[str, ...]:
-    """
-    Let git read the repository at the path *url* although another user owns it.
-
-    That is usual: people push as ``git`` and the reconciler runs as another user. Git
-    refuses until told otherwise (safe.directory), and its serving side, which is the
-    one to ask, does not inherit ``-c``.
-    """
-    path = local_path(url)
-    if path is None:
-        return ()
-    real = Path(os.path.realpath(path))
-    places = dict.fromkeys([path, path / ".git", real, real / ".git"])
-    options = [f"-c {shlex.quote(f'safe.directory={place}')}" for place in places]
-    return (f"--upload-pack=git {' '.join(options)} upload-pack",)

@@ -16,6 +16,7 @@ import structlog
 
 from reconciler.errors import CommandError, SourceError
 from reconciler.source import command
+from reconciler.source.network import Remote
 
 log = structlog.get_logger(__name__)
 
@@ -34,10 +35,10 @@ _LEFT_BEHIND = re.compile(
 class Copy:
     """One bare repository; what is written to it is written under its lock."""
 
-    def __init__(self, path: Path, url: str) -> None:
+    def __init__(self, path: Path, remote: Remote) -> None:
         """Take where it is or will be, and where it comes from."""
         self.path = path
-        self._url = url
+        self._remote = remote
         self._lock = path.with_suffix(".lock")
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
@@ -55,7 +56,7 @@ class Copy:
             return
         self._tidy()
         try:
-            command.fetch(self.path, self._url, *refspecs)
+            self._remote.fetch(self.path, *refspecs)
         except SourceError as error:
             if not _is_about_refs(error) and self._is_sound(name):
                 raise
@@ -64,7 +65,7 @@ class Copy:
     def add(self, *refspecs: str) -> None:
         """Fetch *refspecs*, under the lock, besides what is there. Raises as above."""
         self._tidy()
-        command.fetch(self.path, self._url, *refspecs)
+        self._remote.fetch(self.path, *refspecs)
 
     def renew(self, name: str, *refspecs: str, branch: str = "main") -> None:
         """
@@ -79,7 +80,7 @@ class Copy:
             _discard(fresh)
             _discard(gone)
         _init(fresh, name, branch)
-        command.fetch(fresh, self._url, *refspecs)
+        self._remote.fetch(fresh, *refspecs)
         with command.state_errors(self.path.parent):
             if self.path.exists():
                 self.path.rename(gone)

@@ -13,6 +13,7 @@ from reconciler.settings import RepositorySettings
 from reconciler.source import command
 from reconciler.source.checkout import Checkouts
 from reconciler.source.copy import FORMATS, Copy
+from reconciler.source.network import Remote
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +31,19 @@ class Mirror:
     when that cannot be written.
     """
 
-    def __init__(self, settings: RepositorySettings, *, state: Path) -> None:
-        self._url = settings.url
+    def __init__(
+        self,
+        settings: RepositorySettings,
+        *,
+        state: Path,
+        known_hosts: Path | None = None,
+    ) -> None:
+        """Take where it comes from, and SSH keys known besides those of ssh itself."""
+        self._remote = Remote(settings.url, known_hosts)
         self._branch = settings.branch
         self._path = state / "mirror.git"
-        self._copy = Copy(self._path, settings.url)
-        self._checkouts = Checkouts(self._path, settings.url, state=state)
+        self._copy = Copy(self._path, self._remote)
+        self._checkouts = Checkouts(self._path, self._remote, state=state)
 
     def fetch(self) -> Commit:
         """
@@ -67,7 +75,7 @@ class Mirror:
         """
         revision = self._find(ref)
         if (name := self._name(revision)) is None:
-            url = command.shown(self._url)
+            url = self._remote.shown
             message = f"{url} has no branch, tag or commit {ref!r} that we know"
             raise UnknownCommitError(message)
         branch = revision.removeprefix("refs/heads/")
@@ -116,10 +124,10 @@ class Mirror:
     def _head_there(self) -> str:
         """Ask the repository for the head of the branch."""
         ref, tag = f"refs/heads/{self._branch}", f"refs/tags/{self._branch}"
-        found = command.ask(self._url, ref, tag)
+        found = self._remote.ask(ref, tag)
         if name := found.get(ref):
             return name
-        url, refs = command.shown(self._url), command.ask(self._url, "refs/heads/*")
+        url, refs = self._remote.shown, self._remote.ask("refs/heads/*")
         branches = sorted(ref.removeprefix("refs/heads/") for ref in refs)
         if not branches:
             message = f"{url} is empty: it has no branch at all"
@@ -142,7 +150,7 @@ class Mirror:
         there = self._head_there()
         if there != commit.id:
             message = (
-                f"{command.shown(self._url)} says that {self._branch!r} is at {there},"
+                f"{self._remote.shown} says that {self._branch!r} is at {there},"
                 f" but a fetch does not bring that: {commit.short} stays"
             )
             raise SourceError(message)
@@ -203,7 +211,7 @@ class Mirror:
     def _bring(self, ref: str) -> str:
         """Fetch the branch, tag or full id *ref*; return its name in the mirror."""
         places = [f"refs/heads/{ref}", f"refs/tags/{ref}"]
-        there = command.ask(self._url, *places)
+        there = self._remote.ask(*places)
         self._forget(place for place in places if place not in there)
         name = next((place for place in places if place in there), None)
         source = name

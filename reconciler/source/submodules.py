@@ -17,6 +17,7 @@ from reconciler.settings import local_path
 from reconciler.settings.values import repository_url
 from reconciler.source import command
 from reconciler.source.copy import Copy
+from reconciler.source.network import Remote
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ class Submodule:
     """One submodule of one commit."""
 
     path: str  # in the repository that holds it
-    url: str
+    remote: Remote
     commit: str
 
     def bring(self, modules: Path) -> Path:
@@ -51,8 +52,8 @@ class Submodule:
             copy.suspect(self.commit)
 
     def _copy(self, modules: Path) -> Copy:
-        name = hashlib.sha256(self.url.encode()).hexdigest()[:32]
-        return Copy(modules / f"{name}.git", self.url)
+        name = hashlib.sha256(self.remote.url.encode()).hexdigest()[:32]
+        return Copy(modules / f"{name}.git", self.remote)
 
     def _fetch(self, copy: Copy) -> None:
         # Under a ref of its own, so that packing the repository never drops it.
@@ -67,8 +68,8 @@ class Submodule:
             message = f"submodule {self.path}: {error}"
             raise SourceError(message) from error
         if not self._is_in(copy.path):
-            url = command.shown(self.url)
-            message = f"submodule {self.path}: {url} has no commit {self.commit}"
+            where = self.remote.shown
+            message = f"submodule {self.path}: {where} has no commit {self.commit}"
             raise SourceError(message)
 
     def _is_in(self, git_dir: Path) -> bool:
@@ -76,9 +77,9 @@ class Submodule:
         return command.local(git_dir, *argv, check=False).status == 0
 
 
-def submodules_of(git_dir: Path, commit: str, url: str) -> list[Submodule]:
+def submodules_of(git_dir: Path, commit: str, remote: Remote) -> list[Submodule]:
     """
-    Return the submodules of *commit* in the repository that came from *url*.
+    Return the submodules of *commit* in the repository that came from *remote*.
 
     One that ``.gitmodules`` does not describe stays an empty folder, as it does in any
     clone. Raises SourceError for a URL that is not safe to follow.
@@ -87,8 +88,9 @@ def submodules_of(git_dir: Path, commit: str, url: str) -> list[Submodule]:
     found = []
     for path, name in _gitlinks(git_dir, commit):
         if its_url := described.get(path):
-            safe = _checked(path, relative_url(url, its_url), inside=url)
-            found.append(Submodule(path=path, url=safe, commit=name))
+            url = relative_url(remote.url, its_url)
+            safe = _checked(path, url, inside=remote.url)
+            found.append(Submodule(path=path, remote=remote.at(safe), commit=name))
         else:
             log.warning("submodule is not in .gitmodules, or is off", path=path)
     return found

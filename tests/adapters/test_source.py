@@ -20,6 +20,7 @@ from reconciler.errors import SourceError, StateError, UnknownCommitError
 from reconciler.model import Commit, CommitId
 from reconciler.settings import RepositorySettings
 from reconciler.source import Mirror, command
+from reconciler.source.network import Remote
 from reconciler.source.submodules import Submodule
 from tests.support.repository import (
     Repository,
@@ -175,7 +176,7 @@ def test_a_missing_commit_of_a_submodule_is_told_without_the_login(
     tmp_path: Path, state: Path, with_login: str
 ) -> None:
     path = make_repository(tmp_path / "inner").path.relative_to(tmp_path)
-    there = Submodule(path="sub", url=f"{with_login}{path}", commit="1" * 40)
+    there = Submodule(path="sub", remote=Remote(f"{with_login}{path}"), commit="1" * 40)
 
     with pytest.raises(SourceError, match="has no commit 1111") as refused:
         there.bring(state)
@@ -228,7 +229,7 @@ def test_a_server_that_is_away(state: Path, url: str, reason: str) -> None:
 
 def test_a_login_in_the_url_is_not_told(state: Path) -> None:
     url = "https://t0ken@127.0.0.1:1/x.git"  # as .gitmodules may have it
-    there = Submodule(path="sub", url=url, commit="1" * 40)
+    there = Submodule(path="sub", remote=Remote(url), commit="1" * 40)
 
     with pytest.raises(SourceError, match="onnect") as caught:
         there.bring(state)
@@ -350,7 +351,7 @@ def test_a_fetch_that_brings_nothing_new_has_failed(
     mirror = mirror_of(normal, state)
     mirror.fetch()
     normal.commit(f="2\n")
-    monkeypatch.setattr(command, "fetch", lambda *_: None)
+    monkeypatch.setattr(Remote, "fetch", lambda *_: None)
 
     with pytest.raises(SourceError, match=r"a fetch does not bring that: .* stays"):
         mirror.fetch()

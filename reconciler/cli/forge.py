@@ -1,0 +1,44 @@
+"""``reconciler trust --forge``: accept the SSH keys of where the repository is."""
+
+import typer
+
+from reconciler.app import known_hosts
+from reconciler.cli.common import chosen, err, out
+from reconciler.model import HostName, Target
+from reconciler.remote import record, scan
+from reconciler.settings.values import repository_url
+from reconciler.source import SshServer, ssh_server
+
+
+def trust_forge(context: typer.Context, host: str, *, replace: bool) -> None:
+    """
+    Record the keys that a forge's SSH server shows now, beside those of hosts.
+
+    Git's ssh looks into that file too. Neither the repository nor the database is
+    needed: without the key there may be none yet.
+    """
+    settings = chosen(context).settings()
+    server = _server(host, settings.repository.url)
+    where = Target(address=server.address, port=server.port)
+    name, file = HostName(server.alias or server.address), known_hosts(settings)
+    keys = record(
+        name,
+        Target(address=server.alias) if server.alias else where,
+        scan(name, where, settings=settings.ssh),
+        known_hosts=file,
+        replace=replace,
+    )
+    for key in keys:
+        out.print(f"{name} {key.type} {key.fingerprint}")
+    err.print(f"Recorded in {file}. Compare with what the forge publishes.")
+
+
+def _server(host: str, url: str) -> SshServer:
+    """Return the server that a person names, or else that of the repository."""
+    try:
+        if server := ssh_server(repository_url(f"ssh://{host}") if host else url):
+            return server
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    message = f"{host or 'the repository'} is not reached over SSH: it needs no key"
+    raise typer.BadParameter(message)
