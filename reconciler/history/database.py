@@ -28,15 +28,33 @@ _CACHE_KIB = 512  # per connection; the default of 2 MiB would be felt with ten 
 class Database:
     """One database, for any number of threads."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, file: Path | None = None) -> None:
         self.name = name  # for people: the path, or the URL without its password
         self._engine = engine
+        self._file = file
+        self._opened: tuple[int, int] | None = None  # which file that was
         self._writing = threading.Lock()
         event.listen(engine, "begin", _begin)
 
     def close(self) -> None:
         """Close every connection; the last one folds SQLite's WAL back in."""
         self._engine.dispose()
+
+    def opened(self) -> None:
+        """Note which file this is, once it is there."""
+        self._opened = _identity(self._file)
+
+    def problem(self) -> str:
+        """
+        Say so if the file that we write to is not the one that others find.
+
+        SQLite goes on in a file that was removed, and all of it is lost at the end.
+        """
+        if self._opened is None or _identity(self._file) == self._opened:
+            return ""
+        return (
+            f"{self.name} was removed or replaced while we use it: restart the daemon"
+        )
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -67,6 +85,13 @@ class Database:
             raise _state_error(error, self.name) from error
 
 
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        status = file.stat() if file else None
+        return (status.st_dev, status.st_ino) if status else None
+    return None
+
+
 def file_of(url_or_path: str | Path) -> Path | None:
     """Return the file that a path or an SQLite URL means; None for other URLs."""
     if "://" not in str(url_or_path):
@@ -86,7 +111,7 @@ def open_file(path: Path, *, read_only: bool = False) -> Database:
     engine = create_engine(
         "sqlite://", creator=connect, poolclass=QueuePool, pool_size=2, max_overflow=-1
     )
-    return Database(engine, str(path))
+    return Database(engine, str(path), path)
 
 
 def open_url(url: str) -> Database:

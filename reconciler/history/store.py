@@ -81,6 +81,7 @@ class History(OrderBook):
         try:
             ready = migrate.require_current if read_only else migrate.bring_up_to_date
             ready(database)
+            database.opened()
         except BaseException:
             database.close()
             raise
@@ -89,6 +90,10 @@ class History(OrderBook):
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
+
+    def problem(self) -> str:
+        """Say so if the database is not where it was opened; empty while it is."""
+        return self._database.problem()
 
     # --- attempts ----------------------------------------------------------------
 

@@ -92,6 +92,10 @@ class Daemon:
         """Look at the repository now; any thread may call this, however often."""
         self._watch.look_again()
 
+    def pushed(self) -> None:
+        """Look as above, and soon again while that finds nothing new."""
+        self._watch.pushed()
+
     def sync(self) -> str:
         """Look at the repository now; return the token of that look in `looks`."""
         token = self.looks.ask()
@@ -155,11 +159,16 @@ class Daemon:
         silent = self._world.monotonic() - self._beat
         if silent > self._watch.patience:
             return f"the repository was not looked at for {silent:.0f} s"
-        return ""
+        return self._world.history.problem()
+
+    def doing(self) -> str:
+        """Return what takes long just now; empty while nothing does."""
+        return self._watch.doing
 
     def summary(self) -> str:
         """Return one line for people: the commit, the hosts in sync, what runs."""
-        return summary(self._world, self._repository)
+        told = summary(self._world, self._repository)
+        return f"{told}; {self.doing()}" if self.doing() else told
 
     def _thread(self, name: str, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -24,6 +24,10 @@ HEARTBEAT = 5.0  # seconds between two signs of life while nothing is looked at
 SILENT_LIMIT = 900.0  # seconds without one, beyond what a look may take
 FETCH_BACKOFF_CAP = 900.0  # seconds at most between two tries to fetch
 SPREAD = 0.2  # part of an interval by which looks are spread out, so that they drift
+FOLLOW_UPS = (2.0, 5.0, 15.0, 40.0)
+"""Seconds between the looks after a push that was announced and not found yet."""
+SLOW_LOOK = 10.0  # seconds after which people are told that a look is under way
+
 REPOSITORY = "repository"  # the one key of the backoff
 
 
@@ -56,7 +60,9 @@ class RepositoryWatch:
         self._repository = repository
         self._announce = announce
         self._alive = alive
-        self._looking = False
+        self._looking_since: float | None = None
+        self._pushed = threading.Event()
+        self._follow_ups: list[float] = []
         self._due = threading.Event()
         self._retry: Backoff[str] = Backoff(
             base=lambda: world.settings.repository.poll, cap=FETCH_BACKOFF_CAP
@@ -67,10 +73,29 @@ class RepositoryWatch:
         """Look now; any thread may call this, however often."""
         self._due.set()
 
+    def pushed(self) -> None:
+        """
+        Look now, since somebody says that there is something new.
+
+        A forge may say so before it shows it, or be too busy to be read just then:
+        while nothing new is found, more looks follow soon.
+        """
+        self._pushed.set()
+        self._due.set()
+
+    @property
+    def doing(self) -> str:
+        """What takes long just now, in words; empty while nothing does."""
+        since = self._looking_since
+        seconds = 0.0 if since is None else self._world.monotonic() - since
+        if seconds < SLOW_LOOK:
+            return ""
+        return f"looking at the repository for {seconds:.0f} s"
+
     @property
     def patience(self) -> float:
         """Seconds until the next sign of life, at most: a look gives none."""
-        if not self._looking:
+        if self._looking_since is None:
             return SILENT_LIMIT
         # Where the newest commit cannot be used, the one before is read as well.
         evaluate = 2 * self._world.settings.nix.evaluate_timeout
@@ -82,15 +107,33 @@ class RepositoryWatch:
             self._due.clear()
             self.looks.begin()  # after that: who asks in between gets one more look
             self._alive()
-            self._looking = True
-            pause = self._look()
+            pause = self._noted_look()
             self._alive()
-            self._looking = False
             current = self._repository.current
             commit = current.commit.id if current else None
             self.looks.end(Looked(commit=commit, error=pause.error))
             self._wait(self._world.stopping, pause.barred)
             self._wait(self._due, pause.seconds - pause.barred)
+
+    def _noted_look(self) -> Pause:
+        """Look; have it known meanwhile that we do, and look soon again if promised."""
+        if self._pushed.is_set():
+            self._pushed.clear()
+            self._follow_ups = list(FOLLOW_UPS)
+        before = self._repository.current
+        self._looking_since = self._world.monotonic()
+        self._world.metrics.look_began(self._world.now())
+        try:
+            pause = self._look()
+        finally:
+            self._looking_since = None
+            self._world.metrics.look_ended()
+        if self._repository.current is not before:
+            self._follow_ups = []
+        if self._follow_ups:
+            soon = max(self._follow_ups.pop(0), pause.barred)
+            return replace(pause, seconds=min(pause.seconds, soon))
+        return pause
 
     def _wait(self, event: threading.Event, seconds: float) -> None:
         """Wait for *event*, at most *seconds*, with signs of life."""

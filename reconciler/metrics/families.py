@@ -238,6 +238,10 @@ class Families:
             "last_fetch_timestamp_seconds",
             "When the repository was last read; 0 if not since the start.",
         )
+        self.look_started = self._gauge(
+            "look_started_timestamp_seconds",
+            "When the look at the repository began that is under way; 0 while none is.",
+        )
         self.commit_info = self._gauge(
             "commit_info",
             "Always 1: the commit that hosts are brought to.",

@@ -166,6 +166,14 @@ class Metrics:
         self._families.fetch_failures.inc()
         self._families.fetch_failing.set(1)
 
+    def look_began(self, now: float) -> None:
+        """Show that a look at the repository is under way."""
+        self._families.look_started.set(now)
+
+    def look_ended(self) -> None:
+        """Show that none is."""
+        self._families.look_started.set(0)
+
     def commit(self, commit: Commit) -> None:
         """Show the commit that hosts are brought to."""
         labels = {"commit": commit.id, "branch": commit.branch}

@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 RETRY_UNREADABLE = 3600.0
 """Seconds after which a commit that Nix could not read is tried once more."""
 
+TOLD_AFTER = 60.0
+"""Seconds that a repository is away before people are told: many a forge restarts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
@@ -88,6 +91,7 @@ class Repository:
         self._tells = tells
         self._unreadable: _Unreadable | None = None
         self._withheld: Revision | None = None
+        self._away_since: float | None = None  # on World.monotonic
         self.current: Revision | None = None
         self.withheld: Commit | None = None  # it waits for a person
         self.problem = ""
@@ -114,6 +118,7 @@ class Repository:
         self._wait_for(None)
         self._tell(lambda people: people.withheld(None))
         if not self.problem:
+            self._away_since = None
             self._note(WELL, "")
             self._tell(lambda people: people.repository(""))
         return revision
@@ -131,9 +136,11 @@ class Repository:
         """Say that *commit* cannot be read."""
         self._wait_for(None)
         self._note(UNREADABLE, f"commit {commit.short}: {error}")
-        self._tell(lambda people: people.repository(self.problem))
         if isinstance(error, PermanentError):
+            self._tell(lambda people: people.repository(self.problem))
             self._tell(lambda people: people.unreadable(commit, str(error)))
+        else:
+            self._tell_if_it_lasts()
 
     def _wait_for(self, commit: Commit | None) -> None:
         self.withheld = commit
@@ -145,13 +152,20 @@ class Repository:
             commit = world.mirror.fetch()
         except SourceError as error:
             world.metrics.fetch_failed()
-            problem = str(error)
-            self._note(AWAY, problem)
-            self._tell(lambda people: people.repository(problem))
+            self._note(AWAY, str(error))
+            self._tell_if_it_lasts()
             return self._mirrored(error)
         world.metrics.fetched(world.now())
         self.problem = ""
         return commit
+
+    def _tell_if_it_lasts(self) -> None:
+        """Tell people of a problem that time alone may end, where it does not."""
+        now = self._world.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        if now >= self._away_since + TOLD_AFTER:
+            self._tell(lambda people: people.repository(self.problem))
 
     def _mirrored(self, error: SourceError) -> Commit:
         """Return what the mirror has: a restart while the repository is away."""

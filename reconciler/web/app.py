@@ -20,6 +20,7 @@ def create_app(
     metrics: Metrics,
     problem: Callable[[], str],
     *,
+    doing: Callable[[], str] = str,
     webhooks: Receiver | None = None,
     api: tuple[Parts, Door] | None = None,
 ) -> FastAPI:
@@ -30,7 +31,8 @@ def create_app(
     ``/api/`` and who is let in there.
 
     *problem* says why the daemon is not healthy, and is empty while it is; it is called
-    from any thread, at each request, and should answer at once.
+    from any thread, at each request, and should answer at once. So is *doing*, which
+    says what takes long just now.
     """
     from fastapi import FastAPI  # noqa: PLC0415 # slow and large: only where served
 
@@ -49,7 +51,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.include_router(index.router(app.version))
-    app.include_router(health.router(problem))
+    app.include_router(health.router(problem, doing))
     app.include_router(metrics_page.router(metrics))
     if webhooks is not None:
         app.include_router(hooks.router(webhooks))

@@ -382,6 +382,21 @@ def test_a_daemon_is_not_healthy_before_it_works(scene: Scene) -> None:
         assert daemon.join(SOON)
 
 
+@pytest.mark.parametrize("instead", ["nothing", "another"])
+def test_a_daemon_whose_database_was_removed_says_so(
+    scene: Scene, instead: str
+) -> None:
+    """SQLite goes on in the file that nobody else finds, and all of it is lost."""
+    with running(scene) as daemon:
+        assert daemon.problem() == ""
+        file = scene.settings.state / "history.sqlite"
+        file.rename(file.with_suffix(".away"))
+        if instead == "another":
+            file.touch()
+
+        assert "history.sqlite was removed or replaced" in daemon.problem()
+
+
 def test_a_daemon_that_no_longer_looks_says_so(scene: Scene) -> None:
     """As when git hangs for ever; the clock is moved, nothing is waited for."""
     let_go = threading.Event()

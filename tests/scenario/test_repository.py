@@ -1,10 +1,12 @@
 """The repository and its commits: which one counts, and what is said of the others."""
 
+import threading
+
 import pytest
 
 from reconciler.errors import EvaluationError, SourceError
 from reconciler.history import last_problem
-from reconciler.loop import Daemon, Done
+from reconciler.loop import Daemon, Done, repository_watch
 from reconciler.revisions.repository import RETRY_UNREADABLE, Repository
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
@@ -95,6 +97,67 @@ def test_a_shorter_poll_counts_while_the_repository_is_away_too(scene: Scene) ->
     finally:
         daemon.shut()
         assert daemon.join(20.0)
+
+
+@pytest.mark.parametrize("fault", ["", "502 Bad Gateway"])
+def test_a_push_that_is_announced_before_it_can_be_read_is_found_soon(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A forge may say so before it shows it, or be too busy to be read just then."""
+    monkeypatch.setattr(repository_watch, "FOLLOW_UPS", (0.01, 0.02, 0.03, 0.04))
+    scene.push({"lufta": {BOT: "1"}})
+    looks: list[float] = []
+    scene.mirror.before_fetch = lambda: looks.append(scene.clock())
+    poll(scene, 86400.0)
+    daemon = Daemon(scene.world)
+    daemon.start()
+    try:
+        wait_until(lambda: "commit" in daemon.summary(), 20.0, "the first commit")
+        seen = len(looks)
+        scene.mirror.away = fault
+        daemon.pushed()
+        wait_until(lambda: len(looks) >= seen + 2, 20.0, "two looks that bring nothing")
+        scene.mirror.away = ""
+        commit = scene.push({"lufta": {BOT: "2"}})
+
+        told = f"commit {commit.short}"
+        wait_until(lambda: told in daemon.summary(), 20.0, told)
+    finally:
+        daemon.shut()
+        assert daemon.join(20.0)
+
+
+def test_a_look_under_way_is_told(scene: Scene) -> None:
+    scene.push({"lufta": {BOT: "1"}})
+    begun, end = threading.Event(), threading.Event()
+
+    def fetch_slowly() -> None:
+        begun.set()
+        assert end.wait(20.0)
+
+    scene.mirror.before_fetch = fetch_slowly
+    daemon = Daemon(scene.world)
+    daemon.start()
+    try:
+        assert begun.wait(20.0)
+        assert daemon.doing() == ""
+        assert look_started(scene) == scene.clock()
+        scene.clock.advance(95.0)
+        assert daemon.doing() == "looking at the repository for 95 s"
+        assert daemon.doing() in daemon.summary()
+        end.set()
+        wait_until(lambda: not daemon.doing(), 20.0, "the end of the look")
+        wait_until(lambda: look_started(scene) == 0, 20.0, "its metric")
+    finally:
+        end.set()
+        daemon.shut()
+        assert daemon.join(20.0)
+
+
+def look_started(scene: Scene) -> float:
+    lines = scene.metrics.render()[0].decode().splitlines()
+    name = "reconciler_look_started_timestamp_seconds "
+    return float(next(x for x in lines if x.startswith(name)).removeprefix(name))
 
 
 def poll(scene: Scene, seconds: float) -> None:
