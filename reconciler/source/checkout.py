@@ -6,6 +6,9 @@ writes files. ``git archive`` would obey export-ignore and export-subst, so that
 the folder would not be the commit; a worktree would leave a ``.git`` that points into
 the mirror. Attributes about line ends count as they do in any checkout; filters are
 configured per machine, so here there are none (a file in LFS stays a pointer).
+
+The newest checkout that nobody needs any more is kept aside with its index: of the next
+commit, only the files that differ are written into it.
 """
 
 import contextlib
@@ -15,18 +18,27 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import structlog
 
 from reconciler.errors import CommandError, SourceError
 from reconciler.model import CommitId
 from reconciler.source import command
 from reconciler.source.network import Remote
-from reconciler.source.submodules import Submodule, submodules_of
+from reconciler.source.submodules import Submodule, gitlinks, submodules_of
+
+log = structlog.get_logger(__name__)
 
 # Nix names a store path after the last component of the folder it came from. With one
 # name for all, commits with the same content give the same derivation for `src = ./.`.
 FOLDER = "source"
+_INDEX = "index"
+
+_SPARE = ".spare"  # the checkout from which the next one is made
+_ATTRIBUTES = ":(glob)**/.gitattributes"
 
 STAMP = "commit.json"
 """Beside the files: what git tells of the commit, for flakes; see `desired.flake`."""
@@ -78,17 +90,22 @@ class Checkouts:
         """Remove every checkout but those of *keep*, and those that are held."""
         with command.locked(self._lock), command.state_errors(self._path):
             self._sweep()
-            places = self._path.iterdir() if self._path.exists() else ()
-            for place in [place for place in places if place.name not in keep]:
+            places = self._path.glob("[!.]*")
+            # The newest last: it stays as the spare, being the most like what comes.
+            for place in sorted(
+                (place for place in places if place.name not in keep), key=_made_at
+            ):
                 with _claimed(place) as claimed:
                     if claimed:
-                        self._remove(place)
+                        self._put_aside(place)
 
     def _make(self, commit: CommitId, place: Path) -> None:
         self._path.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".making-", dir=self._path))
         try:
-            self._write(self._mirror, commit, aside / FOLDER, self._remote)
+            if not self._reuse(commit, aside):
+                self._write(commit, aside)
+            (aside / "commit").write_text(commit, encoding="ascii")
             (aside / STAMP).write_text(json.dumps(self._stamp(commit)), "ascii")
             (aside / "complete").write_text(_boot(), encoding="ascii")
             self._remove(place)
@@ -107,10 +124,60 @@ class Checkouts:
             "lastModified": int(dated.stdout),
         }
 
+    def _reuse(self, commit: CommitId, aside: Path) -> bool:
+        """Make the spare the checkout of *commit* in *aside*; return whether it is."""
+        spare = self._path / _SPARE
+        before = self._of_spare(commit)
+        if not before:
+            return False
+        # From here on it is taken: nobody ever finds one that is half of each commit.
+        for name in (FOLDER, _INDEX):
+            (spare / name).rename(aside / name)
+        try:
+            self._clean(before, aside)
+            self._write(commit, aside)
+        except CommandError as error:
+            log.warning("making a checkout from nothing", reason=command.said(error))
+            for name in (FOLDER, _INDEX):
+                command.discard(aside / name)
+            return False
+        return True
+
+    def _of_spare(self, commit: CommitId) -> str:
+        """Return of which commit the spare is, if it can become that of *commit*."""
+        spare = self._path / _SPARE
+        with contextlib.suppress(OSError):
+            before = (spare / "commit").read_text(encoding="ascii")
+            if _is_complete(spare) and (spare / _INDEX).exists():
+                argv = ["diff-tree", "-r", "--name-only", before, commit, "--"]
+                # They count for files that did not change as well.
+                done = command.local(self._mirror, *argv, _ATTRIBUTES, check=False)
+                return before if done.status == 0 and not done.stdout else ""
+        return ""
+
+    def _clean(self, commit: str, place: Path) -> None:
+        """Leave in the checkout of *commit* what git put there, and nothing else."""
+        folder = place / FOLDER
+        if os.path.lexists(folder / ".gitmodules"):
+            for path, _ in gitlinks(self._mirror, commit):
+                command.discard(folder / path)
+        argv = [f"--work-tree={folder}", "clean", "-ffdxq"]
+        index = {"GIT_INDEX_FILE": str(place / _INDEX)}
+        command.local(self._mirror, *argv, env=index)
+
     def _sweep(self) -> None:
         """Remove what was left half-made or half-removed; the lock says by nobody."""
         for rest in self._path.glob(".*"):
-            shutil.rmtree(rest, ignore_errors=True)
+            if rest.name != _SPARE or not _is_complete(rest):
+                shutil.rmtree(rest, ignore_errors=True)
+
+    def _put_aside(self, place: Path) -> None:
+        """Make *place* the spare in place of the one before."""
+        if not _is_complete(place):
+            self._remove(place)
+            return
+        self._remove(self._path / _SPARE)
+        place.rename(self._path / _SPARE)
 
     def _remove(self, place: Path) -> None:
         """Remove *place* so that nobody ever finds a part of it."""
@@ -119,28 +186,24 @@ class Checkouts:
             place.rename(gone / place.name)
             shutil.rmtree(gone, ignore_errors=True)
 
-    def _write(
-        self,
-        git_dir: Path,
-        commit: str,
-        folder: Path,
-        remote: Remote,
-        *,
-        depth: int = 0,
-    ) -> None:
-        """Write the files of *commit*, then those of each submodule."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".index-", dir=self._path) as index:
-            command.local(
-                git_dir,
-                f"--work-tree={folder}",
-                *("read-tree", "--reset", "-u", "--no-recurse-submodules", commit),
-                env={"GIT_INDEX_FILE": f"{index}/index"},
-            )
-        if not os.path.lexists(folder / ".gitmodules"):
+    def _write(self, commit: str, place: Path) -> None:
+        """Write *commit* into *place*, with the index by which that can be changed."""
+        tree = _Tree(self._mirror, commit, self._remote, place / FOLDER)
+        self._write_tree(tree, index=place / _INDEX)
+
+    def _write_tree(self, tree: "_Tree", *, index: Path, depth: int = 0) -> None:
+        """Write the files of a commit, then those of each submodule."""
+        tree.folder.mkdir(parents=True, exist_ok=True)
+        command.local(
+            tree.git_dir,
+            f"--work-tree={tree.folder}",
+            *("read-tree", "--reset", "-u", "--no-recurse-submodules", tree.commit),
+            env={"GIT_INDEX_FILE": str(index)},
+        )
+        if not os.path.lexists(tree.folder / ".gitmodules"):
             return
-        for submodule in submodules_of(git_dir, commit, remote):
-            self._write_submodule(submodule, folder, depth + 1)
+        for submodule in submodules_of(tree.git_dir, tree.commit, tree.remote):
+            self._write_submodule(submodule, tree.folder, depth + 1)
 
     def _write_submodule(self, module: Submodule, folder: Path, depth: int) -> None:
         place = folder / module.path
@@ -148,12 +211,24 @@ class Checkouts:
             message = f"submodule {module.path}: nested too deep, or behind a symlink"
             raise SourceError(message)
         git_dir = module.bring(self._modules)
+        tree = _Tree(git_dir, module.commit, module.remote, place)
         try:
-            self._write(git_dir, module.commit, place, module.remote, depth=depth)
+            with tempfile.TemporaryDirectory(prefix=".index-", dir=self._path) as aside:
+                self._write_tree(tree, index=Path(aside, "index"), depth=depth)
         except CommandError as error:
             module.suspect(self._modules)
             message = f"submodule {module.path}: {command.said(error)}"
             raise SourceError(message) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """One commit of one repository of ours, and the folder for its files."""
+
+    git_dir: Path
+    commit: str
+    remote: Remote
+    folder: Path
 
 
 def _is_complete(place: Path) -> bool:
@@ -201,6 +276,12 @@ def _claimed(place: Path) -> Iterator[bool]:
         else:
             claimed = True
         yield claimed
+
+
+def _made_at(place: Path) -> float:
+    with contextlib.suppress(OSError):
+        return (place / "complete").stat().st_mtime
+    return 0.0
 
 
 def _boot() -> str:

@@ -187,6 +187,14 @@ def _lock(handle: IO[str]) -> bool:
     return True
 
 
+def discard(path: Path) -> None:
+    """Remove what is at *path*, whatever that is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def state_errors(directory: Path) -> Iterator[None]:
     """Turn what the system refuses into a StateError that names *directory*."""

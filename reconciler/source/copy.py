@@ -9,7 +9,6 @@ cannot be used is made anew.
 import contextlib
 import os
 import re
-import shutil
 from pathlib import Path
 
 import structlog
@@ -77,15 +76,15 @@ class Copy:
             log.warning("mirror is damaged: making it anew", mirror=str(self.path))
         fresh, gone = (self.path.with_suffix(end) for end in (".new", ".gone"))
         with command.state_errors(self.path.parent):
-            _discard(fresh)
-            _discard(gone)
+            command.discard(fresh)
+            command.discard(gone)
         _init(fresh, name, branch)
         self._remote.fetch(fresh, *refspecs)
         with command.state_errors(self.path.parent):
             if self.path.exists():
                 self.path.rename(gone)
             fresh.rename(self.path)
-            _discard(gone)
+            command.discard(gone)
 
     def pack(self) -> None:
         """Pack it if that is due. Raises StateError."""
@@ -155,10 +154,3 @@ def _init(path: Path, name: str, branch: str) -> None:
 def _is_about_refs(error: SourceError) -> bool:
     cause = error.__cause__
     return isinstance(cause, CommandError) and bool(_OUR_REFS.search(cause.stderr))
-
-
-def _discard(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -86,7 +86,7 @@ def submodules_of(git_dir: Path, commit: str, remote: Remote) -> list[Submodule]
     """
     described = _described(git_dir, commit)
     found = []
-    for path, name in _gitlinks(git_dir, commit):
+    for path, name in gitlinks(git_dir, commit):
         if its_url := described.get(path):
             url = relative_url(remote.url, its_url)
             safe = _checked(path, url, inside=remote.url)
@@ -133,7 +133,7 @@ def _checked(path: str, url: str, *, inside: str) -> str:
         raise SourceError(message) from error
 
 
-def _gitlinks(git_dir: Path, commit: str) -> list[tuple[str, str]]:
+def gitlinks(git_dir: Path, commit: str) -> list[tuple[str, str]]:
     """Return path and commit of each submodule in the tree of *commit*."""
     listing = command.local(git_dir, "ls-tree", "-r", "-z", "--full-tree", commit)
     entries = (entry.split("\t", 1) for entry in listing.stdout.split("\0") if entry)

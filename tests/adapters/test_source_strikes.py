@@ -224,5 +224,5 @@ def test_whichever_git_is_killed_the_next_look_is_whole(
         found = contents(folder)
         assert (found["f"], found["sub/f"]) == (f"{at}\n", "1\n"), at
         places = (state / "checkouts").iterdir()
-        assert {place.name for place in places} == {head}, at
+        assert {place.name for place in places} - {".spare"} == {head}, at
     assert at > 5
