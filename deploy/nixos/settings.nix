@@ -31,7 +31,7 @@ in
   repository = {
     url = mkOption {
       type = types.str;
-      description = "The repository that says what hosts should run: a path, `file:///path`, `https://host/path`, `http://host/path`, `ssh://host/path` or `host:path`. A path may be a bare repository or one with a work tree. For `https`, git's own credentials are used (`~/.netrc`, a credential helper): a login in the URL is refused. For `ssh`, ssh's own configuration and agent are used.";
+      description = "The repository that says what hosts should run: a path, `file:///path`, `https://host/path`, `http://host/path`, `ssh://host/path` or `host:path`. A path may be a bare repository or one with a work tree. For `https`, git's own credentials are used (`~/.netrc`, a credential helper): a login in the URL is refused. For `ssh`, ssh's own configuration and agent are used, and `ssh.known_hosts` besides its own (`reconciler trust --forge`).";
     };
     branch = mkOption {
       type = types.str;
@@ -72,6 +72,11 @@ in
       type = types.attrsOf file;
       default = { };
       description = "Folders that git does not know, laid over each checkout: the folder in the repository, and the path of the folder on this machine. See secrets.md.";
+    };
+    without_submodules = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      description = "Submodules, by their path in the repository, that are not fetched: their folder stays empty. One that cannot be read keeps a commit from every host, also where nobody imports it.";
     };
   };
   nix = {
@@ -117,7 +122,7 @@ in
     known_hosts = mkOption {
       type = types.nullOr file;
       default = null;
-      description = "The host keys that are trusted. Without it: `known_hosts` in the state directory.";
+      description = "The host keys that are trusted, for git too. Without it: `known_hosts` in the state directory.";
     };
     connect_timeout = mkOption {
       type = duration;

@@ -16,6 +16,7 @@ from reconciler.cli.common import INTERRUPTED, chosen, err, warn
 from reconciler.errors import SourceError
 from reconciler.model import HostName, Mode
 from reconciler.revisions import Repository, Revision
+from reconciler.source import notes_of
 from reconciler.world import Tell, World, policy_of, tell_nobody
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ def look(world: World) -> tuple[Repository, Revision]:
         raise SourceError(msg)
     if repository.problem:
         warn(repository.problem)
+    _warn_of_checkout(repository.current)
     return repository, repository.current
 
 
@@ -61,13 +63,21 @@ def at_commit(world: World, ref: str) -> Revision:
         commit = world.mirror.resolve(ref)
         checkout = world.mirror.checkout(commit)
         world.overlays.lay(checkout)
-        return Revision(
+        revision = Revision(
             commit=commit,
             checkout=checkout,
             hosts=world.evaluator.hosts(checkout),
             seen_at=world.now(),
             aside=True,
+            notes=notes_of(checkout),
         )
+    _warn_of_checkout(revision)
+    return revision
+
+
+def _warn_of_checkout(revision: Revision) -> None:
+    for note in revision.notes:
+        warn(f"commit {revision.commit.short}: {note}")
 
 
 def for_each(

@@ -23,6 +23,7 @@ from reconciler.history.repository import (
 from reconciler.model import Commit, CommitId, HostName
 from reconciler.notify import Notify
 from reconciler.plan import hosts_gone, told_gone
+from reconciler.source import notes_of
 from reconciler.world import World
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ class Revision:
     overlay: str = ""  # fingerprint of the secrets that were laid over it
     first: bool = False  # the first one of this process: we did not see it arrive
     aside: bool = False  # somebody asks about it; hosts are not brought to it
+    notes: tuple[str, ...] = ()  # of the checkout, for people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,10 +191,18 @@ class Repository:
         return revision
 
     def _take_over(self, revision: Revision) -> None:
+        self._note_checkout(revision)
         self._world.history.save_commit(revision.commit)
         self._world.metrics.commit(revision.commit)
         # Last, so that a look that fails half-way is made again.
         self.current = revision
+
+    def _note_checkout(self, revision: Revision) -> None:
+        """Say what is to be known of the files of a commit."""
+        for note in revision.notes if self._tells else ():
+            log.warning("not as a work tree has it", files=note)
+            text = f"commit {revision.commit.short}: {note}"
+            self._world.history.event(now=self._world.now(), kind="checkout", text=text)
 
     def _require_approval(self, revision: Revision) -> None:
         """Raise WithheldError if too many hosts are gone and nobody let that pass."""
@@ -240,6 +250,7 @@ class Repository:
             seen_at=world.now(),
             overlay=overlay,
             first=self.current is None,
+            notes=notes_of(checkout),
         )
 
     def _known_hosts(

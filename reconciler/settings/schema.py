@@ -125,6 +125,9 @@ class RepositorySettings(_Section):
     exclude: Annotated[tuple[Text, ...], BeforeValidator(_list_of_one)] = ()
     pure: Flag = True  # whether a flake may look at nothing outside of it
     secrets: Annotated[dict[Folder, FilePath], BeforeValidator(_or_empty)] = {}
+    without_submodules: Annotated[
+        tuple[Folder, ...], BeforeValidator(_or_empty_list)
+    ] = ()
 
 
 class NixSettings(_Section):

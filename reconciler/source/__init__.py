@@ -1,6 +1,7 @@
 """Where commits come from: the mirror of the watched repository, and its watcher."""
 
 from reconciler.settings import local_path
+from reconciler.source.checkout import notes_of
 from reconciler.source.command import LOOK_DEADLINE, shown
 from reconciler.source.git import Mirror
 from reconciler.source.network import SshServer, ssh_server
@@ -14,6 +15,7 @@ __all__ = [
     "SshServer",
     "Watcher",
     "local_path",
+    "notes_of",
     "shown",
     "ssh_server",
 ]

@@ -5,7 +5,7 @@ Made with ``read-tree -u`` and an index of its own, the part of ``git checkout``
 writes files. ``git archive`` would obey export-ignore and export-subst, so that
 the folder would not be the commit; a worktree would leave a ``.git`` that points into
 the mirror. Attributes about line ends count as they do in any checkout; filters are
-configured per machine, so here there are none (a file in LFS stays a pointer).
+configured per machine, so here there is none but that of git-lfs; see `filters`.
 
 The newest checkout that nobody needs any more is kept aside with its index: of the next
 commit, only the files that differ are written into it.
@@ -26,7 +26,7 @@ import structlog
 
 from reconciler.errors import CommandError, SourceError
 from reconciler.model import CommitId
-from reconciler.source import command
+from reconciler.source import command, filters
 from reconciler.source.network import Remote
 from reconciler.source.submodules import Submodule, gitlinks, submodules_of
 
@@ -38,7 +38,7 @@ FOLDER = "source"
 _INDEX = "index"
 
 _SPARE = ".spare"  # the checkout from which the next one is made
-_ATTRIBUTES = ":(glob)**/.gitattributes"
+_NOTES = "notes"  # what is to be known of a checkout, one a line
 
 STAMP = "commit.json"
 """Beside the files: what git tells of the commit, for flakes; see `desired.flake`."""
@@ -50,8 +50,17 @@ DEPTH_LIMIT = 10
 class Checkouts:
     """Checkouts in the state directory: ``checkouts/<commit>/source``."""
 
-    def __init__(self, mirror: Path, remote: Remote, *, state: Path) -> None:
+    def __init__(
+        self,
+        mirror: Path,
+        remote: Remote,
+        *,
+        state: Path,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        """Take where commits are, where from, and which submodules are left out."""
         self._mirror = mirror
+        self._without = without
         self._remote = remote
         self._path = state / "checkouts"
         self._modules = state / "modules"
@@ -64,9 +73,9 @@ class Checkouts:
         Raises CommandError when git cannot write it, SourceError for a submodule.
         """
         place = self._path / commit
-        if not _is_complete(place):
+        if not self._is_complete(place):
             with command.locked(self._lock), command.state_errors(self._path):
-                if not _is_complete(place):  # made while we waited
+                if not self._is_complete(place):  # made while we waited
                     self._sweep()
                     self._make(commit, place)
         return place / FOLDER
@@ -107,7 +116,7 @@ class Checkouts:
                 self._write(commit, aside)
             (aside / "commit").write_text(commit, encoding="ascii")
             (aside / STAMP).write_text(json.dumps(self._stamp(commit)), "ascii")
-            (aside / "complete").write_text(_boot(), encoding="ascii")
+            (aside / "complete").write_text(self._conditions(), encoding="utf-8")
             self._remove(place)
             aside.rename(place)
         except BaseException:
@@ -148,10 +157,12 @@ class Checkouts:
         spare = self._path / _SPARE
         with contextlib.suppress(OSError):
             before = (spare / "commit").read_text(encoding="ascii")
-            if _is_complete(spare) and (spare / _INDEX).exists():
+            if self._is_complete(spare) and (spare / _INDEX).exists():
                 argv = ["diff-tree", "-r", "--name-only", before, commit, "--"]
                 # They count for files that did not change as well.
-                done = command.local(self._mirror, *argv, _ATTRIBUTES, check=False)
+                done = command.local(
+                    self._mirror, *argv, filters.ATTRIBUTES, check=False
+                )
                 return before if done.status == 0 and not done.stdout else ""
         return ""
 
@@ -165,15 +176,36 @@ class Checkouts:
         index = {"GIT_INDEX_FILE": str(place / _INDEX)}
         command.local(self._mirror, *argv, env=index)
 
+    def _is_complete(self, place: Path) -> bool:
+        """
+        Say whether the checkout at *place* can be used.
+
+        One that was made before the machine last started cannot: files written shortly
+        before a power cut may be there and be empty. Nor can one from
+        before git-lfs came, or from before other submodules were left out.
+        """
+        with contextlib.suppress(OSError):
+            return (place / "complete").read_text(encoding="utf-8") == self._conditions()
+        return False
+
+    def _conditions(self) -> str:
+        """Return what must be as it was for a checkout to be used."""
+        boot = ""
+        with contextlib.suppress(OSError):
+            file = Path("/proc/sys/kernel/random/boot_id")
+            boot = file.read_text(encoding="ascii").strip()
+        lfs = "lfs" if filters.has_lfs() else ""
+        return repr((boot, lfs, *sorted(self._without)))
+
     def _sweep(self) -> None:
         """Remove what was left half-made or half-removed; the lock says by nobody."""
         for rest in self._path.glob(".*"):
-            if rest.name != _SPARE or not _is_complete(rest):
+            if rest.name != _SPARE or not self._is_complete(rest):
                 shutil.rmtree(rest, ignore_errors=True)
 
     def _put_aside(self, place: Path) -> None:
         """Make *place* the spare in place of the one before."""
-        if not _is_complete(place):
+        if not self._is_complete(place):
             self._remove(place)
             return
         self._remove(self._path / _SPARE)
@@ -189,36 +221,48 @@ class Checkouts:
     def _write(self, commit: str, place: Path) -> None:
         """Write *commit* into *place*, with the index by which that can be changed."""
         tree = _Tree(self._mirror, commit, self._remote, place / FOLDER)
-        self._write_tree(tree, index=place / _INDEX)
+        notes = self._write_tree(tree, index=place / _INDEX)
+        (place / _NOTES).write_text("\n".join(notes), encoding="utf-8")
 
-    def _write_tree(self, tree: "_Tree", *, index: Path, depth: int = 0) -> None:
-        """Write the files of a commit, then those of each submodule."""
-        tree.folder.mkdir(parents=True, exist_ok=True)
-        command.local(
-            tree.git_dir,
-            f"--work-tree={tree.folder}",
-            *("read-tree", "--reset", "-u", "--no-recurse-submodules", tree.commit),
-            env={"GIT_INDEX_FILE": str(index)},
-        )
-        if not os.path.lexists(tree.folder / ".gitmodules"):
-            return
-        for submodule in submodules_of(tree.git_dir, tree.commit, tree.remote):
-            self._write_submodule(submodule, tree.folder, depth + 1)
+    def _write_tree(self, tree: "_Tree", *, index: Path, depth: int = 0) -> list[str]:
+        """
+        Write the files of a commit, then those of each submodule.
 
-    def _write_submodule(self, module: Submodule, folder: Path, depth: int) -> None:
+        Returns what people should know of them.
+        """
+        notes = tree.write(index)
+        if os.path.lexists(tree.folder / ".gitmodules"):
+            for submodule in tree.submodules(self._without):
+                notes += self._write_submodule(submodule, tree, depth + 1)
+        return notes
+
+    def _write_submodule(
+        self, module: Submodule, outer: "_Tree", depth: int
+    ) -> list[str]:
+        """Write one submodule of *outer*; return what to know of it."""
+        folder, path = outer.folder, outer.inside + module.path
         place = folder / module.path
         if depth > DEPTH_LIMIT or place.resolve() != folder.resolve() / module.path:
-            message = f"submodule {module.path}: nested too deep, or behind a symlink"
+            message = f"submodule {path}: nested too deep, or behind a symlink"
             raise SourceError(message)
-        git_dir = module.bring(self._modules)
-        tree = _Tree(git_dir, module.commit, module.remote, place)
+        try:
+            git_dir = module.bring(self._modules)
+        except SourceError as error:
+            message = (
+                f"{error}; to do without it: repository.without_submodules: [{path}]"
+            )
+            raise SourceError(message, retry_after=error.retry_after) from error
+        inside = f"{path}/"
+        tree = _Tree(git_dir, module.commit, module.remote, place, inside)
         try:
             with tempfile.TemporaryDirectory(prefix=".index-", dir=self._path) as aside:
-                self._write_tree(tree, index=Path(aside, "index"), depth=depth)
+                index = Path(aside, "index")
+                notes = self._write_tree(tree, index=index, depth=depth)
         except CommandError as error:
             module.suspect(self._modules)
-            message = f"submodule {module.path}: {command.said(error)}"
+            message = f"submodule {path}: {command.said(error)}"
             raise SourceError(message) from error
+        return [f"submodule {path}: {note}" for note in notes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,18 +273,28 @@ class _Tree:
     commit: str
     remote: Remote
     folder: Path
+    inside: str = ""  # where in the repository it is, with a slash at its end
 
+    def submodules(self, without: Collection[str]) -> list[Submodule]:
+        """Return its submodules but those whose path is one of *without*."""
+        inside = self.inside
+        left_out = {p.removeprefix(inside) for p in without if p.startswith(inside)}
+        return submodules_of(self.git_dir, self.commit, self.remote, left_out)
 
-def _is_complete(place: Path) -> bool:
-    """
-    Say whether the checkout at *place* can be used.
-
-    One that was made before the machine last started cannot: files written shortly
-    before a power cut may be there and be empty.
-    """
-    with contextlib.suppress(OSError):
-        return (place / "complete").read_text(encoding="ascii") == _boot()
-    return False
+    def write(self, index: Path) -> list[str]:
+        """Write its files, as *index* says which are there; return what to know."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        names = filters.filters_of(self.git_dir, self.commit)
+        options: tuple[str, ...] = ()
+        if "lfs" in names and filters.has_lfs():
+            options = filters.fetch_lfs(self.git_dir, self.commit, self.remote)
+        command.local(
+            self.git_dir,
+            *(f"--work-tree={self.folder}", *options),
+            *("read-tree", "--reset", "-u", "--no-recurse-submodules", self.commit),
+            env={"GIT_INDEX_FILE": str(index)},
+        )
+        return filters.as_git_keeps_them(self.git_dir, self.folder, index, names)
 
 
 def _hold(place: Path) -> IO[bytes] | None:
@@ -278,15 +332,14 @@ def _claimed(place: Path) -> Iterator[bool]:
         yield claimed
 
 
+def notes_of(folder: Path) -> tuple[str, ...]:
+    """Return what people should know of the checkout in *folder*."""
+    with contextlib.suppress(OSError):
+        return tuple((folder.parent / _NOTES).read_text(encoding="utf-8").splitlines())
+    return ()
+
+
 def _made_at(place: Path) -> float:
     with contextlib.suppress(OSError):
         return (place / "complete").stat().st_mtime
     return 0.0
-
-
-def _boot() -> str:
-    """Return what tells one start of this machine from another."""
-    with contextlib.suppress(OSError):
-        file = Path("/proc/sys/kernel/random/boot_id")
-        return file.read_text(encoding="ascii").strip()
-    return ""

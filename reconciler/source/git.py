@@ -43,7 +43,12 @@ class Mirror:
         self._branch = settings.branch
         self._path = state / "mirror.git"
         self._copy = Copy(self._path, self._remote)
-        self._checkouts = Checkouts(self._path, self._remote, state=state)
+        self._checkouts = Checkouts(
+            self._path,
+            self._remote,
+            state=state,
+            without=frozenset(settings.without_submodules),
+        )
 
     def fetch(self) -> Commit:
         """

@@ -96,6 +96,17 @@ class Remote:
         with command.disk_errors(git_dir):
             self._run(argv, deadline=command.FETCH_DEADLINE, silence=SILENCE)
 
+    def fetch_lfs(self, git_dir: Path, commit: str) -> None:
+        """
+        Bring what *commit* keeps in LFS into *git_dir*, by git-lfs.
+
+        Raises what `fetch` raises.
+        """
+        where = ("-c", f"remote.origin.url={self.url}")
+        argv = [*where, f"--git-dir={git_dir}", "lfs", "fetch", "origin", commit]
+        with command.disk_errors(git_dir):
+            self._run(argv, deadline=command.FETCH_DEADLINE)
+
     def _run(
         self, args: list[str], *, deadline: float, silence: float | None = None
     ) -> Completed:

@@ -7,6 +7,7 @@ configuration say. We need only three facts of each: its path, its commit and it
 
 import hashlib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +78,13 @@ class Submodule:
         return command.local(git_dir, *argv, check=False).status == 0
 
 
-def submodules_of(git_dir: Path, commit: str, remote: Remote) -> list[Submodule]:
+def submodules_of(
+    git_dir: Path, commit: str, remote: Remote, without: Collection[str] = ()
+) -> list[Submodule]:
     """
     Return the submodules of *commit* in the repository that came from *remote*.
+
+    Those are left out whose path is one of *without*.
 
     One that ``.gitmodules`` does not describe stays an empty folder, as it does in any
     clone. Raises SourceError for a URL that is not safe to follow.
@@ -87,6 +92,8 @@ def submodules_of(git_dir: Path, commit: str, remote: Remote) -> list[Submodule]
     described = _described(git_dir, commit)
     found = []
     for path, name in gitlinks(git_dir, commit):
+        if path in without:
+            continue
         if its_url := described.get(path):
             url = relative_url(remote.url, its_url)
             safe = _checked(path, url, inside=remote.url)

@@ -878,6 +878,36 @@ def test_a_submodule_that_is_away_is_named_and_comes_back(
     assert contents(mirror.checkout(commit))["vendor/inner/f"] == "1\n"
 
 
+def test_a_submodule_that_nobody_needs_may_be_left_out(
+    tmp_path: Path, state: Path
+) -> None:
+    """One that nobody imports and nobody can read kept commits from every host."""
+    outer = make_repository(tmp_path / "outer")
+    for name in ("away", "kept"):
+        inner = make_repository(tmp_path / name)
+        add_submodule(outer, str(inner.path), f"vendor/{name}")
+    add_submodule(inner, str(make_repository(tmp_path / "deep").path), "deep")
+    head = git(inner.work, "rev-parse", "HEAD")
+    git(outer.work, "update-index", "--cacheinfo", f"160000,{head},vendor/kept")
+    git(outer.work, "commit", "--quiet", "--message", "move")
+    shutil.rmtree(tmp_path / "away")
+
+    with pytest.raises(SourceError, match=r"without_submodules: \[vendor/away\]"):
+        checked_out(outer, state)
+    left_out = ("vendor/away", "vendor/kept/deep")
+    settings = RepositorySettings(url=outer.url, without_submodules=left_out)
+    mirror = Mirror(settings, state=state)
+    found = contents(mirror.checkout(mirror.fetch()))
+
+    assert [name for name in found if "vendor" in name] == [
+        "vendor/kept/.gitmodules",
+        "vendor/kept/f",
+    ]
+    settings = settings.model_copy(update={"without_submodules": left_out[:1]})
+    mirror = Mirror(settings, state=state)
+    assert "vendor/kept/deep/f" in contents(mirror.checkout(mirror.fetch()))
+
+
 def test_a_submodule_s_commit_that_nobody_pushed_is_named(
     tmp_path: Path, state: Path
 ) -> None:
