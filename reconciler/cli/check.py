@@ -20,7 +20,7 @@ from reconciler.cli.common import (
     out,
     print_json,
 )
-from reconciler.cli.worlds import for_each, opened
+from reconciler.cli.worlds import for_each, opened, warn_of
 from reconciler.errors import ReconcilerError
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
@@ -147,6 +147,7 @@ def _host(
         return host, "the repository could not be read", ""
     try:
         desired = evaluations.desired(revision, host)
+        warn_of(desired)
         seen = look(world, desired, revision.checkout, policy=world.policy)
         found = seen.plan
     except ReconcilerError as error:

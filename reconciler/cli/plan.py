@@ -22,7 +22,7 @@ from reconciler.cli.common import (
 )
 from reconciler.cli.plans import error_group, plan_group
 from reconciler.cli.words import VERDICT_WORDS, counted
-from reconciler.cli.worlds import at_commit, for_each, look, opened
+from reconciler.cli.worlds import at_commit, for_each, look, opened, warn_of
 from reconciler.errors import ReconcilerError
 from reconciler.model import Desired, HostName, Plan, Verdict
 from reconciler.plan import as_dict
@@ -96,7 +96,10 @@ def plan_each(world: World, revision: Revision, hosts: list[HostName]) -> list[P
         return Planned(host=host, plan=seen.plan, desired=desired)
 
     with err.status("looking at the hosts"):
-        return for_each(world, hosts, one)
+        planned = for_each(world, hosts, one)
+    for seen in planned:
+        warn_of(seen.desired)
+    return planned
 
 
 def exit_status(planned: Sequence[Planned]) -> int:

@@ -14,7 +14,7 @@ from reconciler import process
 from reconciler.app import open_world
 from reconciler.cli.common import INTERRUPTED, chosen, err, warn
 from reconciler.errors import SourceError
-from reconciler.model import HostName, Mode
+from reconciler.model import Desired, HostName, Mode
 from reconciler.revisions import Repository, Revision
 from reconciler.source import notes_of
 from reconciler.world import Tell, World, policy_of, tell_nobody
@@ -78,6 +78,13 @@ def at_commit(world: World, ref: str) -> Revision:
 def _warn_of_checkout(revision: Revision) -> None:
     for note in revision.notes:
         warn(f"commit {revision.commit.short}: {note}")
+
+
+def warn_of(desired: Desired | None) -> None:
+    """Show what the configuration of a host warns of."""
+    if desired is not None:
+        for text in desired.warnings:
+            warn(f"{desired.host}: {text}")
 
 
 def for_each(

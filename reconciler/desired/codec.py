@@ -77,6 +77,7 @@ def from_nix(
         tags=tuple(sorted(set(deployment["tags"]))),
         fast_connection=deployment["hasFastConnection"],
         checks=desired_checks(host, facts["checks"]),
+        warnings=tuple(facts["warnings"]),
     )
 
 
@@ -104,5 +105,6 @@ def _desired(fields: Json) -> Desired:
             "keys": keys_from_json(fields["keys"]),
             "tags": tuple(fields["tags"]),
             "checks": checks_from_json(fields["checks"]),
+            "warnings": tuple(fields["warnings"]),
         }
     )

@@ -116,7 +116,7 @@ def derivation_name(derivation: str) -> str:
 
 def error_text(stderr: str) -> str:
     """Return the message of the last error in *stderr*."""
-    return _message(_error_block(_ANSI.sub("", stderr).splitlines()))
+    return diagnose(stderr).message
 
 
 # --- parts -----------------------------------------------------------------------

@@ -111,3 +111,4 @@ class Desired:
     tags: tuple[str, ...] = ()
     fast_connection: bool = False  # deployment.hasFastConnection: do not substitute
     checks: tuple[HealthCheck, ...] = ()  # deployment.healthChecks
+    warnings: tuple[str, ...] = ()  # of the configuration, for people

@@ -149,5 +149,7 @@ class Evaluations:
                 self._failed[host] = _Failure(key=key, error=error, at=at)
             world.metrics.evaluation_failed(host)
             raise
+        for text in desired.warnings:
+            log.warning("the configuration warns", host=host, text=text)
         world.history.save_evaluation(key, to_json(desired), now=world.now())
         return desired

@@ -185,7 +185,9 @@ class Checkouts:
         before git-lfs came, or from before other submodules were left out.
         """
         with contextlib.suppress(OSError):
-            return (place / "complete").read_text(encoding="utf-8") == self._conditions()
+            return (place / "complete").read_text(
+                encoding="utf-8"
+            ) == self._conditions()
         return False
 
     def _conditions(self) -> str:

@@ -201,6 +201,36 @@ def test_the_host_name_follows_from_the_repository_unless_set(tmp_path: Path) ->
     assert named.target.address == "keanu"
 
 
+@pytest.mark.parametrize(
+    ("name", "host_name"),
+    [
+        ("Web.example.org", "Web"),
+        ("a_b", "a_b"),
+        ("we ird", "nixos"),
+        ("-x.example.org", "nixos"),
+        ("x" * 64, "nixos"),
+    ],
+)
+def test_a_name_that_nixos_does_not_take_is_no_default(
+    tmp_path: Path, name: str, host_name: str
+) -> None:
+    """NixOS takes no dots in `networking.hostName`, and the error named our file."""
+    host(tmp_path, name, f"{{ {PLAIN} }}")
+
+    desired = evaluate(tmp_path, name)
+
+    assert f"-nixos-system-{host_name}-" in desired.toplevel
+    assert desired.target.address == name
+
+
+def test_what_the_configuration_warns_of_is_known(tmp_path: Path) -> None:
+    assert keanu(tmp_path / "a", "").warnings == ()
+    text = 'warnings = [ "foo is old" "so is ${builtins.placeholder "out"}" ];'
+    first, second = keanu(tmp_path / "b", text).warnings
+    assert (first, second[:6]) == ("foo is old", "so is ")
+    assert from_json(to_json(keanu(tmp_path / "b", text))).warnings == (first, second)
+
+
 def test_what_other_tools_declare_is_legal(tmp_path: Path) -> None:
     keanu(
         tmp_path,

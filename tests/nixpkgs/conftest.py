@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.desired.messages import error_text
 from tests.support.fleet import Fleet, Reaper, fleets
 from tests.support.wait import patience
 
@@ -48,11 +49,14 @@ class Nix:
         return json.loads(done.stdout)
 
     def error(self, expression: str) -> str:
-        """Return the message with which *expression* fails, without the trace."""
+        """
+        Return the message with which *expression* fails, without the trace.
+
+        Nix up to 2.18 says it first, later ones last: it is read as the product does.
+        """
         done = self.run("nix-instantiate", "--eval", "--strict", "-E", expression)
         assert done.returncode != 0, f"no error, but {done.stdout}"
-        message = done.stderr.split("error:", 1)[1]
-        lines = message.split("(use '--show-trace'")[0].splitlines()
+        lines = error_text(done.stderr).splitlines()
         return "\n".join(line.strip() for line in lines).strip()
 
     def build(self, expression: str) -> Path:

@@ -14,6 +14,8 @@ let
   keys = import ./keys.nix { inherit lib; };
   checks = import ./checks.nix { inherit lib; };
 
+  anything = types.anything or types.unspecified; # a nixpkgs before 20.09 lacks it
+
   # Options of NixOps's backends: `deployment.ec2.region` and their like.
   backends = lib.genAttrs [
     "adhoc"
@@ -34,7 +36,7 @@ let
     "vagrant"
     "virtualbox"
     "vultr"
-  ] (_: ignored (types.attrsOf types.anything) { });
+  ] (_: ignored (types.attrsOf anything) { });
 in
 {
   imports = [ ./key-units.nix ];

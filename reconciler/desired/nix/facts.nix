@@ -83,6 +83,7 @@ builtins.seq toplevel.drvPath {
   derivation = plain toplevel.drvPath;
   defaultUnit = config.systemd.defaultUnit or "multi-user.target";
   units = builtins.mapAttrs factsOf config.systemd.units;
+  warnings = map plain (config.warnings or [ ]);
   keys = builtins.mapAttrs (_: keys.factsOf) (deployment.keys or { });
   checks = checks.factsOf (deployment.healthChecks or { });
   places = import ./places.nix { inherit node outside; };

@@ -15,11 +15,9 @@ let
   # After the host's own modules, as in NixOps, so that lists merge in the same order.
   injected = name: {
     _file = "${toString ./network.nix} (${name})";
-    imports = [ ./deployment.nix ./nixops-networking.nix ];
+    imports = [ ./deployment.nix ./nixops-networking.nix (hostName name) ];
     config = {
       _module.args = arguments name;
-      # Stronger than mkDefault, weaker than what anybody writes: NixOps's choice.
-      networking.hostName = lib.mkOverride 900 name;
       deployment = {
         inherit uuid;
         name = deploymentName;
@@ -28,6 +26,23 @@ let
       };
     };
   };
+
+  # The name, or what comes before its first dot, if NixOS takes that (most want no
+  # dots); else NixOS's own default stays.
+  hostName =
+    name:
+    { options, ... }:
+    let
+      label = builtins.head (builtins.split "[.]" name);
+      taken = builtins.filter options.networking.hostName.type.check [ name label ];
+    in
+    {
+      _file = "${toString ./network.nix} (${name})";
+      # Stronger than mkDefault, weaker than what anybody writes: NixOps's choice.
+      networking = lib.optionalAttrs (taken != [ ]) {
+        hostName = lib.mkOverride 900 (builtins.head taken);
+      };
+    };
 
   arguments = name: {
     inherit name uuid deploymentName;
@@ -48,7 +63,7 @@ let
       (lib.evalModules {
         modules = modules ++ [
           {
-            _module.freeformType = lib.types.attrsOf lib.types.anything;
+            _module.freeformType = lib.types.attrsOf (lib.types.anything or lib.types.unspecified);
             _module.args = arguments name;
             _name = lib.mkDefault name;
           }

@@ -214,6 +214,23 @@ def test_a_lock_of_a_newer_nix_asks_for_one() -> None:
 
 # --- builds ----------------------------------------------------------------------
 
+
+def test_what_a_later_nix_says_last_is_the_error() -> None:
+    """Those after 2.18 begin with a trace, of which nothing is the message."""
+    stderr = (
+        "error:\n       … while evaluating the attribute 'value'\n"
+        "         at /nixpkgs/lib/modules.nix:219:7:\n          218|     // {\n\n"
+        "       (stack trace truncated; use '--show-trace' to show the full trace)\n\n"
+        "       error: A definition for option `a' is not of type `string'. Definition"
+        " values:\n       - In `/h': 1\n"
+    )
+
+    assert messages.error_text(stderr) == (
+        "A definition for option `a' is not of type `string'. Definition values:\n"
+        "- In `/h': 1"
+    )
+
+
 FAILED = "/nix/store/cr1xg983dkgl94mbbsmpnlyh5migg6y3-unit-withinbot.service.drv"
 NEEDED_IT = "/nix/store/xnhsnylypslqc8l822kqpgwxvfw4cn3y-nixos-system-keanu.drv"
 
