@@ -45,6 +45,7 @@ LOCK_DEADLINE = 900.0
 LOOK_DEADLINE = (
     4 * ASK_DEADLINE
     + 2 * FETCH_DEADLINE  # a mirror that turns out to be damaged is made anew
+    + FETCH_DEADLINE  # what is in LFS
     + 4 * LOCK_DEADLINE
     + 10 * LOCAL_DEADLINE
 )

@@ -14,12 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import structlog
+
 from reconciler import process
 from reconciler.errors import CommandError, SourceError
 from reconciler.process import Completed
 from reconciler.settings import local_path
 from reconciler.source import command
 from reconciler.source.retry_after import traced
+
+log = structlog.get_logger(__name__)
 
 SILENCE = 120.0
 """Seconds after which a fetch that does not say that it gets on is given up."""
@@ -155,7 +159,11 @@ class Remote:
         file = self.known_hosts
         if file is None or not file.exists() or not ssh_host(self.url):
             return ""
-        files = _ssh_settings(self.url).get("globalknownhostsfile", "").split()
+        try:
+            files = _ssh_settings(self.url).get("globalknownhostsfile", "").split()
+        except SourceError as error:  # another program, which knows its own keys
+            log.debug("our known hosts do not count for git", reason=str(error))
+            return ""
         value = " ".join([*files, f'"{file}"'])
         return " " + shlex.quote(f"-oGlobalKnownHostsFile={value}")
 
