@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -106,9 +107,13 @@ def test_a_git_killed_while_it_moves_the_branch(
     process.start()
     lock = state / "mirror.git/refs/heads/main.lock"
     wait_until(lock.exists, 20, "git to lock the branch")
+    pid = process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     process.kill()
     process.join()
-    log.unlink()  # git, left alone, waits on in the FIFO with its lock held
+    for child in children:  # each git leads a session of its own
+        os.killpg(int(child), signal.SIGKILL)
+    log.unlink()
     assert lock.exists()
 
     assert mirror.fetch().id == head
