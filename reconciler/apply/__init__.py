@@ -1,12 +1,12 @@
 """
-Change a host: copy, keys, activate, mend, set what it boots.
+Change a host: copy, keys, mend; and the guardian, which switches it.
 
 Each function carries out one kind of step and raises when it did not work; the order
 belongs to the loop.
 """
 
-from reconciler.apply.activate import protect, set_boot
 from reconciler.apply.closure import copy_closure
+from reconciler.apply.gc_root import protect
 from reconciler.apply.keys import (
     Delivered,
     Removed,
@@ -26,5 +26,4 @@ __all__ = [
     "protect",
     "remove_keys",
     "require_room",
-    "set_boot",
 ]

@@ -1,67 +1,149 @@
 # Talk to the guardian of an attempt; see guardian.sh.
 #
-#   sh guard.sh start ATTEMPT SECONDS SIZE NEW OLD ARM SWITCH CONFIRM ROLLBACK KEY…
-#   sh guard.sh go ATTEMPT SECONDS          the keys are in place: switch
-#   sh guard.sh state ATTEMPT SECONDS
-#   sh guard.sh bury ATTEMPT SECONDS        unless it has begun, it is never to
-#   sh guard.sh confirmed ATTEMPT SECONDS   decide, unless somebody has
-#   sh guard.sh rollback ATTEMPT SECONDS    the same, the other way
+#   sh guard.sh start ATTEMPT SECONDS LINES SIZE NEW OLD ARM SWITCH CONFIRM ROLLBACK KEY…
+#   sh guard.sh boot ATTEMPT SECONDS LINES SIZE NEW OLD ARM SWITCH CONFIRM ROLLBACK
+#                                                 set only what NEW, which runs, boots
+#   sh guard.sh go ATTEMPT SECONDS LINES          the keys are in place: switch
+#   sh guard.sh state ATTEMPT SECONDS LINES
+#   sh guard.sh bury ATTEMPT SECONDS LINES        unless it has begun, it is never to
+#   sh guard.sh confirmed ATTEMPT SECONDS LINES   decide, unless somebody has
+#   sh guard.sh rollback ATTEMPT SECONDS LINES    the same, the other way
 #
-# `start` gets guardian.sh, of SIZE bytes, through standard input; with `later` as
-# SECONDS, keys are to come and `go` to be said. Each then waits for at most SECONDS,
-# the first three until the switch is over, the others until the attempt is; and prints
-# the log and a last line
+# `start` and `boot` get guardian.sh, of SIZE bytes, through standard input; with `later`
+# as SECONDS, keys are to come and `go` to be said. Each then waits for at most SECONDS,
+# `start`, `go` and `state` until the switch is over, the others until the attempt is; and
+# prints what the log has beyond its first LINES lines, and a last line
 #
 #   guardian PHASE STATUS DECISION RESULT UNIT      with `-` for what is not there
 #
-# UNIT is what systemd says of the unit, and `gone` as PHASE means that the folder of the
-# attempt is not there: it was never started, or the host was booted since.
-# `start` exits with 3 and says who, if somebody else is switching the host.
+# UNIT is what systemd says of the unit; `-` where it cannot be asked, as while it is
+# executed anew: that says nothing about the unit. `gone` as PHASE means that the folder
+# of the attempt is not there: it was never started, or the host was booted since.
+# `start` and `boot` exit with 3 and say who, if somebody else is switching the host; with
+# 4 and why, if they cannot begin. In both cases nothing was touched, and nothing will be.
+# However else they end, it may have begun.
 set -uf
 umask 077
 PATH=/run/current-system/sw/bin:/run/wrappers/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
-verb=$1 attempt=$2 wait=$3
-shift 3
+verb=$1 attempt=$2 wait=$3 lines=$4
+shift 4
 unit=reconciler-activation
 base=/run/reconciler
 dir=$base/$attempt
+kept_at=10 # folders of attempts that are over: somebody may yet ask how they ended
 
-say() { printf '%s\n' "$1" >&2; }
+# refuse STATUS TEXT: and see to it that an earlier start of ours does not begin either.
+refuse() {
+    bury
+    printf '%s\n' "$2" >&2
+    exit "$1"
+}
 
-# is_up UNIT…: whether one of them is active or on its way.
-is_up() {
-    case $(systemctl is-active "$@" 2>/dev/null) in
-    *activating* | *reloading* | active*) return 0 ;;
-    *) return 1 ;;
+bury() {
+    mkdir -p "$base" && mkdir -- "$dir.dead" || return
+    echo not-started >"$dir.dead/result"
+    : >"$dir.dead/log"
+    # Fails where it has begun meanwhile: a folder that is not empty stays.
+    mv -T -- "$dir.dead" "$dir" 2>/dev/null || rm -rf -- "$dir.dead"
+}
+
+# In tenths of seconds since the boot, which no clock jump reaches.
+now() {
+    read -r up _ </proc/uptime
+    up=${up%?}
+    printf '%s\n' "${up%.*}${up#*.}"
+}
+
+state_of() { timeout 3 systemctl is-active "$1" 2>/dev/null; }
+
+# ask_whether_up UNIT: 0 if it is or on its way, 1 if it is not; 2 if nobody answers.
+ask_whether_up() {
+    case $(state_of "$1") in
+    active | activating | deactivating | reloading | refreshing | maintenance) return 0 ;;
+    inactive | failed) return 1 ;;
+    *) return 2 ;;
     esac
+}
+
+# The same, but ask again for some seconds: systemd that is executed anew is soon back.
+whether_up() {
+    until=$(($(now) + 40))
+    while
+        ask_whether_up "$1"
+        found=$?
+        [ "$found" -eq 2 ] && [ "$(now)" -lt "$until" ]
+    do
+        sleep 0.1
+    done
+    return "$found"
+}
+
+is_down() {
+    whether_up "$1"
+    [ $? -eq 1 ]
 }
 
 refuse_if_busy() {
     # The unit of an attempt that is over may take a moment to go.
     for _ in 1 2 3 4 5 6 7 8 9 10; do
-        is_up "$unit" || break
+        whether_up "$unit" || break
         sleep 0.1
     done
-    if is_up "$unit"; then
-        say "another activation is under way ($unit.service)"
-        exit 3
-    elif is_up nixos-rebuild-switch-to-configuration; then
-        say "somebody is running nixos-rebuild"
-        exit 3
-    fi
+    refuse_if_up "$unit" "another activation is under way ($unit.service)"
+    refuse_if_up nixos-rebuild-switch-to-configuration "somebody is running nixos-rebuild"
+}
+
+refuse_if_up() { # UNIT TEXT
+    whether_up "$1"
+    case $? in
+    0) refuse 3 "$2" ;;
+    2) refuse 4 "systemd does not say whether $1 is there" ;;
+    esac
 }
 
 # A copy that was cut off can look like a whole one (github.com/NixOS/nix/issues/13367).
 refuse_if_not_whole() {
     if [ ! -f "$new/nixos-version" ]; then
-        say "$new is not whole on this host"
-        exit 1
+        refuse 4 "$new is not whole on this host"
     elif [ ! -x "$new/bin/switch-to-configuration" ]; then
-        say "this system cannot be switched to: system.switch.enable is false"
-        exit 1
+        refuse 4 "this system cannot be switched to: system.switch.enable is false"
     fi
 }
+
+# --- what is left of others ----------------------------------------------------------
+
+# Somebody may have killed a guardian together with what should have come after it, and
+# whoever started it may be gone, or call this host by another name: it is ended first.
+end_what_was_left() {
+    for other in $(folders); do
+        [ -e "$other/guardian" ] && [ ! -e "$other/result" ] || continue
+        (dir=$other launch stopped) || true
+        refuse 3 "an attempt that was cut off is being taken back (${other##*/})"
+    done
+}
+
+# The folders of attempts, the oldest first.
+folders() {
+    find "$base" -mindepth 1 -maxdepth 1 -type d ! -name '.*' ! -name '*.new' \
+        ! -name '*.dead' -printf '%T@ %p\n' 2>/dev/null | sort -n | cut -d ' ' -f 2-
+}
+
+# What was left half-made is nobody's: we hold the lock. Only the newest that ended stay.
+remove_old() {
+    set +f
+    rm -rf -- "$base"/*.new "$base"/*.dead
+    for one in /run/keys/.reconciler-* "$base"/.reconciler-*; do
+        owner=$base/${one##*/.reconciler-}
+        if [ ! -d "$owner" ] || [ -e "$owner/result" ]; then rm -rf -- "$one"; fi
+    done
+    set -f
+    folders | head -n "-$kept_at" | while read -r one; do
+        rm -rf -- "$one"
+    done
+}
+
+# --- starting ------------------------------------------------------------------------
 
 # Copies of the keys as they are, in memory that is not swapped where there is such.
 keep_keys() {
@@ -69,7 +151,7 @@ keep_keys() {
     for path; do
         number=$((number + 1))
         if [ -f "$path" ] && [ ! -L "$path" ]; then
-            cp -p -- "$path" "$kept/$number" || exit 1
+            cp -p -- "$path" "$kept/$number" || return 1
             printf 'file %s %s\n' "$number" "$path"
         elif [ ! -e "$path" ] && [ ! -L "$path" ]; then
             printf 'none %s %s\n' "$number" "$path"
@@ -77,16 +159,21 @@ keep_keys() {
     done >"$dir.new/keys"
 }
 
+# A service that starts just now may be a job that must not run twice.
 list_active() {
-    # A service that starts just now may be a job that must not run twice.
-    systemctl list-units --no-legend --plain --full --state=active \
-        --type=service,socket,timer,path |
-        while read -r name _; do
-            case $name in
-            "$unit".* | run-*.service | user@*.service | session-*) ;;
-            *) printf '%s\n' "$name" ;;
-            esac
-        done
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        listed=$(timeout 10 systemctl list-units --no-legend --plain --full \
+            --state=active --type=service,socket,timer,path 2>/dev/null) && break
+        listed=
+        sleep 0.2
+    done
+    [ -n "$listed" ] || return 1
+    printf '%s\n' "$listed" | while read -r name _; do
+        case $name in
+        "$unit".* | run-*.service | user@*.service | session-*) ;;
+        *) printf '%s\n' "$name" ;;
+        esac
+    done
 }
 
 # A guardian that was ended together with what should have come after it is started
@@ -94,69 +181,98 @@ list_active() {
 # which would wait for the end of the unit that does it, if somebody is stopping that.
 launch() {
     # The limit is far beyond all others: it only ends a guardian that went mad.
-    systemd-run --quiet --collect --unit="$unit" --service-type=exec \
-        --description="reconciler: $attempt" --setenv=PATH="$PATH" \
+    timeout 10 systemd-run --quiet --collect --unit="$unit" --service-type=exec \
+        --description="reconciler: ${dir##*/}" --setenv=PATH="$PATH" \
         --property=KillMode=mixed \
         --property=DefaultDependencies=no \
         --property=RuntimeMaxSec="$(($(cat "$dir/total") + 900))" \
-        --property=TimeoutStopSec="$(($(cat "$dir/rollback") + 600))" \
+        --property=TimeoutStopSec="$((2 * $(cat "$dir/rollback") + 1200))" \
         --property=ExecStopPost="/bin/sh $dir/guardian stopped $dir" \
         --property=OOMScoreAdjust=-900 \
         /bin/sh "$dir/guardian" "$1" "$dir" >&2
 }
 
-start() {
+# The answer to systemd-run is lost where systemd is executed anew meanwhile; whether the
+# unit is there, it knows ever after. One that has ended has left a result.
+launch_once() {
+    for _ in 1 2 3 4 5; do
+        launch "$1" && return
+        [ -e "$dir/phase" ] && return
+        is_down "$unit" || return
+        sleep 0.2
+    done
+    return 1
+}
+
+prepare() {
     size=$1 new=$2 old=$3 arm=$4 switch=$5 confirm=$6 rollback=$7
     shift 7
-    [ -d "$dir" ] && return # an earlier start of ours got through
-    looks=20
-    while [ -d "$dir.new" ] && [ "$looks" -gt 0 ]; do # or is about to
-        looks=$((looks - 1))
-        sleep 0.1
-    done
-    [ -d "$dir" ] && return
-    refuse_if_busy
+    end_what_was_left
+    remove_old
     refuse_if_not_whole
-    mkdir -p "$base" || exit 1
     kept=$base
     if [ -d /run/keys ]; then kept=/run/keys; fi
     kept=$kept/.reconciler-$attempt
-    # What ended before is on record, and what did not is followed before a new start.
-    set +f
-    for left in "$base"/* /run/keys/.reconciler-*; do rm -rf -- "$left"; done
-    set -f
-    mkdir -- "$dir.new" "$kept" && cat >"$dir.new/guardian" || exit 1
+    mkdir -- "$dir.new" "$kept" && cat >"$dir.new/guardian" ||
+        give_up "there is no room below /run"
     # Standard input ends early where the connection does.
     if [ "$(wc -c <"$dir.new/guardian")" -ne "$size" ]; then
-        rm -rf -- "$dir.new" "$kept"
-        say "the guardian did not arrive whole"
-        exit 1
+        give_up "the guardian did not arrive whole"
     fi
-    keep_keys "$@"
-    list_active >"$dir.new/active"
+    keep_keys "$@" || give_up "the keys of before could not be kept aside"
+    list_active >"$dir.new/active" || give_up "systemd does not say what runs"
     total=$((arm + switch + confirm + 2 * rollback))
-    for name in new old arm switch confirm rollback total kept; do
+    for name in new old arm switch confirm rollback total kept verb; do
         eval "value=\$$name"
-        printf '%s\n' "$value" >"$dir.new/$name" || exit 1
+        printf '%s\n' "$value" >"$dir.new/$name" || give_up "there is no room below /run"
     done
     : >"$dir.new/log"
     if [ "$wait" != later ]; then : >"$dir.new/go"; fi
     ln -sfn -- "$new" /nix/var/nix/gcroots/reconciler &&
         ln -sfn -- "$old" /nix/var/nix/gcroots/reconciler-before &&
-        mv -T -- "$dir.new" "$dir" || exit 1
-    launch run || exit 1
+        mv -T -- "$dir.new" "$dir" || give_up "the disk of /nix takes nothing"
 }
+
+give_up() {
+    rm -rf -- "$dir.new" "$kept"
+    refuse 4 "$1"
+}
+
+start() {
+    mkdir -p "$base" || refuse 4 "$base cannot be made"
+    # Two of these may run at once: an earlier one of ours whose answer was lost.
+    exec 9>"$base/.lock"
+    if ! flock -w 10 9; then
+        echo "another activation is about to begin" >&2
+        exit 5
+    fi
+    if [ -e "$dir/result" ]; then return; fi
+    if [ ! -d "$dir" ]; then
+        refuse_if_busy
+        prepare "$@"
+    fi
+    # An earlier start of ours may have got so far and no further.
+    if [ ! -e "$dir/phase" ] && is_down "$unit" && [ ! -e "$dir/phase" ] &&
+        ! launch_once run; then
+        rm -rf -- "$(cat "$dir/kept")" "$dir"
+        refuse 4 "systemd does not start it"
+    fi
+    exec 9>&-
+}
+
+# --- waiting and telling -------------------------------------------------------------
 
 # wait_while SECONDS PHASE…: until the phase is another one or there is a result.
 wait_while() {
-    looks=$(($1 * 20))
+    give_up_at=$(($(now) + 10 * $1))
     shift
-    while [ "$looks" -gt 0 ] && [ ! -e "$dir/result" ] && is_up "$unit"; do
+    while [ "$(now)" -lt "$give_up_at" ] && [ ! -e "$dir/result" ]; do
+        ask_whether_up "$unit"
+        [ $? -ne 1 ] || return
         case " $* " in
         *" $(cat "$dir/phase" 2>/dev/null) "*) ;;
         *) return ;;
         esac
-        looks=$((looks - 1))
         sleep 0.05
     done
 }
@@ -168,35 +284,36 @@ value_of() {
 }
 
 tell() {
+    # Before the rest: what a unit has left that is down is final.
+    active=$(state_of "$unit")
     if [ ! -d "$dir" ]; then
         echo "guardian gone - - - -"
         return
     fi
-    cat "$dir/log" 2>/dev/null
     decision=$(readlink "$dir/decision")
-    active=$(systemctl is-active "$unit" 2>/dev/null)
-    echo "guardian $(value_of phase) $(value_of status) ${decision:--}" \
-        "$(value_of result) ${active:--}"
-}
-
-bury() {
-    mkdir -p "$base" && mkdir -- "$dir.dead" || return
-    echo not-started >"$dir.dead/result"
-    # Fails where it has begun meanwhile: a folder that is not empty stays.
-    mv -T -- "$dir.dead" "$dir" 2>/dev/null || rm -rf -- "$dir.dead"
+    told="$(value_of phase) $(value_of status) ${decision:--} $(value_of result)"
+    # A last line without an end is not whole yet.
+    whole=$(wc -l <"$dir/log")
+    head -n "$whole" "$dir/log" | tail -n "+$((lines + 1))"
+    echo "guardian $told ${active:--}"
 }
 
 if [ "$verb" = bury ] && [ ! -d "$dir" ]; then bury; fi
-if [ ! -d "$dir" ] && [ "$verb" != start ]; then
+case $verb in
+start | boot) start "$@" ;;
+esac
+if [ ! -d "$dir" ]; then
     tell
     exit 0
 fi
 case $verb in
-start) start "$@" ;;
 go) : >"$dir/go" ;;
+boot) wait_while "$wait" '' armed confirming ;;
 confirmed | rollback)
     ln -s "$verb" "$dir/decision" 2>/dev/null
-    if [ ! -e "$dir/result" ] && ! is_up "$unit"; then launch stopped; fi
+    if [ ! -e "$dir/result" ] && is_down "$unit" && [ ! -e "$dir/result" ]; then
+        launch stopped
+    fi
     wait_while "$wait" '' armed switching waiting confirming rolling-back
     ;;
 esac

@@ -18,9 +18,15 @@ ANSWER_SECONDS = 20.0
 """Beyond the time that the host was asked to wait, for the answer to come."""
 
 BUSY = 3  # what guard.sh exits with where somebody else is switching the host
+REFUSED = 4  # … and where it cannot begin, and will not
+SET_BOOT_SECONDS = 840.0
+"""The sum of what `confirm` in guardian.sh allows, taking it back included."""
+
 _MARK = "guardian "
 _GONE = "gone"
-_UP = ("active", "activating", "deactivating", "reloading")
+# What systemd says of a unit; anything else, or nothing, is no answer.
+_UP = ("active", "activating", "deactivating", "reloading", "refreshing", "maintenance")
+_DOWN = ("inactive", "failed")
 _WORDS = 5
 _NOTHING = "-"
 
@@ -55,7 +61,7 @@ class Limits:
     arm: float  # until the keys are in place
     switch: float
     confirm: float  # from the end of the switch
-    roll_back: float
+    roll_back: float  # one try; all of them together may take twice as long
 
     @property
     def total(self) -> float:
@@ -83,30 +89,52 @@ class Guarded:
     status: int | None = None  # of switch-to-configuration
     decision: Decision | None = None
     result: Result | None = None
-    alive: bool = False  # its unit is there
-    log: str = ""
+    alive: bool | None = None  # its unit is there; None: systemd cannot be asked now
+    log: str = ""  # what is new of it
 
     @property
     def waits(self) -> bool:
         """Whether the new system runs and nobody has decided."""
-        return self.alive and self.phase == "waiting" and self.decision is None
+        there = self.alive is not False
+        return there and self.phase == "waiting" and self.decision is None
 
     @property
     def switching(self) -> bool:
         """Whether the switch is not over."""
-        return self.alive and self.phase in ("", "armed", "switching")
+        return self.alive is not False and self.phase in ("", "armed", "switching")
 
 
-def start(writer: HostWriter, order: Order, *, wait: float | None) -> Guarded:
+def start(
+    writer: HostWriter, order: Order, *, wait: float | None, known: int = 0
+) -> Guarded:
     """
     Start the guardian, unless it is there.
 
     Without *wait* it first waits for `go`, because keys are to come; else see it once
     the switch is over, after *wait* seconds at most.
 
-    Raises ActivationError where somebody else switches the host or it cannot be
-    started, ConnectError, RemoteTimeoutError.
+    *known* are the lines of the log that are not to be told again. Raises
+    ActivationError where the host said that somebody else switches it, or that it
+    cannot begin. After any other error, such as ConnectError, RemoteError and
+    RemoteTimeoutError, it may have begun.
     """
+    return _start(writer, "start", order, wait=wait, known=known)
+
+
+def set_boot(
+    writer: HostWriter, order: Order, *, wait: float, known: int = 0
+) -> Guarded:
+    """
+    Have the host boot the new system of *order*, which it runs; see it after *wait*.
+
+    Like a confirmation, without a switch before it. Raises the same as `start`.
+    """
+    return _start(writer, "boot", order, wait=wait, known=known)
+
+
+def _start(
+    writer: HostWriter, verb: str, order: Order, *, wait: float | None, known: int
+) -> Guarded:
     limits = order.limits
     seconds = (limits.arm, limits.switch, limits.confirm, limits.roll_back)
     guardian = _script("guardian")
@@ -114,8 +142,10 @@ def start(writer: HostWriter, order: Order, *, wait: float | None) -> Guarded:
     limit = (f"{one:.0f}" for one in seconds)
     words = (size, order.new, order.old, *limit, *order.keys)
     try:
-        return _ask(writer, "start", order.attempt, wait, *words, stdin=guardian)
+        return _ask(writer, verb, order.attempt, wait, known, *words, stdin=guardian)
     except RemoteError as error:
+        if error.status not in (BUSY, REFUSED):
+            raise  # no word of the host's: it may have begun
         said = quote(error.stderr)
         message = f"{writer.host}: {order.attempt} could not be started: {said}"
         if error.status == BUSY:
@@ -123,14 +153,16 @@ def start(writer: HostWriter, order: Order, *, wait: float | None) -> Guarded:
         raise ActivationError(message, host=writer.host, status=error.status) from error
 
 
-def go(writer: HostWriter, attempt: str, *, wait: float) -> Guarded:
+def go(writer: HostWriter, attempt: str, *, wait: float, known: int = 0) -> Guarded:
     """Let it switch, keys being in place; see it after *wait* seconds at most."""
-    return _ask(writer, "go", attempt, wait)
+    return _ask(writer, "go", attempt, wait, known)
 
 
-def state(writer: HostWriter, attempt: str, *, wait: float = 0.0) -> Guarded:
+def state(
+    writer: HostWriter, attempt: str, *, wait: float = 0.0, known: int = 0
+) -> Guarded:
     """Wait until the switch is over, at most *wait* seconds, and see how it stands."""
-    return _ask(writer, "state", attempt, wait)
+    return _ask(writer, "state", attempt, wait, known)
 
 
 def bury(writer: HostWriter, attempt: str) -> Guarded:
@@ -139,14 +171,19 @@ def bury(writer: HostWriter, attempt: str) -> Guarded:
 
     The command to begin may still be under way, from a process that has died.
     """
-    return _ask(writer, "bury", attempt, 0.0)
+    return _ask(writer, "bury", attempt, 0.0, 0)
 
 
 def decide(
-    writer: HostWriter, attempt: str, decision: Decision, *, wait: float
+    writer: HostWriter,
+    attempt: str,
+    decision: Decision,
+    *,
+    wait: float,
+    known: int = 0,
 ) -> Guarded:
     """Decide, unless somebody has, and wait at most *wait* seconds for the end."""
-    return _ask(writer, decision.value, attempt, wait)
+    return _ask(writer, decision.value, attempt, wait, known)
 
 
 def _ask(
@@ -154,13 +191,14 @@ def _ask(
     verb: str,
     attempt: str,
     wait: float | None,
+    known: int,
     *words: str,
     stdin: str = "",
 ) -> Guarded:
     patience = "later" if wait is None else f"{max(0.0, wait):.0f}"
-    argv = ("sh", "-c", _script("guard"), "guard", verb, attempt, patience, *words)
+    ask = ("sh", "-c", _script("guard"), "guard", verb, attempt, patience, f"{known}")
     result = writer.run(
-        argv,
+        (*ask, *words),
         what=f"{verb} of {attempt}",
         deadline=(wait or 0.0) + ANSWER_SECONDS,
         stdin=stdin.encode(),
@@ -175,14 +213,14 @@ def _script(name: str) -> str:
 
 def read(text: str, *, writer: HostWriter) -> Guarded:
     """Read what guard.sh printed. Raises FactError."""
-    log, _, last = text.rstrip("\n").rpartition("\n")
+    log, _, last = text.removesuffix("\n").rpartition("\n")
     words = last.removeprefix(_MARK).split()
     if not last.startswith(_MARK) or len(words) != _WORDS:
         message = f"{writer.host}: the guardian's answer is not understood: {last!r}"
         raise FactError(message)
     phase, status, decision, result, unit = words
     if phase == _GONE:
-        return Guarded(known=False)
+        return Guarded(known=False, alive=False)
     try:
         return Guarded(
             known=True,
@@ -190,12 +228,18 @@ def read(text: str, *, writer: HostWriter) -> Guarded:
             status=int(status) if status != _NOTHING else None,
             decision=Decision(decision) if decision != _NOTHING else None,
             result=Result(result) if result != _NOTHING else None,
-            alive=unit in _UP,
+            alive=_whether_up(unit),
             log=log,
         )
     except ValueError as error:
         message = f"{writer.host}: the guardian's answer is not understood: {last!r}"
         raise FactError(message) from error
+
+
+def _whether_up(unit: str) -> bool | None:
+    if unit in _UP:
+        return True
+    return False if unit in _DOWN else None
 
 
 def _text(word: str) -> str:

@@ -10,6 +10,7 @@
 #
 # DIR holds, each on one line:
 #
+#   verb          start: to switch; boot: only to have the host boot what it runs
 #   new old       the toplevel to switch to, and the one to go back to
 #   arm switch confirm rollback   seconds: for the keys to arrive; for the switch; from
 #                 then on for somebody to confirm; for going back
@@ -25,7 +26,9 @@
 #                 `expired` that nobody confirmed, `ended` that the guardian was
 #   result        the last thing written: confirmed, boot-failed, rolled-back,
 #                 rollback-failed, locked, reboot-first, not-started
-#   log           what the commands printed
+#   before        what the profile was before it was set: its link, the system, and the
+#                 highest number of a generation
+#   log           what the commands printed: of each the beginning and the end
 set -uf
 umask 077
 PATH=/run/current-system/sw/bin:/run/wrappers/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -52,14 +55,74 @@ finish() {
 }
 
 # Run a command with a limit in seconds; its output goes to the log and the journal.
+commands=0
 bounded() {
     limit=$1
     shift
-    timeout -k 5 "$limit" "$@" >command 2>&1 </dev/null
-    outcome=$?
-    cat command >>log
-    cat command
+    said_from=$(wc -c <log)
+    commands=$((commands + 1))
+    pipe=pipe.$$.$commands
+    if mkfifo "$pipe"; then
+        keep "$pipe" <"$pipe" &
+        timeout -k 5 "$limit" "$@" >"$pipe" 2>&1 </dev/null
+        outcome=$?
+        wait_for_end "$pipe"
+    else
+        timeout -k 5 "$limit" "$@" >/dev/null 2>&1 </dev/null
+        outcome=$?
+    fi
+    said
     return "$outcome"
+}
+
+# What a command leaves running may keep its output open: that is not waited for.
+wait_for_end() {
+    looks=100
+    while [ -e "$1" ] && [ "$looks" -gt 0 ]; do
+        looks=$((looks - 1))
+        sleep 0.02
+    done
+}
+
+# What the last command printed.
+said() { tail -c "+$((said_from + 1))" log; }
+
+# /run is memory, and a command may print without end. Standard input goes to the log, as
+# it comes, as long as it is short; of the rest, the end is added when it is over.
+piece=32768 # bytes
+keep() {
+    copy_piece log oflag=append conv=notrunc
+    beyond=0
+    while copy_piece "$1.new" && [ -s "$1.new" ]; do
+        beyond=$((beyond + 1))
+        mv -f "$1.last" "$1.before" 2>/dev/null
+        mv -f "$1.new" "$1.last"
+    done
+    if [ "$beyond" -gt 2 ]; then
+        printf '\n… %s kB are left out …\n' "$(((beyond - 2) * piece / 1024))" >>log
+    fi
+    cat "$1.before" "$1.last" >>log 2>/dev/null
+    # Each line of the log has an end, so that it is told.
+    if [ -n "$(tail -c 1 log)" ]; then echo >>log; fi
+    rm -f "$1" "$1".*
+    cat >/dev/null # where there is no room: who prints must not notice
+}
+
+copy_piece() {
+    to=$1
+    shift
+    dd bs=4096 iflag=count_bytes count="$piece" of="$to" "$@" 2>/dev/null
+}
+
+# Ask systemd until it answers, for some seconds: while it is executed anew, it does not.
+ask() {
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+        answer=$(timeout 20 systemctl "$@" 2>/dev/null) && [ -n "$answer" ] && break
+        answer=
+        sleep 0.3
+    done
+    [ -n "$answer" ] || return 1
+    printf '%s\n' "$answer"
 }
 
 # --- keys ------------------------------------------------------------------------
@@ -97,9 +160,12 @@ restore_keys() {
 # before. So whatever began after us and before systemd read the new definitions is
 # restarted, if the two systems define it differently. Systemd tells that from 250 on.
 restart_overlooked() {
-    loaded=$(systemctl show --property=UnitsLoadTimestampMonotonic --value)
-    began=$(cat began 2>/dev/null)
-    overlooked=$(list_begun "${began:-0}" "${loaded:-0}" | while read -r unit; do
+    if ! loaded=$(ask show --property=UnitsLoadTimestampMonotonic --value) ||
+        ! shown=$(show_services); then
+        echo "systemd does not say what began before its new definition" >>log
+        return
+    fi
+    overlooked=$(list_begun "$(cat began)" "$loaded" | while read -r unit; do
         defined=$(define "$1" "$unit")
         [ "$defined" != "$(define "$2" "$unit")" ] || continue
         printf '%s\n' "$defined" | grep -Eq "$left_alone" || printf '%s\n' "$unit"
@@ -117,7 +183,7 @@ left_alone="$left_alone|^X-RestartIfChanged=false\$"
 
 # A oneshot that is under way may be a job that must not run twice.
 list_begun() {
-    show_services | while IFS== read -r name value; do
+    printf '%s\n\n' "$shown" | while IFS== read -r name value; do
         case $name in
         Id) unit=$value ;;
         Type) type=$value ;;
@@ -136,11 +202,9 @@ list_begun() {
     done
 }
 
-# Print blocks with an empty line after each.
+# Print blocks with an empty line between them.
 show_services() {
-    systemctl show '*.service' \
-        --property=Id,Type,ActiveState,InactiveExitTimestampMonotonic
-    echo
+    ask show '*.service' --property=Id,Type,ActiveState,InactiveExitTimestampMonotonic
 }
 
 # define SYSTEM UNIT: print the unit's file, or its template's, and what is added to it.
@@ -158,28 +222,50 @@ define() {
 
 # --- going back ------------------------------------------------------------------
 
-# The lock is free as soon as the switch that was killed is gone.
+# Going back is tried again where it did not end, for as long as there is time: systemd
+# goes on to stop what takes long. The lock is free as soon as the switch that was killed
+# is gone. No check may keep a host from what it ran before.
 switch_back() {
-    give_up=$(($(uptime) + $(cat rollback)))
-    while :; do
-        bounded "$(cat rollback)" "$(cat old)/bin/switch-to-configuration" test
-        grep -q 'Could not acquire lock' command || return 0
-        [ "$(uptime)" -lt "$give_up" ] || return 0
+    give_up=$(($(uptime) + 2 * $(cat rollback)))
+    tries=6
+    while left=$((give_up - $(uptime))) && [ "$left" -gt 0 ] && [ "$tries" -gt 0 ]; do
+        [ "$left" -lt "$(cat rollback)" ] || left=$(cat rollback)
+        bounded "$left" env NIXOS_NO_CHECK=1 \
+            "$(cat old)/bin/switch-to-configuration" test
+        went=$?
+        if is_back && [ "$went" -ne 124 ] && [ "$went" -ne 137 ]; then return; fi
+        said | grep -q 'Could not acquire lock' || tries=$((tries - 1))
         sleep 1
+        ask show --property=Version >/dev/null # without it, a switch fails at once
     done
 }
 
+is_back() { [ "$(readlink -f /run/current-system)" = "$(cat old)" ]; }
+
 # Switching does not start what was stopped meanwhile; see switch-to-configuration(8).
 wake_units() {
-    missing=
-    while read -r unit; do
-        systemctl --quiet is-active "$unit" || missing="$missing $unit"
-    done <active
+    missing=$(list_missing) || return 0
     [ -n "$missing" ] || return 0
     # shellcheck disable=SC2086 # a list of unit names
     systemctl reset-failed -- $missing 2>/dev/null
     # shellcheck disable=SC2086
     bounded 60 systemctl start -- $missing
+}
+
+# What was active and is not, in one line. Where systemd does not say: all of it, since to
+# start what is active does nothing.
+list_missing() {
+    [ -s active ] || return 1
+    # shellcheck disable=SC2046 # a list of unit names
+    shown=$(ask show --property=Id,ActiveState -- $(cat active)) ||
+        shown=$(sed 's/.*/Id=&\nActiveState=unknown/' active)
+    printf '%s\n' "$shown" | while IFS== read -r name value; do
+        case $name-$value in
+        Id-*) unit=$value ;;
+        ActiveState-active | ActiveState-reloading | ActiveState-refreshing) ;;
+        ActiveState-*) printf '%s ' "$unit" ;;
+        esac
+    done
 }
 
 roll_back() {
@@ -189,26 +275,55 @@ roll_back() {
     restart_overlooked "$(cat old)" "$(cat new)"
     wake_units
     ln -sfn -- "$(cat old)" "$roots/reconciler"
-    if [ "$(readlink -f /run/current-system)" = "$(cat old)" ]; then
-        finish rolled-back
-    fi
+    if is_back; then finish rolled-back; fi
     finish rollback-failed
 }
 
 # --- going on --------------------------------------------------------------------
 
+# It may be done a second time, after somebody killed it.
 confirm() {
     phase confirming
-    before=$(readlink "$profile")
+    if [ ! -e before ] && [ -L "$profile" ]; then
+        write before "$(readlink "$profile") $(readlink -f "$profile") $(newest)"
+    fi
     if bounded 120 nix-env -p "$profile" --set "$(cat new)" &&
         bounded 300 "$(cat new)/bin/switch-to-configuration" boot; then
         rm -f -- "$roots/reconciler-before"
         finish confirmed
     fi
-    # Else the profile would say that the host boots what its boot loader does not know.
-    number=${before#system-}
-    bounded 60 nix-env -p "$profile" --switch-generation "${number%-link}"
+    take_boot_back
     finish boot-failed
+}
+
+# Else the profile would say that the host boots what its boot loader does not know. And
+# a boot loader's program that failed half-way may have left nothing that boots, so the
+# former one has its turn; without the generation that is too much, if one was made.
+take_boot_back() {
+    [ -e before ] || return 0
+    read -r link system highest <before
+    made=$(readlink "$profile")
+    [ "$link" != "$made" ] || return 0
+    bounded 60 nix-env -p "$profile" --switch-generation "$(number_of "$link")"
+    if [ "$(readlink "$profile")" = "$link" ] && [ "$(number_of "$made")" -gt "$highest" ]
+    then
+        bounded 60 nix-env -p "$profile" --delete-generations "$(number_of "$made")"
+    fi
+    bounded 300 env NIXOS_NO_CHECK=1 "$system/bin/switch-to-configuration" boot ||
+        echo "the boot loader could not be set back either" | tee -a log
+}
+
+number_of() {
+    number=${1##*system-}
+    printf '%s\n' "${number%-link}"
+}
+
+# The highest number of a generation that there is.
+newest() {
+    found=$(find "${profile%/*}" -maxdepth 1 -name 'system-*-link' | while read -r link; do
+        number_of "$link"
+    done | sort -n | tail -n 1)
+    printf '%s\n' "${found:-0}"
 }
 
 decide() { ln -s "$1" decision 2>/dev/null; }
@@ -248,14 +363,18 @@ switch() {
     100) undo_keys reboot-first ;;
     esac
     # Nothing was done then: somebody else is switching.
-    if grep -q 'Could not acquire lock' command; then undo_keys locked; fi
+    if said | grep -q 'Could not acquire lock'; then undo_keys locked; fi
     decide failed
     follow_decision
 }
 
 run() {
-    systemctl show --property=InactiveExitTimestampMonotonic --value \
-        reconciler-activation >began
+    if [ "$(cat verb)" = boot ]; then
+        decide confirmed
+        follow_decision
+    fi
+    ask show --property=InactiveExitTimestampMonotonic --value \
+        reconciler-activation >began || echo "$(uptime)000000" >began
     phase armed
     wait_for go "$(cat arm)" || undo_keys not-started
     if [ -L decision ]; then undo_keys not-started; fi
@@ -268,6 +387,7 @@ run() {
 
 stopped() {
     [ -e result ] && exit 0
+    if [ "$(cat verb)" = boot ]; then confirm; fi
     case $(cat phase 2>/dev/null) in
     '' | armed) undo_keys not-started ;;
     esac

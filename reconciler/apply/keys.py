@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
-from reconciler.apply.detached import OnLine
 from reconciler.errors import RemoteError
 from reconciler.model import DesiredKey
-from reconciler.remote import HostWriter
+from reconciler.remote import HostWriter, OnLine
 
 LINE = 3072
 """Bytes of a content in one line of base64; the host reads it byte by byte."""

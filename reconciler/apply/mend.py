@@ -3,10 +3,9 @@
 import shlex
 from collections.abc import Iterable
 
-from reconciler.apply.detached import OnLine
 from reconciler.errors import PermanentError
 from reconciler.model import Step, StepKind
-from reconciler.remote import HostWriter
+from reconciler.remote import HostWriter, OnLine
 
 MEND_STEPS = frozenset(
     {

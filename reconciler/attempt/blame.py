@@ -8,7 +8,15 @@ nothing on the host would be healed any more, keys included.
 
 from reconciler.attempt.guarded_switch import NeedsRebootError
 from reconciler.errors import ReconcilerError
-from reconciler.model import Attempt, Outcome, Quarantine, Reason, Verdict
+from reconciler.model import (
+    Attempt,
+    HostName,
+    Outcome,
+    Quarantine,
+    Reason,
+    StorePath,
+    Verdict,
+)
 from reconciler.world import World
 
 SUSPECT_LIMIT = 3
@@ -18,7 +26,8 @@ Times in a row that a system may end unconfirmed before it counts as failed.
 Once may be the network or a power cut, which the next try does not meet. A system that
 cuts itself off each time would else do so for ever.
 """
-_PROVED = (Reason.UNHEALTHY, Reason.SWITCH_FAILED)
+HALF_WAY_LIMIT = 20  # attempts without a good end until nobody looks further
+_PROVED = (Reason.UNHEALTHY, Reason.SWITCH_FAILED, Reason.STUCK)
 _SUSPECT = (Reason.UNCONFIRMED, Reason.REBOOTED, Reason.GUARDIAN)
 
 
@@ -38,7 +47,7 @@ def sentence(world: World, attempt: Attempt, error: ReconcilerError | None) -> N
 
 
 def _is_guilty(world: World, attempt: Attempt, error: ReconcilerError | None) -> bool:
-    if attempt.verdict is Verdict.HEAL:
+    if attempt.verdict is Verdict.HEAL or attempt.source == attempt.target:
         return False
     if isinstance(error, NeedsRebootError) or attempt.reason in _PROVED:
         return True
@@ -51,3 +60,13 @@ def _is_guilty(world: World, attempt: Attempt, error: ReconcilerError | None) ->
         and one.reason in _SUSPECT
         for one in last
     )
+
+
+def left_half_way(world: World, host: HostName) -> StorePath | None:
+    """Return the system that *host* could not be taken back to, until it can be."""
+    for one in world.history.attempts(host=host, limit=HALF_WAY_LIMIT):
+        if one.reason is Reason.STUCK:
+            return one.source
+        if one.outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK):
+            return None
+    return None

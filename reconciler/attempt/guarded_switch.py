@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from reconciler.apply import guardian
 from reconciler.apply.guardian import Decision, Guarded, Limits, Order, Result
 from reconciler.errors import (
+    QUOTE_LIMIT,
     ActivationError,
     ReconcilerError,
     StoppingError,
@@ -27,7 +28,7 @@ ARM_SECONDS = 180.0  # for the keys to come; a batch has 120 s
 ROLL_BACK_SECONDS = 300.0
 SLICE = 5.0  # seconds of waiting in one round trip: a frozen host shows, we can end
 PAUSE = 0.5  # seconds between two tries to reach the host again
-_SWITCHED = (0, 4)  # 4: some unit failed; see reconciler.apply.activate
+_SWITCHED = (0, 4)  # 4: some unit failed, which the health gate judges
 _OUT_OF_TIME = (124, 137)  # of timeout(1), after SIGTERM and SIGKILL
 AWAY = 60.0  # seconds without an answer after which a worker has better to do
 GRACE = 30.0  # seconds beyond what the host needs, until we stop looking for it
@@ -41,7 +42,7 @@ _TOLD = {
     ),
     Result.NOT_STARTED: "the switch was not begun, and nothing was touched",
     Result.BOOT_FAILED: "the new system runs, but what to boot could not be set",
-    Result.ROLLBACK_FAILED: "IT COULD NOT BE ROLLED BACK and needs a person",
+    Result.ROLLBACK_FAILED: "IT COULD NOT BE ROLLED BACK, which is tried again",
 }
 _QUOTED = (Result.BOOT_FAILED, Result.ROLLBACK_FAILED)
 
@@ -54,12 +55,21 @@ class NeedsRebootError(ActivationError):
     """The new system cannot be switched to without a reboot; nothing was touched."""
 
 
+class StuckError(ActivationError):
+    """A host could not be taken back to the system that it ran before."""
+
+    reason = Reason.STUCK
+
+
 class RolledBackError(TemporaryError):
     """The host is back on the system that it ran before; the message says why."""
 
     def __init__(self, message: str, *, reason: Reason) -> None:
         self.reason = reason
         super().__init__(message)
+
+
+_KINDS = {Result.REBOOT_FIRST: NeedsRebootError, Result.ROLLBACK_FAILED: StuckError}
 
 
 def limits(world: World, desired: Desired) -> Limits:
@@ -74,7 +84,8 @@ def limits(world: World, desired: Desired) -> Limits:
         arm=ARM_SECONDS,
         switch=policy.switch_timeout,
         confirm=policy.confirm_timeout + 2 * policy.settle + checks_seconds(desired),
-        roll_back=ROLL_BACK_SECONDS,
+        # What takes long to stop takes long on the way back, too.
+        roll_back=max(ROLL_BACK_SECONDS, policy.switch_timeout),
     )
 
 
@@ -89,6 +100,7 @@ class GuardedSwitch:
     started: bool = False  # from then on something may go on without us
     over: bool = False  # and to here
     _logged: int = 0  # lines of the guardian's log that we have
+    _said: str = ""  # the end of them
 
     @property
     def goes_on(self) -> bool:
@@ -99,7 +111,9 @@ class GuardedSwitch:
         """Have it wait for keys that are about to be delivered."""
         self.started = True
         self._patiently(
-            lambda writer, _: guardian.start(writer, self.order, wait=None),
+            lambda writer, _: guardian.start(
+                writer, self.order, wait=None, known=self._logged
+            ),
             until=lambda _: True,
             seconds=GRACE,
         )
@@ -119,8 +133,27 @@ class GuardedSwitch:
         """Wait until a switch is over that is under way; raises the same."""
         attempt = self.order.attempt
         self._await_switch(
-            lambda writer, wait: guardian.state(writer, attempt, wait=wait)
+            lambda writer, wait: guardian.state(
+                writer, attempt, wait=wait, known=self._logged
+            )
         )
+
+    def set_boot(self) -> None:
+        """
+        Have the host boot the system that it runs; nothing is switched.
+
+        Raises ActivationError if that failed or could not begin, and OutOfSightError.
+        """
+        self.started = True
+        found = self._patiently(
+            lambda writer, wait: guardian.set_boot(
+                writer, self.order, wait=wait, known=self._logged
+            ),
+            until=lambda found: found.result is not None or not found.known,
+            seconds=guardian.SET_BOOT_SECONDS + GRACE,
+        )
+        if found.result is not Result.CONFIRMED:
+            raise self.error(found)
 
     def _await_switch(self, verb: Callable[[HostWriter, float], Guarded]) -> None:
         limit = self.order.limits
@@ -156,14 +189,20 @@ class GuardedSwitch:
         limit = self.order.limits
         attempt = self.order.attempt
         return self._patiently(
-            lambda writer, wait: guardian.decide(writer, attempt, decision, wait=wait),
+            lambda writer, wait: guardian.decide(
+                writer, attempt, decision, wait=wait, known=self._logged
+            ),
             until=lambda found: found.result is not None or not found.known,
-            seconds=limit.confirm + 2 * limit.roll_back + GRACE,
+            seconds=limit.switch
+            + max(guardian.SET_BOOT_SECONDS, 2 * limit.roll_back)
+            + GRACE,
         )
 
     def state(self) -> Guarded:
         """Look at it once."""
-        return self._heard(guardian.state(self._writer(), self.order.attempt))
+        return self._heard(
+            guardian.state(self._writer(), self.order.attempt, known=self._logged)
+        )
 
     def bury(self) -> Guarded:
         """Have an attempt that the host knows nothing of never begin; see it then."""
@@ -179,13 +218,12 @@ class GuardedSwitch:
         if not found.known:
             told = f"{host} was booted before its new system was confirmed"
             return RolledBackError(told, reason=Reason.REBOOTED)
-        said = quote(found.log) or "it printed nothing"
-        if found.result in _TOLD:
+        said = quote(self._said) or "it printed nothing"
+        if found.result is not None and found.result in _TOLD:
             told = f"{host}: {_TOLD[found.result]}"
             if found.result in _QUOTED:
                 told = f"{told}: {said}"
-            reboot = found.result is Result.REBOOT_FIRST
-            kind = NeedsRebootError if reboot else ActivationError
+            kind = _KINDS.get(found.result, ActivationError)
             return kind(told, host=host, status=found.status)
         return self._rolled_back(found, said)
 
@@ -206,10 +244,10 @@ class GuardedSwitch:
     # --- asking ------------------------------------------------------------------
 
     def _begin(self, writer: HostWriter, wait: float) -> Guarded:
-        return guardian.start(writer, self.order, wait=wait)
+        return guardian.start(writer, self.order, wait=wait, known=self._logged)
 
     def _go(self, writer: HostWriter, wait: float) -> Guarded:
-        return guardian.go(writer, self.order.attempt, wait=wait)
+        return guardian.go(writer, self.order.attempt, wait=wait, known=self._logged)
 
     def _writer(self) -> HostWriter:
         return self.world.connections.writer(self.desired.host, self.desired.target)
@@ -254,11 +292,12 @@ class GuardedSwitch:
             world.pause(0.0)  # the guardian needs nobody who waits for it
 
     def _heard(self, found: Guarded) -> Guarded:
-        lines = found.log.splitlines()
-        if new := lines[self._logged :]:
+        if found.log:
             # At once: a switch may print much, and time is short until it is confirmed.
-            self.log("\n".join(new))
-            self._logged = len(lines)
+            self.log(found.log)
+            # As the host counts them, which knows no other end of a line.
+            self._logged += found.log.count("\n") + 1
+            self._said = f"{self._said}\n{found.log}"[-2 * QUOTE_LIMIT :]
         if found.result is not None or not found.known:
             self.over = True
         return found

@@ -36,6 +36,7 @@ from reconciler.attempt.guarded_switch import (
     GuardedSwitch,
     OutOfSightError,
     RolledBackError,
+    StuckError,
     limits,
 )
 from reconciler.attempt.health_gate import HealthGate, UnhealthyError
@@ -75,7 +76,6 @@ _OF_KEYS = (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED, DriftKind.KEY_PERMISSI
 _OF_REACH = (ConnectError, RemoteError, HostKeyError, FactError, StateError)
 
 COPY_DEADLINE = 3600.0  # seconds
-BOOT_DEADLINE = 300.0
 MEND_DEADLINE = 90.0
 
 
@@ -269,7 +269,7 @@ class AttemptRun:
         left = self._mend(self.plan)
         self._judge(left)
         if any(drift.kind is DriftKind.BOOT for drift in left.drifts):
-            self.step("set boot default", Phase.CONFIRM, self._set_boot)
+            self.step("set boot default", Phase.CONFIRM, self.guarded.set_boot)
             self._verify()
 
     def _deliver_early(self) -> None:
@@ -309,15 +309,6 @@ class AttemptRun:
             self.desired,
             ssh=self.world.openssh(self.desired.target),
             deadline=COPY_DEADLINE,
-            on_line=self._log,
-        )
-
-    def _set_boot(self) -> None:
-        apply.set_boot(
-            self._writer(),
-            self.desired.toplevel,
-            self.attempt.id,
-            deadline=BOOT_DEADLINE,
             on_line=self._log,
         )
 
@@ -381,7 +372,9 @@ class AttemptRun:
 
     def _end(self, outcome: Outcome, error: ReconcilerError | None) -> Carried:
         message = str(error) if error else ""
-        reason = error.reason if isinstance(error, RolledBackError) else None
+        reason = None
+        if isinstance(error, RolledBackError | StuckError):
+            reason = error.reason
         world = self.world
         world.history.end(
             self.attempt.id, outcome, message=message, reason=reason, now=world.now()

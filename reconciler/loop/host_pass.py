@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import structlog
 
-from reconciler.attempt.blame import sentence
+from reconciler.attempt.blame import left_half_way, sentence
 from reconciler.attempt.carried import Carried, baseline_in, baseline_of, source_of
 from reconciler.attempt.following import Following
 from reconciler.attempt.look import Look, look
@@ -216,12 +216,15 @@ class HostPass:
         Return what to do something about, and what there is to do.
 
         That is *wanted*; unless it failed here before. Then the host is to keep the
-        system whole that it went back to.
+        system whole that it went back to, or has yet to go back to.
         """
         if seen.plan.verdict is not Verdict.QUARANTINED:
             return wanted, seen
         former = recall(self._world, wanted.desired.host, held)
-        if former is None or former.desired.toplevel != seen.observed.running:
+        if former is None:
+            return wanted, seen
+        back = left_half_way(self._world, wanted.desired.host)
+        if former.desired.toplevel not in (seen.observed.running, back):
             return wanted, seen
         return former, replace(seen, plan=self._plan(former, seen))
 
@@ -263,7 +266,8 @@ class HostPass:
                 host=desired.host,
                 commit=wanted.commit,
                 verdict=plan.verdict,
-                source=source_of(desired, observed),
+                source=left_half_way(world, desired.host)
+                or source_of(desired, observed),
                 target=desired.toplevel,
                 guard=guard if switches else None,
                 now=world.now(),

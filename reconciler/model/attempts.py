@@ -25,6 +25,7 @@ class Reason(enum.Enum):
     UNCONFIRMED = "unconfirmed"  # nobody confirmed in time: it was out of reach
     REBOOTED = "rebooted"  # it was booted before anybody confirmed
     GUARDIAN = "guardian"  # somebody or something ended the guardian
+    STUCK = "rollback-failed"  # the system from before does not run again either
     ASKED = "asked"  # a person, or a newer commit that arrived meanwhile
 
 

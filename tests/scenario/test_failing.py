@@ -116,6 +116,39 @@ def test_a_switch_that_fails_leaves_the_boot_default(deployed: Scene) -> None:
     assert "exited with status 2" in status.error
 
 
+def test_a_host_that_cannot_go_back_is_taken_back_later(deployed: Scene) -> None:
+    """It is left half-way, so the new system is not tried again, whatever happens."""
+    lufta = deployed.machine("lufta")
+    deployed.commit(B)
+    lufta.dying.add(UnitName(BOT))
+    lufta.stuck = True
+
+    deployed.run("lufta")
+
+    attempt = deployed.attempts("lufta")[-1]
+    assert (attempt.outcome, attempt.reason) == (Outcome.FAILED, Reason.STUCK)
+    assert lufta.running == SYSTEM_B
+    assert deployed.status("lufta").quarantine
+    lufta.dying.clear()
+    lufta.switch_status = 1
+    deployed.clock.advance(10)
+    deployed.run("lufta")
+    again = deployed.attempts("lufta")[-1]
+    assert again.id != attempt.id
+    assert (again.source, again.target) == (SYSTEM_A, SYSTEM_A)
+    assert again.outcome is not Outcome.SUCCEEDED
+    lufta.switch_status, lufta.stuck = 0, False
+    deployed.clock.advance(60)
+    deployed.run("lufta")
+    assert (lufta.running, lufta.profile) == (SYSTEM_A, SYSTEM_A)
+    assert deployed.attempts("lufta")[-1].outcome is Outcome.SUCCEEDED
+    deployed.clock.advance(1800)
+    count = len(deployed.attempts("lufta"))
+    deployed.run("lufta")
+    assert len(deployed.attempts("lufta")) == count
+    assert lufta.running == SYSTEM_A
+
+
 def test_attempts_that_fail_wait_longer_each_time(deployed: Scene) -> None:
     lufta = deployed.machine("lufta")
     deployed.commit(B)

@@ -2,8 +2,8 @@
 A host in memory: what the real one answers, and nothing else.
 
 It runs no shell. The probe's script is recognised by its text and answered from the
-state; of what ``apply`` runs, the lines of ``mend_script``, the scripts of
-``activate`` and those for keys change the state as a host would. Anything else raises.
+state; of what ``apply`` runs, the lines of ``mend_script``, the script of
+the guardian and those for keys change the state as a host would. Anything else raises.
 """
 
 import dataclasses
@@ -57,11 +57,12 @@ class FakeGuard:
     result: str = "-"
     log: list[str] = field(default_factory=list)
 
-    def told(self) -> str:
-        """Return what guard.sh prints."""
+    def told(self, known: int = 0) -> str:
+        """Return what guard.sh prints to who knows so many lines of the log."""
         unit = "inactive" if self.result != "-" else "active"
         words = (self.phase, self.status, self.decision, self.result, unit)
-        return "\n".join([*self.log, f"guardian {' '.join(words)}"]) + "\n"
+        log = [line for text in self.log for line in text.split("\n")][known:]
+        return "\n".join([*log, f"guardian {' '.join(words)}"]) + "\n"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +87,7 @@ class FakeHost:
     switching: bool = False  # somebody holds the lock
     switch_status: int = 0  # what switch-to-configuration exits with
     switch_output: str = "activating"
+    stuck: bool = False  # it cannot be taken back to what it ran
     generations: list[StorePath] = field(default_factory=list)  # empty: the profile
     guard: FakeGuard | None = None
     protected: StorePath | None = None  # from garbage collection
@@ -144,8 +146,6 @@ class FakeHost:
         match argv:
             case ("sh", "-s"):
                 return self._mend(stdin.decode())
-            case ("sh", "-s", "--", *rest):
-                return self._detached(rest[rest.index("--") + 1 :])
             case ("sh", "-c", script, "guard", *words) if script == GUARD:
                 return self._guarded(*words)
             case ("sh", "-c", script) if script == KEYS:
@@ -302,13 +302,16 @@ class FakeHost:
 
     # --- the guardian ------------------------------------------------------------
 
-    def _guarded(self, verb: str, attempt: str, wait: str, *words: str) -> str:
-        if verb == "start" and (self.guard is None or self.guard.attempt != attempt):
+    def _guarded(
+        self, verb: str, attempt: str, wait: str, known: str, *words: str
+    ) -> str:
+        mine = self.guard is not None and self.guard.attempt == attempt
+        if verb in ("start", "boot") and not mine:
             new, old = map(StorePath, words[1:3])
             self.guard = FakeGuard(
                 attempt=attempt, new=new, old=old, units=dict(self.units)
             )
-        if verb == "bury" and (self.guard is None or self.guard.attempt != attempt):
+        elif verb == "bury" and not mine:
             return "guardian - - - not-started inactive\n"
         guard = self.guard
         if guard is None or guard.attempt != attempt:
@@ -316,9 +319,11 @@ class FakeHost:
         match verb:
             case "start" | "go" if guard.phase == "armed" and wait != "later":
                 self._guarded_switch(guard)
+            case "boot" if guard.result == "-":
+                self._decided(guard, "confirmed")
             case "confirmed" | "rollback" if guard.result == "-":
                 self._decided(guard, verb)
-        return guard.told()
+        return guard.told(int(known))
 
     def _guarded_switch(self, guard: FakeGuard) -> None:
         status = self._activate(guard.new) if guard.new in self.systems else 127
@@ -346,6 +351,9 @@ class FakeHost:
             guard.result = "confirmed"
             return
         self.log.append(f"roll back to {guard.old}")
+        if self.stuck:
+            guard.result = "rollback-failed"
+            return
         self.running, self.units = guard.old, guard.units
         guard.result = "rolled-back"
 
@@ -391,18 +399,6 @@ class FakeHost:
         self.booted_parts = None
         self.keys.reboot()
         self.units = dict(self.systems.get(self.profile, {})) if self.profile else {}
-
-    def _detached(self, argv: Sequence[str]) -> str:
-        shell, option, script, _, toplevel = argv
-        assert (shell, option) == ("/bin/sh", "-c"), argv
-        system = StorePath(toplevel)
-        if system not in self.systems:
-            return f"{system} is not whole on this host\nreconciler-status 1\n"
-        if 'bin/switch-to-configuration" boot' in script and "--set" in script:
-            self._boot(system)
-            return "reconciler-status 0\n"
-        message = f"the fake knows no detached script {script!r}"
-        raise UnknownCommandError(message)
 
     def _activate(self, system: StorePath) -> int:
         self.log.append(f"activate {system}")

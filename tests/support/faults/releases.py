@@ -132,3 +132,52 @@ ODD = {
     "the switch says much": switching("seq 20000 >&2"),
 }
 """Releases that look bad and are good."""
+
+RELEASE = """
+    environment.RELEASE = config.systemd.services.withinbot.environment.RELEASE;"""
+"""For a unit that a release brings: it differs from release to release."""
+
+
+def _on_the_way(script: str) -> str:
+    """Return a service that does *script* at its start, in each release anew."""
+    return service(f"""{RELEASE}
+    script = "{script}; exec sleep infinity";""")
+
+
+_CUT = (
+    'for one in /proc/[0-9]*; do [ \\"$(cat $one/comm)\\" = sshd ]'
+    " && kill -9 \\${one#/proc/}; done; true"
+)
+"""What kills each sshd, without a tool that a unit does not have."""
+
+GOOD = {
+    "systemd is executed anew by the activation": """
+  system.activationScripts.reexec = "systemctl daemon-reexec";""",
+    # Not while the switch itself asks systemd, which no switch lives through.
+    "systemd is executed anew while it is watched": _on_the_way(
+        "until cat /run/reconciler/*/phase | grep -q waiting; do sleep 0.1; done;"
+        " for _ in $(seq 6); do systemctl daemon-reexec; done"
+    ),
+    "systemd reads its units again and again": _on_the_way(
+        "for _ in $(seq 15); do systemctl daemon-reload; sleep 0.2; done"
+    ),
+    "D-Bus is reloaded": _on_the_way("systemctl reload dbus.service"),
+    "D-Bus is restarted": _on_the_way("systemctl restart dbus.service"),
+    # The hosts of a fleet have one loopback, so this is what is seen of it from afar.
+    "the network is away for a moment": _on_the_way(
+        f"systemctl stop sshd.service; {_CUT}; sleep 2; systemctl start sshd.service"
+    ),
+    "sshd is restarted": """
+  services.openssh.extraConfig = "MaxAuthTries 7";
+  systemd.services.sshd.environment.RELEASE =
+    config.systemd.services.withinbot.environment.RELEASE;""",
+    "sshd is restarted, with its connections": _on_the_way(
+        f"{_CUT}; systemctl restart sshd.service"
+    ),
+    "nix.conf is another": """
+  system.activationScripts.nix-conf = ''
+    sed -i '/^max-jobs/d' /etc/nix/nix.conf
+    echo "max-jobs = 3" >>/etc/nix/nix.conf
+  '';""",
+}
+"""Releases that pull at what a deployment stands on; a host is to end on them."""

@@ -15,9 +15,18 @@ units=$running/etc/systemd/system
 echo "running=$running"
 echo "profile=$(readlink -f /nix/var/nix/profiles/system)"
 echo "boots=$(readlink -f /boot/default)"
-echo "guardian=$(systemctl is-active reconciler-activation)"
+# While systemd is executed anew, it does not answer.
+for _ in $(seq 100); do
+  guardian=$(systemctl is-active reconciler-activation)
+  [ -n "$guardian" ] && break
+  sleep 0.1
+done
+echo "guardian=$guardian"
 echo "release=$(sed -n 's/^Environment="RELEASE=\\(.*\\)"$/\\1/p' "$units/{SERVICE}")"
-pid=$(systemctl show -p MainPID --value {SERVICE})
+for _ in $(seq 100); do
+  pid=$(systemctl show -p MainPID --value {SERVICE}) && break
+  sleep 0.1
+done
 echo "process=$(tr '\\0' '\\n' </proc/$pid/environ | sed -n 's/^RELEASE=//p')"
 echo "token=$(tr '\\0' '\\n' </proc/$pid/environ | sed -n 's/^WITHINBOT_TOKEN=//p')"
 echo "key=$(cat {KEY})"
@@ -31,8 +40,12 @@ for unit in $wanted; do
   [ -f "$unit" ] && echo "file.$unit=$(readlink -f "$unit")"
 done
 echo ==
-systemctl show -p Id,ActiveState,SubState,Type,RemainAfterExit,NeedDaemonReload \\
-  -p FragmentPath,Result,ConditionResult -- $wanted
+for _ in $(seq 100); do
+  shown=$(systemctl show -p Id,ActiveState,SubState,Type,RemainAfterExit \\
+    -p NeedDaemonReload,FragmentPath,Result,ConditionResult -- $wanted) && break
+  sleep 0.1
+done
+echo "$shown"
 """
 
 

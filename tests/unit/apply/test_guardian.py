@@ -3,7 +3,14 @@
 import pytest
 
 from reconciler.apply.guardian import Decision, Limits, Order, Result, read, start
-from reconciler.errors import ActivationError, FactError, RemoteError
+from reconciler.errors import (
+    ActivationError,
+    ConnectError,
+    FactError,
+    ReconcilerError,
+    RemoteError,
+    RemoteTimeoutError,
+)
 from reconciler.model import HostName, StorePath
 from tests.support.host import FakeHost
 
@@ -51,7 +58,10 @@ def test_the_end_of_an_attempt() -> None:
 
 
 def test_a_host_that_has_nothing_of_the_attempt() -> None:
-    assert not read("guardian gone - - - -\n", writer=HOST).known
+    found = read("guardian gone - - - -\n", writer=HOST)
+
+    assert not found.known
+    assert not found.switching, "it was booted meanwhile: nobody waits for that"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +79,7 @@ def test_anything_else_is_refused(text: str) -> None:
         read(text, writer=HOST)
 
 
-@pytest.mark.parametrize("status", [3, 1])
+@pytest.mark.parametrize("status", [3, 4])
 def test_who_else_is_switching_is_told(status: int) -> None:
     error = RemoteError(
         "start", host="lufta", status=status, stderr="somebody runs nixos-rebuild\n"
@@ -80,6 +90,37 @@ def test_who_else_is_switching_is_told(status: int) -> None:
         start(host, ORDER, wait=1.0)
 
     assert told.value.status == status
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RemoteTimeoutError("start", host="lufta", seconds=20),
+        RemoteError("start", host="lufta", status=1, stderr="sudo: no tty\n"),
+        RemoteError("start", host="lufta", status=255, stderr=""),
+        ConnectError("lufta: the connection broke", host="lufta"),
+    ],
+    ids=["silent", "no sudo", "a status of another", "broken"],
+)
+def test_what_is_no_word_of_the_host_may_have_begun(error: ReconcilerError) -> None:
+    """An attempt that has begun on the host, and is taken for failed, is lost."""
+    host = FakeHost(host=HostName("lufta"), failure=error)
+
+    with pytest.raises(type(error)) as told:
+        start(host, ORDER, wait=1.0)
+
+    assert told.value is error
+
+
+@pytest.mark.parametrize("unit", ["-", "unknown", "Failed"])
+def test_a_systemd_that_does_not_answer_says_nothing(unit: str) -> None:
+    """As while it is executed anew: that is no dead guardian."""
+    waiting = read(f"guardian waiting 0 - - {unit}\n", writer=HOST)
+    switching = read(f"guardian switching - - - {unit}\n", writer=HOST)
+
+    assert waiting.alive is None
+    assert waiting.waits
+    assert switching.switching
 
 
 def test_no_limit_is_forgotten_in_the_total() -> None:
