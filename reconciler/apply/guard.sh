@@ -10,7 +10,8 @@
 #   sh guard.sh rollback ATTEMPT SECONDS LINES    the same, the other way
 #
 # `start` and `boot` get guardian.sh, of SIZE bytes, through standard input; with `later`
-# as SECONDS, keys are to come and `go` to be said. Each then waits for at most SECONDS,
+# as SECONDS, keys are to come and `go` to be said: it then waits for some seconds until
+# the system has said whether it can be switched to. Else each waits for at most SECONDS,
 # `start`, `go` and `state` until the switch is over, the others until the attempt is; and
 # prints what the log has beyond its first LINES lines, and a last line
 #
@@ -221,7 +222,7 @@ prepare() {
     fi
     keep_keys "$@" || give_up "the keys of before could not be kept aside"
     list_active >"$dir.new/active" || give_up "systemd does not say what runs"
-    total=$((arm + switch + confirm + 2 * rollback))
+    total=$((arm + 2 * switch + confirm + 2 * rollback))
     for name in new old arm switch confirm rollback total kept verb; do
         eval "value=\$$name"
         printf '%s\n' "$value" >"$dir.new/$name" || give_up "there is no room below /run"
@@ -318,6 +319,12 @@ confirmed | rollback)
     ;;
 esac
 case $verb in
-start | go | state) if [ "$wait" != later ]; then wait_while "$wait" '' armed switching; fi ;;
+start | go | state)
+    if [ "$wait" = later ]; then
+        wait_while 5 ''
+    else
+        wait_while "$wait" '' armed switching
+    fi
+    ;;
 esac
 tell

@@ -39,6 +39,7 @@ class Result(enum.Enum):
     ROLLED_BACK = "rolled-back"
     ROLLBACK_FAILED = "rollback-failed"
     LOCKED = "locked"  # somebody else is switching; nothing was touched
+    REFUSED = "refused"  # its own checks say no to a switch; nothing was touched
     REBOOT_FIRST = "reboot-first"  # cannot be switched to; nothing was touched
     NOT_STARTED = "not-started"  # the keys did not come; nothing was touched
 
@@ -59,14 +60,14 @@ class Limits:
     """How long each part may take on the host, in seconds."""
 
     arm: float  # until the keys are in place
-    switch: float
+    switch: float  # and as much for the checks before it
     confirm: float  # from the end of the switch
     roll_back: float  # one try; all of them together may take twice as long
 
     @property
     def total(self) -> float:
         """The seconds after which a guardian has ended, whatever happened."""
-        return self.arm + self.switch + self.confirm + 2 * self.roll_back
+        return self.arm + 2 * self.switch + self.confirm + 2 * self.roll_back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +111,9 @@ def start(
     """
     Start the guardian, unless it is there.
 
-    Without *wait* it first waits for `go`, because keys are to come; else see it once
-    the switch is over, after *wait* seconds at most.
+    Without *wait* it first waits for `go`, because keys are to come: see it once the
+    system has been asked whether it can be switched to, or after some seconds. Else see
+    it once the switch is over, after *wait* seconds at most.
 
     *known* are the lines of the log that are not to be told again. Raises
     ActivationError where the host said that somebody else switches it, or that it

@@ -25,7 +25,7 @@
 #                 going back too, by the guardian itself: `failed` is the switch,
 #                 `expired` that nobody confirmed, `ended` that the guardian was
 #   result        the last thing written: confirmed, boot-failed, rolled-back,
-#                 rollback-failed, locked, reboot-first, not-started
+#                 rollback-failed, locked, refused, reboot-first, not-started
 #   before        what the profile was before it was set: its link, the system, and the
 #                 highest number of a generation
 #   log           what the commands printed: of each the beginning and the end
@@ -55,11 +55,12 @@ finish() {
 }
 
 # Run a command with a limit in seconds; its output goes to the log and the journal.
+log=log
 commands=0
 bounded() {
     limit=$1
     shift
-    said_from=$(wc -c <log)
+    said_from=$(wc -c <"$log")
     commands=$((commands + 1))
     pipe=pipe.$$.$commands
     if mkfifo "$pipe"; then
@@ -85,13 +86,13 @@ wait_for_end() {
 }
 
 # What the last command printed.
-said() { tail -c "+$((said_from + 1))" log; }
+said() { tail -c "+$((said_from + 1))" "$log"; }
 
 # /run is memory, and a command may print without end. Standard input goes to the log, as
 # it comes, as long as it is short; of the rest, the end is added when it is over.
 piece=32768 # bytes
 keep() {
-    copy_piece log oflag=append conv=notrunc
+    copy_piece "$log" oflag=append conv=notrunc
     beyond=0
     while copy_piece "$1.new" && [ -s "$1.new" ]; do
         beyond=$((beyond + 1))
@@ -99,11 +100,11 @@ keep() {
         mv -f "$1.new" "$1.last"
     done
     if [ "$beyond" -gt 2 ]; then
-        printf '\n… %s kB are left out …\n' "$(((beyond - 2) * piece / 1024))" >>log
+        printf '\n… %s kB are left out …\n' "$(((beyond - 2) * piece / 1024))" >>"$log"
     fi
-    cat "$1.before" "$1.last" >>log 2>/dev/null
+    cat "$1.before" "$1.last" >>"$log" 2>/dev/null
     # Each line of the log has an end, so that it is told.
-    if [ -n "$(tail -c 1 log)" ]; then echo >>log; fi
+    if [ -n "$(tail -c 1 "$log")" ]; then echo >>"$log"; fi
     rm -f "$1" "$1".*
     cat >/dev/null # where there is no room: who prints must not notice
 }
@@ -350,6 +351,20 @@ undo_keys() {
     finish "$1"
 }
 
+# Before anything is touched, keys included: what the system itself says to a switch. One
+# from before NixOS had such checks knows no `check`, and says how it is used.
+check() {
+    log=check
+    : >check
+    bounded "$(cat switch)" "$(cat new)/bin/switch-to-configuration" check >&2
+    went=$?
+    log=log
+    if [ "$went" -eq 0 ] || grep -q '^Usage: ' check; then return; fi
+    cat check >>log
+    if grep -q 'Could not acquire lock' check; then undo_keys locked; fi
+    undo_keys refused
+}
+
 switch() {
     phase switching
     bounded "$(cat switch)" "$(cat new)/bin/switch-to-configuration" test
@@ -364,6 +379,7 @@ switch() {
     esac
     # Nothing was done then: somebody else is switching.
     if said | grep -q 'Could not acquire lock'; then undo_keys locked; fi
+    if said | grep -q '^Pre-switch checks failed'; then undo_keys refused; fi
     decide failed
     follow_decision
 }
@@ -375,6 +391,7 @@ run() {
     fi
     ask show --property=InactiveExitTimestampMonotonic --value \
         reconciler-activation >began || echo "$(uptime)000000" >began
+    check
     phase armed
     wait_for go "$(cat arm)" || undo_keys not-started
     if [ -L decision ]; then undo_keys not-started; fi

@@ -6,8 +6,6 @@ confirmed with: that it fails says something of the host. Were that system conde
 nothing on the host would be healed any more, keys included.
 """
 
-from reconciler.attempt.guarded_switch import NeedsRebootError
-from reconciler.errors import ReconcilerError
 from reconciler.model import (
     Attempt,
     HostName,
@@ -31,9 +29,9 @@ _PROVED = (Reason.UNHEALTHY, Reason.SWITCH_FAILED, Reason.STUCK)
 _SUSPECT = (Reason.UNCONFIRMED, Reason.REBOOTED, Reason.GUARDIAN)
 
 
-def sentence(world: World, attempt: Attempt, error: ReconcilerError | None) -> None:
+def sentence(world: World, attempt: Attempt) -> None:
     """Put the target of an attempt that has ended in quarantine, if it earned that."""
-    if not _is_guilty(world, attempt, error):
+    if not _is_guilty(world, attempt):
         return
     world.history.quarantine(
         Quarantine(
@@ -46,10 +44,10 @@ def sentence(world: World, attempt: Attempt, error: ReconcilerError | None) -> N
     )
 
 
-def _is_guilty(world: World, attempt: Attempt, error: ReconcilerError | None) -> bool:
+def _is_guilty(world: World, attempt: Attempt) -> bool:
     if attempt.verdict is Verdict.HEAL or attempt.source == attempt.target:
         return False
-    if isinstance(error, NeedsRebootError) or attempt.reason in _PROVED:
+    if attempt.reason in _PROVED:
         return True
     if attempt.reason not in _SUSPECT:
         return False

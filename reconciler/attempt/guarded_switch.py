@@ -36,6 +36,10 @@ GRACE = 30.0  # seconds beyond what the host needs, until we stop looking for it
 
 _TOLD = {
     Result.LOCKED: "somebody else is switching this host just now; waiting",
+    Result.REFUSED: (
+        "the new system refuses to be switched to, and nothing was touched; that may"
+        ' pass by itself, or take a reboot: see "A reboot first" in docs/health.md'
+    ),
     Result.REBOOT_FIRST: (
         "the new system cannot be switched to without a reboot, which has to be done by"
         ' hand: see "A reboot first" in docs/health.md'
@@ -44,15 +48,11 @@ _TOLD = {
     Result.BOOT_FAILED: "the new system runs, but what to boot could not be set",
     Result.ROLLBACK_FAILED: "IT COULD NOT BE ROLLED BACK, which is tried again",
 }
-_QUOTED = (Result.BOOT_FAILED, Result.ROLLBACK_FAILED)
+_QUOTED = (Result.REFUSED, Result.BOOT_FAILED, Result.ROLLBACK_FAILED)
 
 
 class OutOfSightError(TemporaryError):
     """The host does not answer; its guardian goes on and is followed when it does."""
-
-
-class NeedsRebootError(ActivationError):
-    """The new system cannot be switched to without a reboot; nothing was touched."""
 
 
 class StuckError(ActivationError):
@@ -67,9 +67,6 @@ class RolledBackError(TemporaryError):
     def __init__(self, message: str, *, reason: Reason) -> None:
         self.reason = reason
         super().__init__(message)
-
-
-_KINDS = {Result.REBOOT_FIRST: NeedsRebootError, Result.ROLLBACK_FAILED: StuckError}
 
 
 def limits(world: World, desired: Desired) -> Limits:
@@ -108,15 +105,21 @@ class GuardedSwitch:
         return self.started and not self.over
 
     def start(self) -> None:
-        """Have it wait for keys that are about to be delivered."""
+        """
+        Have it wait for keys that are about to be delivered.
+
+        Raises ActivationError if the host is not to be switched to that system.
+        """
         self.started = True
-        self._patiently(
+        found = self._patiently(
             lambda writer, _: guardian.start(
                 writer, self.order, wait=None, known=self._logged
             ),
-            until=lambda _: True,
-            seconds=GRACE,
+            until=lambda found: found.phase != "" or not found.switching,
+            seconds=self.order.limits.switch + GRACE,
         )
+        if found.result is not None:
+            raise self.error(found)
 
     def switch(self) -> None:
         """
@@ -160,7 +163,7 @@ class GuardedSwitch:
         found = self._patiently(
             verb,
             until=lambda found: not found.switching,
-            seconds=limit.arm + limit.switch + 2 * limit.roll_back + GRACE,
+            seconds=limit.arm + 2 * limit.switch + 2 * limit.roll_back + GRACE,
         )
         if found.waits:
             return
@@ -223,7 +226,8 @@ class GuardedSwitch:
             told = f"{host}: {_TOLD[found.result]}"
             if found.result in _QUOTED:
                 told = f"{told}: {said}"
-            kind = _KINDS.get(found.result, ActivationError)
+            stuck = found.result is Result.ROLLBACK_FAILED
+            kind = StuckError if stuck else ActivationError
             return kind(told, host=host, status=found.status)
         return self._rolled_back(found, said)
 

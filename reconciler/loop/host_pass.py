@@ -282,7 +282,7 @@ class HostPass:
         """Space out attempts, and say how this one ended."""
         ended = carried.attempt
         outcome, now = ended.outcome, self._world.now()
-        sentence(self._world, ended, carried.error)
+        sentence(self._world, ended)
         # A commit that arrived meanwhile is not to wait for what the last one did.
         over = outcome is Outcome.INTERRUPTED or ended.reason is Reason.ASKED
         if not over and not self._superseded(revision)():

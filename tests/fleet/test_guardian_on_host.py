@@ -272,3 +272,49 @@ def test_what_runs_is_made_what_is_booted(host: GuardedHost) -> None:
 
     assert ended.result is Result.CONFIRMED
     assert host.boots == (new, new)
+
+
+# --- what refuses -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("check", "test", "result"),
+    [
+        ("echo not now; exit 1", ACTIVATE, Result.REFUSED),
+        ("", "echo Pre-switch checks failed; exit 1", Result.REFUSED),
+        ("", "exit 100", Result.REBOOT_FIRST),
+        ("echo Could not acquire lock; exit 11", ACTIVATE, Result.LOCKED),
+    ],
+    ids=["checked", "an older one", "a much older one", "somebody switches"],
+)
+def test_what_refuses_leaves_everything_as_it_is(
+    host: GuardedHost, check: str, test: str, result: Result
+) -> None:
+    old = host.toplevel("old", f"touch /tmp/activated; {ACTIVATE}")
+    host.sh(f"ln -sfn {old} {LINK}")
+    new = host.toplevel("new", test, check=check)
+
+    found = host.begin("a", new, old)
+
+    assert found.result is result
+    assert host.running == old
+    assert "activated" not in host.sh("ls /tmp").split()
+    assert "Usage" not in found.log
+
+
+def test_it_refuses_before_keys_are_asked_for(host: GuardedHost) -> None:
+    old = host.toplevel("old")
+    new = host.toplevel("new", check="sleep 0.5; echo not now; exit 1")
+
+    found = guardian.start(host.writer, host.order("a", new, old), wait=None)
+
+    assert (found.result, found.log) == (Result.REFUSED, "not now")
+
+
+def test_one_that_knows_no_check_waits_for_its_keys(host: GuardedHost) -> None:
+    old, new = host.toplevel("old"), host.toplevel("new")
+
+    found = guardian.start(host.writer, host.order("a", new, old), wait=None)
+
+    assert (found.phase, found.result, found.log) == ("armed", None, "")
+    assert guardian.go(host.writer, "a", wait=10).waits

@@ -146,17 +146,31 @@ def test_a_lock_that_somebody_holds_is_no_failure_of_the_system(
     assert lufta.running == SYSTEM_B
 
 
-def test_a_system_that_needs_a_reboot_first_is_left_to_a_person(
-    deployed: Scene,
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [("reboot-first", "without a reboot"), ("refused", "refuses to be switched to")],
+)
+def test_a_system_that_refuses_is_not_condemned(
+    deployed: Scene, result: str, told: str
 ) -> None:
-    deployed.machine("lufta").switch_status = 100
+    """Nothing was touched; and what it refused for may pass by itself."""
+    lufta = deployed.machine("lufta")
+    lufta.refuses = result
     deployed.commit(B)
 
-    deployed.run("lufta")
+    assert isinstance(deployed.run("lufta"), Failed)
 
-    deployed.clock.advance(4000)
+    assert told in deployed.status("lufta").error
+    assert deployed.attempts("lufta")[-1].outcome is Outcome.FAILED
+    assert deployed.history.quarantines() == []
+    assert not [line for line in lufta.log if line.startswith("roll back")]
+    assert lufta.running == SYSTEM_A
+    again = deployed.run("lufta")
+    assert isinstance(again, Again), "it waits"
+    lufta.refuses = ""
+    deployed.clock.advance(again.after)
     assert deployed.run("lufta") == Done()
-    assert "without a reboot" in deployed.status("lufta").error
+    assert lufta.running == SYSTEM_B
 
 
 def test_being_cut_off_once_is_no_proof_but_each_time_is(deployed: Scene) -> None:

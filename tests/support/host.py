@@ -87,6 +87,7 @@ class FakeHost:
     switching: bool = False  # somebody holds the lock
     switch_status: int = 0  # what switch-to-configuration exits with
     switch_output: str = "activating"
+    refuses: str = ""  # the result of a guardian whose system does not switch
     stuck: bool = False  # it cannot be taken back to what it ran
     generations: list[StorePath] = field(default_factory=list)  # empty: the profile
     guard: FakeGuard | None = None
@@ -326,14 +327,15 @@ class FakeHost:
         return guard.told(int(known))
 
     def _guarded_switch(self, guard: FakeGuard) -> None:
+        if self.refuses:
+            guard.result = self.refuses
+            return
         status = self._activate(guard.new) if guard.new in self.systems else 127
         guard.phase, guard.status = "waiting", str(status)
         guard.log.append(self.switch_output)
         if status in {0, 4}:
             return
-        if status == 100:
-            guard.result = "reboot-first"
-        elif "Could not acquire lock" in self.switch_output:
+        if "Could not acquire lock" in self.switch_output:
             guard.result = "locked"
         else:
             self._decided(guard, "failed")

@@ -121,11 +121,20 @@ BAD = {
     "a service restarts for ever": RESTARTS_FOR_EVER,
     "the switch exits with 1": switching("exit 1"),
     "the switch exits with 2 half-way": switching('"$real" test; exit 2'),
-    "the switch wants a reboot": switching("exit 100"),
     "the switch hangs at once": switching("sleep 600"),
     "the switch hangs at its end": switching('"$real" test; sleep 600'),
 }
 """Releases that a host must not be left on."""
+
+REFUSED = {
+    "the switch wants a reboot": switching("exit 100"),
+    "its own checks say no": """
+  system.preSwitchChecks.no = "echo Not before noon; exit 1";""",
+    "its own checks say no, and it cannot be asked before": switching(
+        "echo Pre-switch checks failed >&2; exit 1"
+    ),
+}
+"""Releases that are not switched to, and say so before anything was touched."""
 
 ODD = {
     "the switch exits with 4, and all is well": switching('"$real" test; exit 4'),

@@ -124,4 +124,4 @@ def test_a_systemd_that_does_not_answer_says_nothing(unit: str) -> None:
 
 
 def test_no_limit_is_forgotten_in_the_total() -> None:
-    assert ORDER.limits.total == 1 + 2 + 3 + 2 * 4
+    assert ORDER.limits.total == 1 + 2 * 2 + 3 + 2 * 4

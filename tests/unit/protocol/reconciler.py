@@ -41,6 +41,7 @@ class History:
     attempts: list[Attempt] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     quarantine: set[System] = field(default_factory=set)
+    refused: set[System] = field(default_factory=set)  # waits; here for ever
     silences: Counter[System] = field(default_factory=Counter)
 
     @property
@@ -98,13 +99,14 @@ class Reconciler:
         if seen.running == seen.profile == aim:
             if seen.keys != aim.keys:
                 yield from self._ask(self.host.heal_keys(aim))
-        elif aim not in self.history.quarantine:
+        elif aim not in self.history.quarantine | self.history.refused:
             yield from self._attempt(aim, seen)
         yield
 
     def _aim(self) -> System:
         """Return the commit's system, or the last good one if that is in quarantine."""
-        if self.head in self.history.quarantine and self.protocol.serves_last_good:
+        left = self.history.quarantine | self.history.refused
+        if self.head in left and self.protocol.serves_last_good:
             return self.history.confirmed[-1]
         return self.head
 
@@ -178,7 +180,9 @@ class Reconciler:
         if result is Result.ROLLED_BACK and folder.decision is not Decision.UNHEALTHY:
             history.silences[new] += 1
         silent = self.protocol.counts_silence and history.silences[new] >= SILENCES
-        failed = folder.status in (Status.FAILED, Status.REBOOT_FIRST)
+        if folder.status is Status.REBOOT_FIRST:
+            history.refused.add(new)
+        failed = folder.status is Status.FAILED
         if failed or silent or folder.decision is Decision.UNHEALTHY:
             history.quarantine.add(new)
 
