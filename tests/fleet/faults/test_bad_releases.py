@@ -5,7 +5,7 @@ import pytest
 from reconciler.model import Outcome
 from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Ends
-from tests.support.faults.releases import BAD, HOST, ODD, REFUSED
+from tests.support.faults.releases import BAD, HOST, ODD
 from tests.support.faults.survey import survey
 from tests.support.faults.trial import HASTY, Trial, struck
 from tests.support.rig import Rig
@@ -22,25 +22,6 @@ def test_a_bad_release_is_gone_back_from(rig: Rig, nix: str) -> None:
     made = trial.check(Ends.OLD)
     assert all(one.outcome is not Outcome.SUCCEEDED for one in made)
     assert made[-1].message
-
-
-@pytest.mark.parametrize("nix", REFUSED.values(), ids=REFUSED)
-def test_a_release_that_refuses_leaves_the_host_as_it_is(rig: Rig, nix: str) -> None:
-    """Nothing is activated, neither the new system nor the old one once more."""
-    trial = Trial(rig)
-    services = [rig.invocation(HOST, unit) for unit in ("sshd", "withinbot")]
-    activations = survey(rig.host(HOST)).activations()
-
-    trial.push(nix)
-
-    rig.wait_error(HOST, "reboot")
-    made = trial.check(Ends.KEPT)
-    assert all(one.outcome is Outcome.FAILED for one in made)
-    assert survey(rig.host(HOST)).activations() == activations
-    if "preSwitchChecks" in nix:
-        assert "Not before noon" in made[-1].message
-        after = [rig.invocation(HOST, unit) for unit in ("sshd", "withinbot")]
-        assert after == services, "not even its keys were touched"
 
 
 @pytest.mark.parametrize("nix", ODD.values(), ids=ODD)
