@@ -55,28 +55,42 @@ def mend_script(steps: Iterable[Step], *, wait: float) -> str:
     lines = [line for step in chosen for line in _file_lines(step)]
     # Also without a file to remove: then one changed that systemd has not read yet.
     if any(step.kind in _OVERRIDES for step in chosen):
-        lines.append("systemctl daemon-reload")
+        lines.append("patiently systemctl daemon-reload")
     stop = _units(chosen, StepKind.STOP)
     reload_ = _units(chosen, StepKind.RELOAD)
     restart = _units(chosen, StepKind.RESTART)
     start = _units(chosen, StepKind.START)
     if stop:
-        lines.append(f"timeout {wait:g} systemctl stop -- {stop}")
+        lines.append(f"patiently timeout {wait:g} systemctl stop -- {stop}")
     if reload_:
-        lines.append(f"timeout {wait:g} systemctl reload -- {reload_}")
+        lines.append(f"patiently timeout {wait:g} systemctl reload -- {reload_}")
     if restart or start:
         # A unit that hit its start limit refuses every start until this.
         lines.append(f"systemctl reset-failed -- {restart} {start} 2>/dev/null")
     if restart:
-        lines.append(f"timeout {wait:g} systemctl restart -- {restart}")
+        lines.append(f"patiently timeout {wait:g} systemctl restart -- {restart}")
     if start:
-        lines.append(f"timeout {wait:g} systemctl start -- {start}")
-    return "\n".join([_PREAMBLE, *lines, "exit 0", ""])
+        lines.append(f"patiently timeout {wait:g} systemctl start -- {start}")
+    return "\n".join([PREAMBLE, *lines, "exit 0", ""])
 
 
-_PREAMBLE = """\
+PREAMBLE = """\
 PATH=/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
-export PATH LC_ALL=C"""
+export PATH LC_ALL=C
+# systemd that is executed anew hears nobody: what it may not have heard is said again.
+patiently() {
+    for try in 1 2 3 4 5 6; do
+        said=$("$@" 2>&1)
+        [ -z "$said" ] || printf '%s\\n' "$said"
+        case $said in
+        *'Connection re'[sf]* | *'onnection terminated'* | *'Transport endpoint'* | \\
+            *'message bus'* | *'to connect to bus'*) ;;
+        *) return ;;
+        esac
+        sleep 0.5
+    done
+}
+"""
 
 
 def _units(steps: Iterable[Step], kind: StepKind) -> str:

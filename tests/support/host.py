@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
+from reconciler.apply.mend import PREAMBLE
 from reconciler.attempt.reboot import BOOT_ID
 from reconciler.attempt.reboot import COMMAND as REBOOT
 from reconciler.errors import ConnectError, RemoteError
@@ -236,7 +237,8 @@ class FakeHost:
     # --- changes -----------------------------------------------------------------
 
     def _mend(self, script: str) -> str:
-        for line in filter(None, script.splitlines()):
+        lines = script.removeprefix(PREAMBLE).splitlines()
+        for line in (one.removeprefix("patiently ") for one in lines if one):
             if not IGNORED.fullmatch(line):
                 self._line(shlex.split(line.removesuffix(" 2>/dev/null")))
         return ""

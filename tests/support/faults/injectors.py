@@ -181,6 +181,37 @@ class StoreFillsUp:
 
 
 @dataclass(frozen=True, slots=True)
+class BootFull:
+    """A host's /boot has not room for one file more."""
+
+    def strike(self, rig: Rig) -> None:
+        """Put one there that is full with what it boots."""
+        # Two files: the folder itself and the link.
+        script = "was=$(readlink /boot/default)"
+        script += " && mount -t tmpfs -o nr_inodes=2 boot /boot"
+        script += ' && ln -s "$was" /boot/default'
+        rig.host(HOST).exec("sh", "-c", script)
+
+    def end(self, rig: Rig) -> None:
+        """Make room: the one of before has it."""
+        rig.host(HOST).exec("sh", "-c", "umount /boot || true")
+
+
+@dataclass(frozen=True, slots=True)
+class BootReadOnly:
+    """A host's /boot is read-only, as the kernel makes a disk that fails."""
+
+    def strike(self, rig: Rig) -> None:
+        """Make it so."""
+        script = "mount --bind /boot /boot && mount -o remount,bind,ro /boot"
+        rig.host(HOST).exec("sh", "-c", script)
+
+    def end(self, rig: Rig) -> None:
+        """Repair it."""
+        rig.host(HOST).exec("sh", "-c", "umount /boot || true")
+
+
+@dataclass(frozen=True, slots=True)
 class StateFull:
     """Not a byte is left for the reconciler's state."""
 

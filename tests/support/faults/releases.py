@@ -126,6 +126,15 @@ BAD = {
 }
 """Releases that a host must not be left on."""
 
+HALF_WAY = """
+  system.build.installBootLoader = lib.mkForce (pkgs.writeShellScript "half-way" ''
+    PATH=/usr/bin:/bin
+    rm -f /boot/default
+    echo The rest does not fit
+    exit 1
+  '');"""
+"""Its boot loader's program takes away what boots, and then fails."""
+
 REFUSED = {
     "the switch wants a reboot": switching("exit 100"),
     "its own checks say no": """

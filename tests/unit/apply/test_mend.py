@@ -49,6 +49,42 @@ def test_files_go_before_units_and_stops_before_starts(tmp_path: Path) -> None:
     ]
 
 
+def test_what_systemd_may_not_have_heard_is_said_again(tmp_path: Path) -> None:
+    """While it is executed anew it hears nobody, and a service would stay down."""
+    times = tmp_path / "times"
+    tool = tmp_path / "systemctl"
+    tool.write_text(
+        f"""#!/bin/sh
+        echo "$*" >>{times}
+        [ "$(wc -l <{times})" -lt 3 ] || exit 0
+        echo "Failed to start a.service: Connection reset by peer" >&2
+        exit 1
+        """
+    )
+    tool.chmod(0o755)
+    script = mend_script([step(StepKind.STOP, "a.service")], wait=7)
+    script = script.replace("PATH=/run/", f"PATH={tmp_path}:/run/")
+
+    subprocess.run(["sh", "-s"], input=script, text=True, check=True, timeout=30)
+
+    assert times.read_text().splitlines() == ["stop -- a.service"] * 3
+
+
+def test_a_service_that_does_not_start_is_started_once(tmp_path: Path) -> None:
+    times = tmp_path / "times"
+    tool = tmp_path / "systemctl"
+    tool.write_text(
+        f'#!/bin/sh\necho "$*" >>{times}\necho "Job for a.service failed" >&2; exit 1\n'
+    )
+    tool.chmod(0o755)
+    script = mend_script([step(StepKind.STOP, "a.service")], wait=7)
+    script = script.replace("PATH=/run/", f"PATH={tmp_path}:/run/")
+
+    subprocess.run(["sh", "-s"], input=script, text=True, check=True, timeout=30)
+
+    assert times.read_text().splitlines() == ["stop -- a.service"]
+
+
 def test_a_file_that_systemd_has_not_read_needs_no_removal_to_be_read(
     tmp_path: Path,
 ) -> None:
@@ -94,4 +130,4 @@ def test_a_name_is_one_word_whatever_it_holds(name: str) -> None:
         timeout=100,
     )
 
-    assert told.stdout == b"0"  # `timeout 7 systemctl start -- NAME` has five words
+    assert told.stdout == b"0\n"  # `timeout 7 systemctl start -- NAME` has five words
