@@ -115,7 +115,7 @@ class GuardedSwitch:
             lambda writer, _: guardian.start(
                 writer, self.order, wait=None, known=self._logged
             ),
-            until=lambda found: found.phase != "" or not found.switching,
+            until=lambda found: found.phase != "" or found.result is not None,
             seconds=self.order.limits.switch + GRACE,
         )
         if found.result is not None:
