@@ -190,7 +190,7 @@ in
     switch_timeout = mkOption {
       type = duration;
       default = "15m";
-      description = "How long `switch-to-configuration` itself may take.";
+      description = "How long `switch-to-configuration` itself may take; as long, five minutes at least, it may take to go back.";
     };
     removal_limit = mkOption {
       type = share;
