@@ -162,9 +162,7 @@ def _unsettled(rig: Rig, made: Sequence[Attempt], ends: Ends) -> list[str]:
     wanted = {Ends.OLD: QUARANTINED, Ends.KEPT: "deploy"}.get(ends, verdict)
     if verdict != wanted:
         wrong.append(f"{verdict} instead of {wanted}")
-    may_be_old = ends in (Ends.OLD, Ends.KEPT) or (
-        ends is Ends.EITHER and quarantined
-    )
+    may_be_old = ends in (Ends.OLD, Ends.KEPT) or (ends is Ends.EITHER and quarantined)
     if not may_be_old and not status.get("in_sync"):
         wrong.append(f"it does not converge: {status.get('error')}")
     return wrong
