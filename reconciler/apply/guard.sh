@@ -69,7 +69,7 @@ ask_whether_up() {
 
 # The same, but ask again for some seconds: systemd that is executed anew is soon back.
 whether_up() {
-    until=$(($(now) + 40))
+    until=$(($(now) + 60))
     while
         ask_whether_up "$1"
         found=$?

@@ -37,11 +37,11 @@ def host(installed: GuardedHost) -> Iterator[GuardedHost]:
 def test_systemd_is_executed_anew_all_the_time(host: GuardedHost) -> None:
     """An empty answer is no dead guardian: nothing is rolled back for it."""
     old = host.toplevel("old")
-    new = host.toplevel("new", f"{ACTIVATE}; sleep 2", boot=BOOT)
-    host.sh(
-        "systemd-run --unit=anew sh -c"
+    again = (
+        "systemd-run -q --collect --unit=anew sh -c"
         " 'for _ in $(seq 12); do systemctl daemon-reexec; sleep 0.1; done'"
     )
+    new = host.toplevel("new", f"{ACTIVATE}; {again}; sleep 2", boot=BOOT)
 
     found = host.begin("a", new, old)
     while found.switching:
