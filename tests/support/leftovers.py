@@ -10,7 +10,6 @@ that alone; see ``reaper.py``, which therefore bears no mark.
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 import uuid
@@ -29,8 +28,14 @@ def watch() -> None:
     mark = uuid.uuid4().hex
     # The other end is ours and nobody inherits it: it is closed when we are gone.
     theirs, _ours = os.pipe()
-    program = [sys.executable, __file__, mark]
-    subprocess.Popen(program, stdin=theirs, start_new_session=True)
+    # Nothing in here is to wait for it.
+    os.posix_spawn(
+        sys.executable,
+        [sys.executable, __file__, mark],
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, theirs, 0)],
+        setsid=True,
+    )
     os.close(theirs)
     os.environ[MARK] = mark
 
