@@ -100,7 +100,13 @@ def test_the_store_of_a_new_host_is_whole(chrysalis: FleetHost) -> None:
 def test_exec_passes_arguments_input_and_status_on(chrysalis: FleetHost) -> None:
     shell = ("sh", "-c", 'printf "%s|" "$@"; cat', "sh")
 
-    assert chrysalis.exec(*shell, "a b", "--dir", "*", stdin="in") == "a b|--dir|*|in"
+    words = (*shell, "a b", "--dir", "*")
+    tool = ("exec", "chrysalis", "--dir", str(chrysalis.fleet.path), "--")
+
+    assert run_tool(*tool, *words, stdin="in") == "a b|--dir|*|in"
+    assert chrysalis.exec(*words, stdin="in") == "a b|--dir|*|in"
+    with pytest.raises(ToolError, match="status 37:"):
+        run_tool(*tool, "sh", "-c", "exit 37")
     assert chrysalis.exec_status("sh", "-c", "exit 37") == 37
 
 
@@ -122,6 +128,8 @@ def test_a_frozen_host_accepts_tcp_and_says_nothing(chrysalis: FleetHost) -> Non
     assert _greeting(chrysalis) == b""
     with pytest.raises(ToolError, match="is frozen"):
         chrysalis.exec("true")
+    with pytest.raises(ToolError, match="is frozen: `fleet thaw chrysalis` first"):
+        run_tool("exec", "chrysalis", "--dir", str(chrysalis.fleet.path), "--", "true")
 
     chrysalis.thaw()
 
