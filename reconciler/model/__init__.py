@@ -41,6 +41,7 @@ from reconciler.model.orders import (
     Hold,
     Quarantine,
 )
+from reconciler.model.packages import PackageChange, PackageKind, SystemDiff
 from reconciler.model.plan import (
     Digests,
     Drift,
@@ -82,6 +83,8 @@ __all__ = [
     "ObservedKey",
     "ObservedUnit",
     "Outcome",
+    "PackageChange",
+    "PackageKind",
     "Phase",
     "Plan",
     "Policy",
@@ -92,6 +95,7 @@ __all__ = [
     "StepKind",
     "StepRecord",
     "StorePath",
+    "SystemDiff",
     "SystemParts",
     "Target",
     "UnitName",
