@@ -12,6 +12,7 @@ from typing_extensions import override
 SUMMARIES = {
     "check": "Check settings, tools, repository, evaluation and every host.",
     "plan": "Show what differs on each host and what would be done.",
+    "diff": "Show which packages another system of a host brings.",
     "apply": "Bring hosts to the newest commit once, without the daemon.",
     "run": "Run the daemon: watch the repository, keep hosts as it says.",
     "sync": "Have the daemon read the repository now.",

@@ -1,16 +1,20 @@
 """What a host is: one script run on it, and pure parsers of its answer."""
 
 from reconciler.observed.checks import checks_seconds, run_checks
+from reconciler.observed.closures import System, requisites, system
 from reconciler.observed.generations import Generation, generations, previous
 from reconciler.observed.journal import read_journal
 from reconciler.observed.probe import probe
 
 __all__ = [
     "Generation",
+    "System",
     "checks_seconds",
     "generations",
     "previous",
     "probe",
     "read_journal",
+    "requisites",
     "run_checks",
+    "system",
 ]

@@ -1,72 +1,114 @@
 """
-What belongs to a system: its store paths and their sizes, asked of whoever has it.
+What belongs to a system: store paths, their sizes, units; asked of whoever has it.
 
-This machine is asked first, since it built most of what hosts run; else the host. A
-closure that neither has any more is nowhere.
+This machine is asked first, since it built most of what hosts run; else the host. Old
+Nix commands only: every Nix has them, and on hosts no feature need be switched on.
 """
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
 
 from reconciler import process
 from reconciler.errors import FactError
+from reconciler.model import StorePath, UnitName
 from reconciler.remote import HostReader
 
 DEADLINE = 60.0  # seconds for one question
 
-_ABSENT = "absent"
-
-# Old commands, which every Nix has; sizes come in the order of the paths.
-_SCRIPT = """
-PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin
-for path in {paths}; do
-  if ! nix-store --check-validity "$path" 2>/dev/null; then echo {absent}; exit 0; fi
-done
-paths=$(nix-store --query --requisites {paths}) || exit 1
-sizes=$(echo "$paths" | xargs nix-store --query --size) || exit 1
-echo "$paths"
-echo
-echo "$sizes"
-echo end
-"""
-
-Closure = Mapping[str, int]
-"""Store paths, and the bytes of each as a NAR."""
+_ABSENT, _END = "absent", "end"
+_STORE_PARTS = 4  # /nix/store/<name>/…
 
 
-def closure(paths: Sequence[str], reader: HostReader | None = None) -> Closure | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """Everything that one system consists of."""
+
+    toplevel: StorePath
+    sizes: Mapping[str, int]  # store path -> bytes as a NAR
+    units: Mapping[UnitName, str]  # name -> store path that its file is in
+    on_host: bool = False  # this machine has it no more
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole closure."""
+        return sum(self.sizes.values())
+
+
+def system(toplevel: StorePath, reader: HostReader | None = None) -> System | None:
     """
-    Return everything that *paths* need, with sizes in bytes; None if it is nowhere.
+    Return what *toplevel* consists of; None where neither we nor the host has it.
 
-    This machine is asked first, then the host behind *reader*. Raises FactError,
-    CommandError, and what reading raises.
+    Raises FactError, CommandError, and what reading raises.
     """
-    here = _parsed(_ask_here(_script(paths)))
+    script = _script("closures.sh", [toplevel])
+    here = _system(toplevel, _here(script), on_host=False)
     if here is not None or reader is None:
         return here
-    text = reader.read(_script(paths), what="closure", deadline=DEADLINE)
-    return _parsed(text)
+    text = reader.read(script, what="closure", deadline=DEADLINE)
+    return _system(toplevel, text, on_host=True)
 
 
-def _script(paths: Sequence[str]) -> str:
-    return _SCRIPT.format(paths=shlex.join(paths), absent=_ABSENT)
+def requisites(
+    paths: Sequence[str], reader: HostReader | None
+) -> dict[str, frozenset[str]]:
+    """Return what each of *paths* needs, asked here unless *reader* is given."""
+    if not paths:
+        return {}
+    script = _script("requisites.sh", paths)
+    text = (
+        reader.read(script, what="requisites", deadline=DEADLINE)
+        if reader
+        else _here(script)
+    )
+    found: dict[str, set[str]] = {}
+    current: set[str] = set()
+    for line in _whole(text)[:-1]:
+        if line.startswith("of "):
+            current = found.setdefault(line[3:], set())
+        else:
+            current.add(line)
+    return {path: frozenset(needed) for path, needed in found.items()}
 
 
-def _ask_here(script: str) -> str:
+def _script(name: str, arguments: Sequence[str]) -> str:
+    text = resources.files(__package__).joinpath(name).read_text("utf-8")
+    return f"set -- {shlex.join(arguments)}\n{text}"
+
+
+def _here(script: str) -> str:
     return process.run(("sh", "-c", script), deadline=DEADLINE).stdout
 
 
-def _parsed(text: str) -> Closure | None:
+def _system(toplevel: StorePath, text: str, *, on_host: bool) -> System | None:
     """Read the answer of the script. Raises FactError."""
     if text.strip() == _ABSENT:
         return None
-    body, separator, rest = text.strip().partition("\n\n")
-    paths, sizes = body.splitlines(), rest.splitlines()
-    if not separator or sizes[-1:] != ["end"] or len(sizes) != len(paths) + 1:
-        message = "the answer about a closure is not understood"
-        raise FactError(message)
+    facts = [line.partition(" ")[::2] for line in _whole(text)[:-1]]
+    paths = [rest for kind, rest in facts if kind == "path"]
+    sizes = [rest for kind, rest in facts if kind == "size"]
+    units = [rest.split(" ", 1) for kind, rest in facts if kind == "unit"]
     try:
-        return dict(zip(paths, map(int, sizes[:-1]), strict=True))
+        return System(
+            toplevel=toplevel,
+            sizes=dict(zip(paths, map(int, sizes), strict=True)),
+            units={UnitName(name): _store_path(file) for name, file in units},
+            on_host=on_host,
+        )
     except ValueError as error:
-        message = f"the answer about a closure is not understood: {error}"
+        message = f"what {toplevel} consists of is not understood: {error}"
         raise FactError(message) from error
+
+
+def _whole(text: str) -> list[str]:
+    """Return the lines of an answer. Raises FactError if it was cut off."""
+    lines = text.splitlines()
+    if lines[-1:] != [_END]:
+        message = "an answer about store paths was cut off"
+        raise FactError(message)
+    return lines
+
+
+def _store_path(file: str) -> str:
+    return "/".join(file.split("/")[:_STORE_PARTS])

@@ -17,9 +17,12 @@ Pure: values in, values out; no clock, no network, no file.
 | `baseline` | what was up before a switch, and what was broken? |
 | `health` | may a host keep the system that it was switched to? |
 | `render` | how is it told to people and machines? |
+| `packages` | which packages do two closures have in other versions? |
+| `brought` | how is that told to people and machines? |
 """
 
 from reconciler.plan.baseline import Baseline
+from reconciler.plan.brought import brought_as_dict, brought_lines, brought_sums
 from reconciler.plan.diff import drifts
 from reconciler.plan.guards import hosts_gone, services_of, told_gone
 from reconciler.plan.health import Problem, ProblemKind, in_restart, judge, still_moving
@@ -44,6 +47,9 @@ __all__ = [
     "as_dict",
     "as_text",
     "attempt_as_dict",
+    "brought_as_dict",
+    "brought_lines",
+    "brought_sums",
     "drifts",
     "hosts_gone",
     "in_restart",

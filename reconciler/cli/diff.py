@@ -1,0 +1,176 @@
+"""``reconciler diff HOST [FROM..TO]``: what another system brings in packages."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from reconciler.attempt.system_diff import difference
+from reconciler.cli.common import AsJson, Host, err, out, print_json
+from reconciler.cli.places import last_known
+from reconciler.cli.worlds import at_commit, look, opened
+from reconciler.errors import FactError, SourceError, UnknownGenerationError
+from reconciler.model import Desired, HostName, PackageKind, StorePath, SystemDiff
+from reconciler.observed import Generation
+from reconciler.observed import generations as ask
+from reconciler.plan import brought_as_dict, brought_lines, brought_sums
+from reconciler.remote import HostReader
+from reconciler.revisions import Evaluations, Revision
+from reconciler.world import World
+
+STYLES = {
+    PackageKind.UPGRADED: "green",
+    PackageKind.DOWNGRADED: "yellow",
+    PackageKind.CHANGED: "cyan",
+    PackageKind.ADDED: "bold green",
+    PackageKind.REMOVED: "red",
+}
+STORE = "/nix/store/"
+RUNNING, BOOTED, DESIRED = "running", "booted", "desired"
+LINKS = {RUNNING: "/run/current-system", BOOTED: "/run/booted-system"}
+LINK_SECONDS = 20.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommand."""
+    app.command()(diff)
+
+
+def diff(
+    context: typer.Context,
+    host: Host,
+    systems: Annotated[
+        str,
+        typer.Argument(
+            metavar="[FROM..TO]",
+            help="Each a commit, the number of a generation, a store path, running,"
+            " booted or desired.",
+        ),
+    ] = f"{RUNNING}..{DESIRED}",
+    *,
+    build: Annotated[
+        bool, typer.Option("--build", help="Build what is not built yet.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Show which packages another system of a host brings.
+
+    And sizes, the kernel, and the units that each package restarts.
+
+    Without FROM..TO: what the host runs, and what the newest commit wants. Changes
+    nothing on the host. U upgraded, D downgraded, C changed, A added, R removed.
+
+    ```
+    reconciler diff lufta
+    reconciler diff lufta --build
+    reconciler diff lufta 41..42
+    reconciler diff lufta running..my-branch --json | jq '.packages[].name'
+    ```
+    """
+    before, after = _ends(systems)
+    with opened(context) as world:
+        place = last_known(world, host)
+        reader = world.connections.reader(place.host, place.target)
+        finding = _Finding(world, place.host, place, build=build)
+        old, new = finding.system(before), finding.system(after)
+        with err.status("comparing"):
+            found = difference(old, new, reader)
+    if as_json:
+        print_json({"host": host, **brought_as_dict(found)})
+    else:
+        show(found)
+
+
+def show(found: SystemDiff) -> None:
+    """Print *found* for a person."""
+    table = Table.grid(padding=(0, 2))
+    for line in brought_lines(found):
+        style = STYLES[line.kind]
+        table.add_row(
+            Text(f"[{line.sign}]", style),
+            Text(line.name),
+            Text(line.versions, style),
+            Text(line.restarts, "dim"),
+        )
+    if found.packages:
+        out.print(table)
+    for sentence in brought_sums(found):
+        out.print(Text(sentence, "bold"))
+
+
+def _ends(systems: str) -> tuple[str, str]:
+    before, dots, after = systems.partition("..")
+    if not dots:
+        return RUNNING, systems
+    return before or RUNNING, after or DESIRED
+
+
+class _Finding:
+    """Finds systems of a host by what people call them."""
+
+    def __init__(
+        self, world: World, host: HostName, place: Desired, *, build: bool
+    ) -> None:
+        self._world = world
+        self._host = host
+        self._place = place
+        self._build = build
+        self._known: list[Generation] | None = None
+
+    def system(self, name: str) -> StorePath:
+        """Return a system. Raises UnknownGenerationError, SourceError and more."""
+        if name.startswith(STORE):
+            return StorePath(name)
+        if name in LINKS:
+            return self._linked(name)
+        if name.isdecimal():
+            return self._generation(int(name))
+        return self._of_commit(name)
+
+    def _generations(self) -> list[Generation]:
+        if self._known is None:
+            self._known = ask(self._reader())
+        return self._known
+
+    def _reader(self) -> HostReader:
+        return self._world.connections.reader(self._host, self._place.target)
+
+    def _linked(self, name: str) -> StorePath:
+        """Return what the host runs or was booted with, generation or not."""
+        script = f"readlink -f {LINKS[name]}"
+        path = self._reader().read(script, what=name, deadline=LINK_SECONDS).strip()
+        if not path.startswith(STORE):
+            message = f"{self._host}: {LINKS[name]} leads to no system: {path!r}"
+            raise FactError(message)
+        return StorePath(path)
+
+    def _generation(self, number: int) -> StorePath:
+        for one in self._generations():
+            if one.number == number:
+                return one.toplevel
+        raise UnknownGenerationError(
+            self._host, number, known=[one.number for one in self._generations()]
+        )
+
+    def _of_commit(self, name: str) -> StorePath:
+        world = self._world
+        revision = look(world)[1] if name == DESIRED else self._revision(name)
+        desired = Evaluations(world).desired(revision, self._host)
+        if self._build:
+            with err.status("building"):
+                root = world.gc_root(self._host)
+                root = root.with_name(f"{root.name}.diff")
+                world.evaluator.build(desired, root=root)
+        return desired.toplevel
+
+    def _revision(self, name: str) -> Revision:
+        try:
+            return at_commit(self._world, name)
+        except SourceError as error:
+            message = (
+                f"{name} is no commit, generation, store path, {RUNNING}, {BOOTED} or"
+                f" {DESIRED}: {error}"
+            )
+            raise SourceError(message) from error

@@ -1,0 +1,16 @@
+# What a system consists of: see closures.py. Arguments: the system's store path.
+# Prints paths, sizes and unit files; or "absent" where the system is not here.
+PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin
+system=$1
+if ! nix-store --check-validity "$system" 2>/dev/null; then
+  echo absent
+  exit 0
+fi
+paths=$(nix-store --query --requisites "$system") || exit 1
+printf '%s\n' "$paths" | sed 's/^/path /'
+printf '%s\n' "$paths" | xargs nix-store --query --size | sed 's/^/size /' || exit 1
+for file in "$system"/etc/systemd/system/*; do
+  [ -f "$file" ] || continue
+  printf 'unit %s %s\n' "${file##*/}" "$(readlink -f "$file")"
+done
+echo end
