@@ -288,6 +288,10 @@ class StateError(TemporaryError):
 class DaemonError(TemporaryError):
     """No daemon answers on this machine, or it does not do what it was asked for."""
 
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        self.refused = refused  # it answered, and said no
+        super().__init__(message)
+
 
 def last_line(text: str) -> str:
     """Return the last line of *text* that says anything, or a dash."""

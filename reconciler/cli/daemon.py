@@ -62,7 +62,7 @@ def ask(
     if answer.status >= http.HTTPStatus.BAD_REQUEST:
         detail = told.get("detail") if isinstance(told, dict) else told
         message = f"the daemon says no: {quote(str(detail), 500)}"
-        raise DaemonError(message)
+        raise DaemonError(message, refused=True)
     return told
 
 

@@ -16,6 +16,7 @@ SUMMARIES = {
     "apply": "Bring hosts to the newest commit once, without the daemon.",
     "run": "Run the daemon: watch the repository, keep hosts as it says.",
     "sync": "Have the daemon read the repository now.",
+    "wait": "Wait until hosts run a commit and are well.",
     "status": "Show how every host stood when it was last looked at.",
     "show": "Show one host: how it stands, what differs, its last attempts.",
     "hold": "Have hosts left alone, or show who is held.",

@@ -20,7 +20,8 @@ def register(app: typer.Typer) -> None:
     app.command()(sync)
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
+    """Return the seconds that *text* means. Raises BadParameter."""
     try:
         return positive_duration(text)
     except ValueError as error:
@@ -37,7 +38,7 @@ def sync(
     timeout: Annotated[
         float,
         typer.Option(
-            parser=_duration,
+            parser=duration,
             metavar="DURATION",
             help=f"How long to wait at most: {DURATION_FORMS}.",
         ),
@@ -65,13 +66,20 @@ def sync(
         _tell(asked, as_json=as_json, text="The repository is read now.")
         return
     with err.status("waiting for the repository to be read"):
-        looked = _await(settings, asked["token"], timeout)
-    if looked["error"]:
+        found = _await(settings, asked["token"], timeout)
+    if found["error"]:
         if as_json:
-            print_json(looked)
-        raise DaemonError(looked["error"])
-    commit = looked["commit"] or ""
-    _tell(looked, as_json=as_json, text=f"The newest commit is {commit[:8]}.")
+            print_json(found)
+        raise DaemonError(found["error"])
+    commit = found["commit"] or ""
+    _tell(found, as_json=as_json, text=f"The newest commit is {commit[:8]}.")
+
+
+def looked(settings: Settings, seconds: float) -> Json:
+    """Have the repository read, and return how that ended. Raises DaemonError."""
+    asked = ask(settings, "POST", "/sync", body={"reason": ""})
+    with err.status("waiting for the repository to be read"):
+        return _await(settings, asked["token"], seconds)
 
 
 def _await(settings: Settings, token: str, seconds: float) -> Json:
@@ -81,9 +89,9 @@ def _await(settings: Settings, token: str, seconds: float) -> Json:
         left = max(0.0, give_up - time.monotonic())
         step = min(left, STEP)
         path = f"/sync/{token}?timeout={step:.3f}"
-        looked = ask(settings, "GET", path, seconds=step + 10.0)
-        if looked["done"]:
-            return looked
+        found = ask(settings, "GET", path, seconds=step + 10.0)
+        if found["done"]:
+            return found
         if left <= 0:
             message = f"the repository was not read within {seconds:g} s"
             raise DaemonError(message)

@@ -22,6 +22,7 @@ from reconciler.errors import (
     UnknownHostError,
 )
 from reconciler.history import RETRY
+from reconciler.loop.arrivals import Arrivals
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.host_pass import HostPass
 from reconciler.loop.orders import OrderWatch
@@ -69,6 +70,7 @@ class Daemon:
             alive=self._sign_of_life,
         )
         self.looks = self._watch.looks
+        self.arrivals = Arrivals(world, self._repository, self._evaluations)
         self.rollbacks = Rollbacks(world, self._repository, self._evaluations)
         self._started = threading.Event()
         self._stopping = threading.Event()

@@ -18,9 +18,11 @@ Pure: values in, values out; no clock, no network, no file.
 | `health` | may a host keep the system that it was switched to? |
 | `render` | how is it told to people and machines? |
 | `packages` | which packages do two closures have in other versions? |
+| `arrival` | how far has a commit come? |
 | `brought` | how is that told to people and machines? |
 """
 
+from reconciler.plan.arrival import Arrival, Standing, arrival, arrival_as_dict
 from reconciler.plan.baseline import Baseline
 from reconciler.plan.brought import brought_as_dict, brought_lines, brought_sums
 from reconciler.plan.diff import drifts
@@ -39,11 +41,15 @@ from reconciler.plan.render import (
 from reconciler.plan.states import active_units
 
 __all__ = [
+    "Arrival",
     "Baseline",
     "Line",
     "Problem",
     "ProblemKind",
+    "Standing",
     "active_units",
+    "arrival",
+    "arrival_as_dict",
     "as_dict",
     "as_text",
     "attempt_as_dict",

@@ -86,6 +86,19 @@ class Mirror:
         branch = revision.removeprefix("refs/heads/")
         return self._read(name, branch=self._branch if branch == revision else branch)
 
+    def contains(self, newer: CommitId, older: CommitId) -> bool:
+        """
+        Return whether *newer* is *older*, or has it in it.
+
+        One that is not known, as after a rewritten branch, has nothing in it. Raises
+        CommandError where git cannot tell.
+        """
+        if newer == older:
+            return True
+        argv = ("merge-base", "--is-ancestor", older, newer)
+        done = command.local(self._path, *argv, check=False)
+        return done.status == 0
+
     def checkout(self, commit: Commit) -> Path:
         """
         Return the folder that holds exactly *commit*, with its submodules.

@@ -5,7 +5,7 @@ import re
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, HTTPException, Path, Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from reconciler.loop import Looked, Looks, Orders, select
@@ -14,6 +14,7 @@ from reconciler.plan import attempt_as_dict
 from reconciler.settings.values import positive_duration
 from reconciler.web.api.access import Caller
 from reconciler.web.api.parts import Parts
+from reconciler.web.api.reading import CommitName, Wait
 from reconciler.web.api.shapes import (
     ApprovedShape,
     AttemptShape,
@@ -21,9 +22,6 @@ from reconciler.web.api.shapes import (
     OrderedShape,
     SyncShape,
 )
-
-LONGEST_WAIT = 60.0
-"""Seconds that one request waits; it may be made again."""
 
 SYNC = "sync"
 """The kind of event."""
@@ -41,10 +39,6 @@ def _one_line(text: str) -> str:
 Reason = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 Name = Annotated[str, Path(max_length=253, description="as the repository names it")]
 Names = Annotated[str, Path(max_length=254, description="a host, or @ and a tag")]
-CommitName = Annotated[
-    str, Path(pattern="^[0-9a-f]{7,64}$", description="its id, or the beginning of it")
-]
-Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="seconds")]
 Token = Annotated[str, Path(max_length=64)]
 Duration = Annotated[float, BeforeValidator(positive_duration)]
 

@@ -1,20 +1,30 @@
 """What can be read over the API."""
 
+import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 
 from reconciler.errors import UnknownHostError
 from reconciler.history import last_problem
 from reconciler.model import Commit, HostName, HostStatus
-from reconciler.plan import as_dict, attempt_as_dict, status_as_dict
+from reconciler.plan import (
+    Standing,
+    arrival_as_dict,
+    as_dict,
+    attempt_as_dict,
+    status_as_dict,
+)
 from reconciler.web.api.parts import Parts
 from reconciler.web.api.shapes import (
+    ArrivalShape,
     AttemptShape,
     EventShape,
     HostShape,
@@ -30,7 +40,18 @@ RECENT = 5
 PLANS = 4
 """Plans that are made at one time; each may evaluate and probe."""
 
+LOOK_AGAIN = 0.3
+"""Seconds between two looks at statuses while somebody waits for a commit."""
+
+LONGEST_WAIT = 60.0
+"""Seconds that one request waits; it may be made again."""
+
 Json = dict[str, Any]
+CommitName = Annotated[
+    str, Path(pattern="^[0-9a-f]{7,64}$", description="its id, or the beginning of it")
+]
+Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="seconds")]
+SomeHosts = Annotated[Sequence[str], Query(max_length=1000, description="only these")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="at most so many")]
 Name = Annotated[str, Path(max_length=253, description="as the repository names it")]
 OneHost = Annotated[str | None, Query(max_length=253, description="only this host")]
@@ -40,6 +61,7 @@ def router(parts: Parts) -> APIRouter:
     """Return the routes that only read."""
     routes = APIRouter()
     _about_hosts(routes, parts)
+    _about_commits(routes, parts)
     _about_the_past(routes, parts)
     return routes
 
@@ -74,6 +96,30 @@ def _about_hosts(routes: APIRouter, parts: Parts) -> None:
         with _one_of(making):
             made = parts.daemon.plan(HostName(host))
         return as_dict(made.plan, made.desired) | {"commit": made.commit}
+
+
+def _about_commits(routes: APIRouter, parts: Parts) -> None:
+    @routes.get("/commits/{commit}", response_model=ArrivalShape)
+    async def arrival(
+        request: Request,
+        commit: CommitName,
+        wait: Wait = 0.0,
+        host: SomeHosts = (),
+    ) -> Json:
+        """
+        Tell how far a commit has come: on which hosts it runs, and why not on others.
+
+        With `wait`, answers once nothing of it is under way any more, and after so many
+        seconds at the latest: then ask again.
+        """
+        names = [HostName(name) for name in host]
+        give_up = time.monotonic() + wait
+        while True:
+            found = await run_in_threadpool(parts.daemon.arrivals.of, commit, names)
+            late = time.monotonic() >= give_up or await request.is_disconnected()
+            if found.standing is not Standing.WAITING or late:
+                return arrival_as_dict(found)
+            await asyncio.sleep(LOOK_AGAIN)
 
 
 def _about_the_past(routes: APIRouter, parts: Parts) -> None:

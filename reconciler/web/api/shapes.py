@@ -221,3 +221,22 @@ class ProblemShape(_Shape):
     """Why not."""
 
     detail: str
+
+
+class HostArrivalShape(_Shape):
+    """How far a commit has come on one host."""
+
+    host: str
+    standing: str = Field(description="arrived, waiting, asked or failed")
+    why: str
+
+
+class ArrivalShape(_Shape):
+    """How far a commit has come."""
+
+    commit: str
+    standing: str = Field(
+        description="waiting while any host is under way; else the worst of the hosts'"
+    )
+    why: str = Field(description="why the commit does not count, or empty")
+    hosts: list[HostArrivalShape]

@@ -1,0 +1,53 @@
+"""How far a commit has come: for people and programs that wait for it."""
+
+import functools
+from collections.abc import Sequence
+
+from reconciler.errors import UnknownHostError
+from reconciler.model import CommitId, HostName
+from reconciler.plan import Arrival, Standing, arrival
+from reconciler.revisions.evaluations import Evaluations
+from reconciler.revisions.repository import Repository
+from reconciler.world import World
+
+
+class Arrivals:
+    """Tells of commits by what the last looks at hosts found; asks no host."""
+
+    def __init__(
+        self, world: World, repository: Repository, evaluations: Evaluations
+    ) -> None:
+        self._world = world
+        self._repository = repository
+        self._evaluations = evaluations
+
+    def of(self, ref: str, hosts: Sequence[HostName] = ()) -> Arrival:
+        """
+        Return how far the commit *ref* has come on *hosts*, or on all.
+
+        Raises UnknownCommitError, UnknownHostError, SourceError and its kin.
+        """
+        mirror, repository = self._world.mirror, self._repository
+        commit = mirror.resolve(ref).id
+        asked, current = repository.withheld, repository.current
+        if asked is not None and mirror.contains(asked.id, commit):
+            why = repository.problem or "it waits for an approval"
+            return Arrival(commit=commit, refused=Standing.ASKED, why=why)
+        if current is None or not mirror.contains(current.commit.id, commit):
+            return self._not_counting(commit)
+        if missing := [host for host in hosts if host not in current.hosts]:
+            raise UnknownHostError(missing[0], known=current.hosts)
+        return arrival(
+            commit,
+            hosts or current.hosts,
+            {status.host: status for status in self._world.history.statuses()},
+            contains=functools.cache(lambda newer: mirror.contains(newer, commit)),
+            problems={host: self._evaluations.problem(host) for host in current.hosts},
+        )
+
+    def _not_counting(self, commit: CommitId) -> Arrival:
+        """Tell of a commit that hosts are not brought to: not yet, or not at all."""
+        if problem := self._repository.problem:
+            return Arrival(commit=commit, refused=Standing.FAILED, why=problem)
+        why = "hosts are brought to a commit that does not have it in it"
+        return Arrival(commit=commit, refused=Standing.WAITING, why=why)
