@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.history import Sighting
 from reconciler.model import (
     CommitId,
     Desired,
@@ -68,9 +69,21 @@ def look(
             now=world.now(),
             deadline=PROBE_DEADLINE,
         )
+    shared = world.history.machines.shared(desired.host, sighting(world, observed))
+    known = replace(known, shared=shared.same, alike=shared.alike)
     return Look(
         observed=observed,
         known=known,
         digests=digests,
         plan=plan(desired, observed, known=known, policy=policy, digests=digests),
+    )
+
+
+def sighting(world: World, observed: Observed) -> Sighting:
+    """Return which machine was *observed*, until just now."""
+    return Sighting(
+        machine_id=observed.machine_id,
+        boot_id=observed.boot_id,
+        began_at=observed.began_at,
+        ended_at=world.now(),
     )

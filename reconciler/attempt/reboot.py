@@ -13,7 +13,6 @@ from reconciler.errors import (
     RemoteError,
     TemporaryError,
 )
-from reconciler.history import rebooted_key
 from reconciler.model import Desired, HostName
 from reconciler.world import World
 
@@ -46,7 +45,8 @@ def reboot(
     StoppingError.
     """
     host, now = desired.host, world.now()
-    world.history.save_evaluation(rebooted_key(host), desired.toplevel, now=now)
+    world.history.systems.note_reboot(host, desired.toplevel)
+    world.history.turns.begin_reboot(host, boot_id)
     world.history.event(now=now, kind="reboot", host=host, text=why)
     _ask(world, desired)
     world.tell(host, "rebooting")

@@ -17,7 +17,7 @@ from reconciler.attempt.guarded_switch import (
     RolledBackError,
     limits,
 )
-from reconciler.attempt.look import PROBE_DEADLINE
+from reconciler.attempt.look import PROBE_DEADLINE, sighting
 from reconciler.attempt.recorded import Recorded
 from reconciler.errors import (
     ActivationError,
@@ -39,6 +39,7 @@ from reconciler.model import (
     Verdict,
 )
 from reconciler.observed import Generation, probe
+from reconciler.plan import told_shared
 from reconciler.world import World
 
 PAUSE = 0.5  # seconds between two tries to reach the host after the switch
@@ -95,10 +96,15 @@ class Rollback:
 
     def _check_machine(self, observed: Observed) -> None:
         host = self.desired.host
-        known = self.world.history.machine_id(host)
+        known = self.world.history.machines.id_of(host)
         if known not in (None, observed.machine_id):
             message = f"another machine answers as {host}; see: reconciler plan {host}"
             raise WrongMachineError(message)
+        shared = self.world.history.machines.shared(
+            host, sighting(self.world, observed)
+        )
+        if shared.same:
+            raise WrongMachineError(told_shared(host, shared.same))
         if observed.running is None:
             message = f"{host} does not run NixOS"
             raise ActivationError(message, host=host)

@@ -157,6 +157,8 @@ class AttemptRun:
             self.under_guard(functools.partial(self._replace, kinds))
         elif StepKind.REBOOT in kinds:
             self._restart()
+        elif StepKind.JUDGE in kinds:
+            self.become_healthy()
         else:
             self._heal(kinds)
 

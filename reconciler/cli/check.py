@@ -1,7 +1,7 @@
 """``reconciler check``: is everything set up, and if not, what to mend."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 
@@ -24,6 +24,7 @@ from reconciler.cli.worlds import for_each, opened, warn_of
 from reconciler.errors import ReconcilerError
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
+from reconciler.plan import told_shared
 from reconciler.revisions import Evaluations, Repository
 from reconciler.settings import Settings
 from reconciler.source import shown
@@ -135,27 +136,47 @@ def _check(
         told = for_each(
             world, names, lambda host: _host(world, evaluations, repository, host)
         )
-    for host, problem, said in told:
-        report.add(f"host {host}", problem, said)
+    for one in told:
+        report.add(f"host {one.host}", one.problem or _twins(one, told), one.said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Host:
+    """What came of one host, and which machine and boot it is."""
+
+    host: HostName
+    problem: str = ""
+    said: str = ""
+    boot: tuple[str, str] | None = None
+
+
+def _twins(one: _Host, found: Sequence[_Host]) -> str:
+    """Return that other names lead to the same machine, if some do."""
+    if one.boot is None or not all(one.boot):
+        return ""
+    names = {other.host for other in found if other.boot == one.boot} - {one.host}
+    return told_shared(one.host, names) if names else ""
 
 
 def _host(
     world: World, evaluations: Evaluations, repository: Repository, host: HostName
-) -> tuple[HostName, str, str]:
+) -> _Host:
     revision = repository.current
     if revision is None:
-        return host, "the repository could not be read", ""
+        return _Host(host=host, problem="the repository could not be read")
     try:
         desired = evaluations.desired(revision, host)
         warn_of(desired)
         seen = look(world, desired, revision.checkout, policy=world.policy)
         found = seen.plan
     except ReconcilerError as error:
-        return host, str(error), ""
+        return _Host(host=host, problem=str(error))
+    boot = (seen.observed.machine_id, seen.observed.boot_id)
     if found.verdict is Verdict.BLOCKED:
-        return host, found.reason, ""
+        return _Host(host=host, problem=found.reason, boot=boot)
     where = f"{desired.target.user}@{desired.target.address}:{desired.target.port}"
-    return host, "", f"evaluates, answers at {where}, {found.verdict.value}"
+    said = f"evaluates, answers at {where}, {found.verdict.value}"
+    return _Host(host=host, said=said, boot=boot)
 
 
 def _tool(name: str) -> None:

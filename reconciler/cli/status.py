@@ -14,7 +14,7 @@ from reconciler.cli.common import (
 )
 from reconciler.cli.listing import Listing, Row
 from reconciler.cli.words import ago, counted, note, short_path, state
-from reconciler.history import History, last_problem
+from reconciler.history import History
 from reconciler.model import HostStatus
 from reconciler.plan import status_as_dict
 from reconciler.settings import Settings
@@ -51,7 +51,7 @@ def status(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 def _read(history: History) -> list[HostStatus]:
-    if problem := last_problem(history):
+    if problem := history.repository.problem():
         warn(f"the repository, when last looked at: {problem}")
     return sorted(history.statuses(now=now()), key=lambda status: status.host)
 

@@ -67,7 +67,7 @@ def trust(
             known_hosts=known_hosts(settings),
             replace=replace,
         )
-        world.history.forget_machine(name)
+        world.history.machines.forget(name)
         world.history.event(
             now=world.now(),
             kind="trust",

@@ -6,6 +6,7 @@ this process or in another one.
 """
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ _CACHE_KIB = 512  # per connection; the default of 2 MiB would be felt with ten 
 class Database:
     """One database, for any number of threads."""
 
-    def __init__(self, engine: Engine, name: str, file: Path | None = None) -> None:
+    def __init__(self, engine: Engine, name: str, *, file: Path | None = None) -> None:
         self.name = name  # for people: the path, or the URL without its password
         self._engine = engine
         self._file = file
@@ -75,6 +76,37 @@ class Database:
         with self._in_our_words(), self._writing, engine.begin() as connection:
             yield connection
 
+    def copy_to(self, ending: str) -> Path | None:
+        """
+        Keep a whole copy beside the file, under its name with *ending*.
+
+        It is on the disk when this returns. A database elsewhere is for its own people
+        to copy: None. Raises StateError.
+        """
+        if self._file is None:
+            return None
+        copy = self._file.with_name(f"{self._file.name}.{ending}")
+        half = copy.with_name(f"{copy.name}.new")
+        try:
+            half.unlink(missing_ok=True)
+            half.touch(mode=0o600)
+            source = contextlib.closing(_open(self._file, "ro"))
+            target = contextlib.closing(sqlite3.connect(half))
+            with source as whole, target as written:
+                whole.backup(written)
+            _sync(half)
+            half.replace(copy)
+            _sync(copy.parent)
+        except (sqlite3.Error, OSError) as error:
+            with contextlib.suppress(OSError):
+                half.unlink()
+            message = (
+                f"{self.name}: no copy of it can be kept at {copy}, so it is not"
+                f" brought up to date: {error}"
+            )
+            raise StateError(message) from error
+        return copy
+
     @contextlib.contextmanager
     def _in_our_words(self) -> Iterator[None]:
         try:
@@ -111,12 +143,21 @@ def open_file(path: Path, *, read_only: bool = False) -> Database:
     engine = create_engine(
         "sqlite://", creator=connect, poolclass=QueuePool, pool_size=2, max_overflow=-1
     )
-    return Database(engine, str(path), path)
+    return Database(engine, str(path), file=path)
 
 
 def open_url(url: str) -> Database:
     """Return the database at *url*; SQLAlchemy's driver for it must be installed."""
     return Database(create_engine(url), make_url(url).render_as_string())
+
+
+def _sync(path: Path) -> None:
+    """Have what was written reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

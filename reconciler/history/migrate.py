@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from reconciler.errors import StateError
 from reconciler.history.database import Database
-from reconciler.history.schema import REVISION, metadata
+from reconciler.history.schema import FIRST, REVISION, metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -33,7 +33,7 @@ versions = Table(
 
 def bring_up_to_date(database: Database) -> None:
     """
-    Run the migrations that are missing, all or none.
+    Run the migrations that are missing, all or none, and keep a copy from before.
 
     Raises StateError for a database of a newer version or of another program.
     """
@@ -47,6 +47,8 @@ def bring_up_to_date(database: Database) -> None:
         if not found:
             create(connection)
         elif found != REVISION:
+            # Nobody writes meanwhile, and who reads sees what was there before.
+            database.copy_to(f"schema-{found}")
             upgrade(connection)
 
 
@@ -72,6 +74,12 @@ def _revision(connection: Connection, name: str) -> str:
         found = connection.execute(select(versions.c.version_num)).scalar_one_or_none()
     if found is None or not found.isdecimal():
         message = f"{name} is the database of another program: name another path"
+        raise StateError(message)
+    if found < FIRST:
+        message = (
+            f"{name} was written before the first release (schema {found}): stop the"
+            " reconciler, and move it away to begin a new history"
+        )
         raise StateError(message)
     if found > REVISION:
         message = (

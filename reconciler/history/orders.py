@@ -7,12 +7,12 @@ one process learns what another one ordered: `OrderBook.orders_since`.
 
 import time
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
-from reconciler.history import events
+from reconciler.history import events, systems, turns
 from reconciler.history.database import Database
-from reconciler.history.records import Event, Ordered, clean, rebooted_key
-from reconciler.history.schema import approvals, evaluations, holds, quarantines
+from reconciler.history.records import Event, Ordered, clean
+from reconciler.history.schema import approvals, holds, quarantines
 from reconciler.model import Hold, HostName, Quarantine, StorePath
 
 HOLD, RELEASE, HOLD_ENDED = "hold", "release", "hold-ended"
@@ -148,13 +148,13 @@ class OrderBook:
         """
         Forget which toplevels failed on a host, and have it tried again at once.
 
-        Also that it was rebooted in vain. Returns whether there were any quarantines;
-        the order counts in either case.
+        Also that it was rebooted in vain, and others may be now. Returns whether there
+        were any quarantines; the order counts in either case.
         """
         with self._database.writing(durable=True) as connection:
             lifted = drop_quarantines(connection, host)
-            in_vain = evaluations.c.key == rebooted_key(host)
-            connection.execute(delete(evaluations).where(in_vain))
+            systems.forget_reboot(connection, host)
+            turns.forget(connection, host)
             _note(connection, kind=RETRY, host=host, now=now, actor=actor, text=reason)
         return lifted
 
@@ -211,6 +211,43 @@ def drop_quarantines(connection: Connection, host: HostName) -> bool:
     """Forget which toplevels failed on a host; return whether there were any."""
     gone = connection.execute(delete(quarantines).where(quarantines.c.host == host))
     return bool(gone.rowcount)
+
+
+def inherit(
+    connection: Connection, old: HostName, new: HostName, *, now: float
+) -> None:
+    """
+    Have what was ordered about a host stick to its machine, which has a *new* name.
+
+    Else a commit that renames a host would end its hold.
+    """
+    _inherit_hold(connection, old, new, now)
+    failed = select(quarantines.c.toplevel).where(quarantines.c.host == new)
+    same = quarantines.c.host == old
+    known = quarantines.c.toplevel.in_(failed)
+    connection.execute(delete(quarantines).where(same, known))
+    connection.execute(update(quarantines).where(same).values(host=new))
+    prefix = f"{old}: "
+    of_old = approvals.c.what.startswith(prefix, autoescape=True)
+    for row in connection.execute(select(approvals).where(of_old)).all():
+        what = f"{new}: {row.what.removeprefix(prefix)}"
+        connection.execute(delete(approvals).where(approvals.c.what == what))
+        mine = update(approvals).where(approvals.c.what == row.what)
+        connection.execute(mine.values(what=what))
+
+
+def _inherit_hold(
+    connection: Connection, old: HostName, new: HostName, now: float
+) -> None:
+    former = next(iter(_holds(connection, holds.c.host == old)), None)
+    if former is None:
+        return
+    if not _holds(connection, holds.c.host == new):
+        mine = update(holds).where(holds.c.host == old)
+        connection.execute(mine.values(host=new))
+        text = f"its machine was held as {old}: {former.reason}"
+        _note(connection, kind=HOLD, host=new, now=now, actor=former.actor, text=text)
+    _drop_hold(connection, old)
 
 
 def _drop_hold(connection: Connection, host: HostName) -> bool:

@@ -43,32 +43,12 @@ class Retention:
     quarantines: int = 100  # per host
 
 
-_KEPT = "of a host: "
-KEPT_PATTERN = f"{_KEPT}%"  # as SQL's LIKE has it
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What a commit says of a host, as `reconciler.desired` writes it."""
 
-
-def last_good_key(host: HostName) -> str:
-    """Return under what the last evaluation of a host that worked is saved."""
-    return f"{_KEPT}last good, {host}"
-
-
-def confirmed_key(host: HostName) -> str:
-    """Return under what is saved what a host was last in sync with."""
-    return f"{_KEPT}confirmed, {host}"
-
-
-def services_key(host: HostName) -> str:
-    """Return under what is saved which services a host had when last in sync."""
-    return f"{_KEPT}services, {host}"
-
-
-def rebooted_key(host: HostName) -> str:
-    """Return under what is saved for which system a host was last rebooted."""
-    return f"{_KEPT}rebooted, {host}"
-
-
-KEPT_KEYS = (last_good_key, confirmed_key, services_key, rebooted_key)
-"""Under what is saved whatever goes with its host."""
+    commit: CommitId
+    desired: str
 
 
 def approval_of_system(host: HostName, toplevel: StorePath) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import (
     select,
 )
 
-from reconciler.history.records import KEPT_PATTERN, Retention
+from reconciler.history.records import Retention
 from reconciler.history.schema import (
     approvals,
     attempts,
@@ -58,12 +58,11 @@ def _prune_logs(connection: Connection, before: float) -> None:
 
 
 def _prune_evaluations(connection: Connection, count: int) -> None:
-    """Delete what is only a cache; what is kept for a host stays as long as that."""
-    cached = evaluations.c.key.not_like(KEPT_PATTERN)
-    last = select(evaluations.c.seq).where(cached)
-    keep = last.order_by(evaluations.c.seq.desc()).limit(count).subquery()
+    """Delete the oldest of what is only a cache."""
+    last = select(evaluations.c.seq).order_by(evaluations.c.seq.desc())
+    keep = last.limit(count).subquery()
     gone = evaluations.c.seq.not_in(select(keep.c.seq))
-    connection.execute(delete(evaluations).where(cached, gone))
+    connection.execute(delete(evaluations).where(gone))
 
 
 def _prune_orders(connection: Connection, retention: Retention, now: float) -> None:

@@ -3,7 +3,7 @@ The tables, as the newest migration leaves them.
 
 Times are seconds since the epoch. What has an order keeps it in ``seq``, since a clock
 can jump. A change here needs a migration in ``migrations/versions`` and a new
-`REVISION`; a test holds the two together.
+`REVISION`; a test holds the two together, from the schema of the first version on.
 """
 
 from sqlalchemy import (
@@ -18,8 +18,11 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration; four digits, so that a newer one is a greater one."""
+
+FIRST = "0007"
+"""The oldest schema that there is a way from."""
 
 metadata = MetaData()
 
@@ -115,10 +118,22 @@ statuses = Table(
 )
 
 machines = Table(
-    "machines",
+    "machines",  # that answered under each name
     metadata,
     Column("host", Text, primary_key=True),
     Column("machine_id", Text, nullable=False),
+    Column("boot_id", Text, nullable=False),
+    Column("first_seen", Float, nullable=False),  # in that boot, by our clock
+    Column("last_seen", Float, nullable=False),
+    Column("declared", Boolean, nullable=False),  # the last commit has the name
+    Index("machines_by_id", "machine_id"),
+)
+
+apart = Table(
+    "apart",  # names of machines with one id that were up at once in different boots
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("other", Text, primary_key=True),
 )
 
 delivered_keys = Table(
@@ -160,6 +175,48 @@ approvals = Table(
     Column("at", Float, nullable=False),
 )
 
+last_good = Table(
+    "last_good",  # what the last commit that Nix could evaluate for a host says
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("commit_id", Text, nullable=False),
+    Column("desired", Text, nullable=False),  # JSON of reconciler.desired
+)
+
+confirmed = Table(
+    "confirmed",  # what a host was last in sync with
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("commit_id", Text, nullable=False),
+    Column("desired", Text, nullable=False),  # JSON of reconciler.desired
+    Column("services", Text, nullable=False),  # JSON; apart, since every pass reads it
+)
+
+reboots = Table(
+    "reboots",  # for which system each host was last rebooted
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("toplevel", Text, nullable=False),
+)
+
+turns = Table(
+    "turns",  # what one host of the fleet does at a time, and whose turn it is
+    metadata,
+    Column("what", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("boot_id", Text, nullable=False),  # before it began; empty: it has not
+)
+
+repository = Table(
+    "repository",  # how it was at the last look: one row
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("since", Float, nullable=False),
+)
+
 commits = Table(
     "commits",
     metadata,
@@ -174,7 +231,7 @@ commits = Table(
 )
 
 evaluations = Table(
-    "evaluations",
+    "evaluations",  # a cache: what Nix said, by what it depends on
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=True),
     Column("key", Text, nullable=False, unique=True),

@@ -10,19 +10,18 @@ from sqlalchemy import Connection, delete, insert, select
 from reconciler.errors import HostBusyError, UnknownAttemptError
 from reconciler.history import attempts as attempt_rows
 from reconciler.history import events as event_rows
-from reconciler.history import hosts, logs, migrate, retention
+from reconciler.history import hosts, logs, migrate, retention, systems, turns
 from reconciler.history.database import Database, file_of, open_file, open_url
 from reconciler.history.deliveries import Deliveries
 from reconciler.history.locks import HostLocks, this_process
-from reconciler.history.orders import OrderBook, drop_quarantines
+from reconciler.history.machines import Machines
+from reconciler.history.orders import OrderBook
 from reconciler.history.outbox import Outbox
-from reconciler.history.records import (
-    KEPT_KEYS,
-    Event,
-    Retention,
-    clean,
-)
-from reconciler.history.schema import attempts, commits, evaluations, machines
+from reconciler.history.records import Event, Retention, clean
+from reconciler.history.repository import RepositoryState
+from reconciler.history.schema import attempts, commits, evaluations
+from reconciler.history.systems import Systems
+from reconciler.history.turns import Turns
 from reconciler.model import (
     Attempt,
     Commit,
@@ -53,6 +52,10 @@ class History(OrderBook):
         self._database = database
         self._locks = locks
         self.deliveries = Deliveries(database)
+        self.machines = Machines(database)
+        self.repository = RepositoryState(database)
+        self.systems = Systems(database)
+        self.turns = Turns(database)
 
     @classmethod
     def open(
@@ -241,25 +244,6 @@ class History(OrderBook):
 
     # --- hosts -------------------------------------------------------------------
 
-    def machine_id(self, host: HostName) -> str | None:
-        """Return the id of the machine that we first met under the name."""
-        query = select(machines.c.machine_id).where(machines.c.host == host)
-        with self._database.reading() as connection:
-            return connection.execute(query).scalar_one_or_none()
-
-    def remember_machine(self, host: HostName, machine_id: str) -> None:
-        """Record which machine answers under the name from now on."""
-        with self._database.writing() as connection:
-            connection.execute(delete(machines).where(machines.c.host == host))
-            connection.execute(
-                insert(machines).values(host=host, machine_id=clean(machine_id))
-            )
-
-    def forget_machine(self, host: HostName) -> None:
-        """Forget which machine answers under the name: the next one is believed."""
-        with self._database.writing() as connection:
-            connection.execute(delete(machines).where(machines.c.host == host))
-
     def save_status(self, status: HostStatus) -> None:
         """Replace what the last pass found on a host."""
         with self._database.writing() as connection:
@@ -300,13 +284,13 @@ class History(OrderBook):
 
         Its attempts stay, and so does its machine: if the host comes back, another
         machine must not pass for it. What keys it was given stays known too, since
-        they are still there; and so does a hold, which only a person may take back.
+        they are still there; and so do holds and quarantines, which only a person may
+        take back: the same machine may come under another name.
         """
         with self._database.writing() as connection:
             hosts.forget(connection, host)
-            drop_quarantines(connection, host)
-            kept = [key(host) for key in KEPT_KEYS]
-            connection.execute(delete(evaluations).where(evaluations.c.key.in_(kept)))
+            systems.forget(connection, host)
+            turns.forget(connection, host)
 
     # --- commits and evaluations -------------------------------------------------
 

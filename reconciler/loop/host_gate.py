@@ -20,7 +20,6 @@ class Gate:
         self._lock = threading.Lock()
         self._not_before: dict[HostName, float] = {}
         self._reached: dict[HostName, CommitId] = {}
-        self._rebooting: HostName | None = None
 
     def tried(self, host: HostName, now: float) -> None:
         """Note that an attempt ended at *now*, on World.monotonic as all times here."""
@@ -33,24 +32,10 @@ class Gate:
         return max(0.0, self._not_before.get(host, 0.0) - now)
 
     def forget(self, host: HostName) -> None:
-        """Allow an attempt at once, and others to be rebooted."""
+        """Allow an attempt at once."""
         with self._lock:
             self._not_before.pop(host, None)
         self._backoff.forget(host)
-        self.end_reboot(host)
-
-    def claim_reboot(self, host: HostName) -> bool:
-        """Return whether *host* may be rebooted now: one of the fleet at a time."""
-        with self._lock:
-            if self._rebooting is None:
-                self._rebooting = host
-            return self._rebooting == host
-
-    def end_reboot(self, host: HostName) -> None:
-        """Let the next one be rebooted, if it was the turn of *host*."""
-        with self._lock:
-            if self._rebooting == host:
-                self._rebooting = None
 
     def first_time(self, host: HostName, commit: CommitId) -> bool:
         """Return whether *host* reaches *commit* for the first time, and note it."""

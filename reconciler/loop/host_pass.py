@@ -9,8 +9,7 @@ import structlog
 from reconciler.attempt.blame import left_half_way, sentence
 from reconciler.attempt.carried import Carried, baseline_in, baseline_of, source_of
 from reconciler.attempt.following import Following
-from reconciler.attempt.look import Look, look
-from reconciler.attempt.reboot import RebootError
+from reconciler.attempt.look import Look, look, sighting
 from reconciler.attempt.run import AttemptRun
 from reconciler.errors import (
     HostBusyError,
@@ -47,6 +46,7 @@ from reconciler.world import World
 log = structlog.get_logger(__name__)
 
 REBOOT_TURN = 10.0  # seconds after which a host asks again whether it may be rebooted
+_PROVING = (StepKind.REBOOT, StepKind.JUDGE)
 _ACTING = (Verdict.DEPLOY, Verdict.HEAL)
 
 
@@ -101,11 +101,21 @@ class HostPass:
         policy = self._world.policy
         seen = look(self._world, wanted.desired, wanted.checkout, policy=policy)
         self._note_boot(host, seen.observed)
+        if self._is_another(seen):
+            return seen
+        shared = history.machines.meet(host, sighting(self._world, seen.observed))
+        known = (seen.known.shared, seen.known.alike)
+        if shared.inherited or known != (shared.same, shared.alike):
+            # The plan was made before that was known.
+            seen = look(self._world, wanted.desired, wanted.checkout, policy=policy)
         if stranger(seen.observed, seen.known):
             return seen
-        if seen.known.machine_id is None:
-            history.remember_machine(host, seen.observed.machine_id)
         return self._follow(revision, wanted, seen)
+
+    def _is_another(self, seen: Look) -> bool:
+        """Return whether it is not the machine, or no NixOS, whatever names it has."""
+        alone = replace(seen.known, shared=frozenset(), alike=frozenset())
+        return bool(stranger(seen.observed, alone))
 
     def forget(self, host: HostName) -> None:
         """Forget a host that left the repository."""
@@ -184,9 +194,7 @@ class HostPass:
         plan, observed = seen.plan, seen.observed
         if steps and wait <= 0:
             carried = self._attempt(revision, aim, seen_of_aim)
-            if not isinstance(carried.error, RebootError):
-                # Else the others wait: what this one could not boot, they may not boot.
-                self._gate.end_reboot(host)
+            self._end_turn(seen_of_aim.plan, carried)
             if carried.attempt.outcome is Outcome.INTERRUPTED:
                 return Again(0.0)  # nothing was touched; the next pass will tell
             if carried.attempt.outcome is None and carried.error is not None:
@@ -201,15 +209,30 @@ class HostPass:
             self._converged(revision, wanted)
         if error is not None and not isinstance(error, PermanentError):
             return Failed(error, after=after)
+        if plan.waits_for is not None:
+            return Again(REBOOT_TURN)
         return Again(wait) if plan.steps else Done()
 
     def _wait(self, host: HostName, steps: tuple[Step, ...]) -> float:
         """Return the seconds that *steps* have to wait; after none, they may begin."""
         wait = self._gate.wait(host, self._world.monotonic()) if steps else 0.0
         reboots = any(step.kind is StepKind.REBOOT for step in steps)
-        if wait <= 0 and reboots and not self._gate.claim_reboot(host):
+        turns, now = self._world.history.turns, self._world.now()
+        # Two plans may have seen that it was nobody's turn.
+        if wait <= 0 and reboots and not turns.take_reboot(host, now=now):
             return REBOOT_TURN
         return wait
+
+    def _end_turn(self, plan: Plan, carried: Carried) -> None:
+        """
+        Give the turn to be rebooted on, once that has come to a good end.
+
+        Else the others wait: what this one could not boot, they may not boot.
+        """
+        turns = self._world.history.turns
+        proved = any(step.kind in _PROVING for step in plan.steps)
+        good = proved and carried.attempt.outcome is Outcome.SUCCEEDED
+        turns.end_reboot(plan.host, unless_begun=not good)
 
     def _aim(self, wanted: Wanted, seen: Look, held: ExitStack) -> tuple[Wanted, Look]:
         """

@@ -40,6 +40,7 @@ from reconciler.model.observed import (
 from reconciler.model.orders import (
     Hold,
     Quarantine,
+    Turn,
 )
 from reconciler.model.packages import PackageChange, PackageKind, SystemDiff
 from reconciler.model.plan import (
@@ -98,6 +99,7 @@ __all__ = [
     "SystemDiff",
     "SystemParts",
     "Target",
+    "Turn",
     "UnitName",
     "Verdict",
 ]

@@ -30,3 +30,17 @@ class Quarantine:
     since: float  # when it failed first
     attempt: str  # the last one that failed
     failures: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Whose turn it is to do what one host of the fleet does at a time."""
+
+    host: HostName
+    since: float
+    boot_id: str = ""  # of the host before it began; empty: it has not yet
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is not over before it has come to a good end."""
+        return bool(self.boot_id)

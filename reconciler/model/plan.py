@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.names import HostName, StorePath, UnitName
+from reconciler.model.orders import Turn
 
 
 class DriftKind(enum.Enum):
@@ -81,6 +82,7 @@ class StepKind(enum.Enum):
     START = "start"
     SET_BOOT = "set-boot"  # only a system that works may become the boot default
     REBOOT = "reboot"  # alone, when all else is closed
+    JUDGE = "judge"  # alone: see that what was rebooted is well, and give the turn on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,7 @@ class Plan:
     drifts: tuple[Drift, ...] = ()
     steps: tuple[Step, ...] = ()
     reason: str = ""  # for REPORTED, HELD, QUARANTINED and BLOCKED: why, for people
+    waits_for: HostName | None = None  # whose turn it is, while this one waits for its
 
 
 class Mode(enum.Enum):
@@ -154,6 +157,9 @@ class Known:
     services: frozenset[UnitName] = frozenset()  # what it had when last in sync
     approved: bool = False  # a person let the desired toplevel pass the guards
     rebooted: bool = False  # it was rebooted for the desired toplevel already
+    turn: Turn | None = None  # whose turn it is to be rebooted, if it is anybody's
+    shared: frozenset[HostName] = frozenset()  # other names that lead to this machine
+    alike: frozenset[HostName] = frozenset()  # names that may, until they are looked at
     under_way: bool = False  # an attempt is: no order and no guard stops it half-way
 
 

@@ -26,7 +26,7 @@ from reconciler.plan.arrival import Arrival, Standing, arrival, arrival_as_dict
 from reconciler.plan.baseline import Baseline
 from reconciler.plan.brought import brought_as_dict, brought_lines, brought_sums
 from reconciler.plan.diff import drifts
-from reconciler.plan.guards import hosts_gone, services_of, told_gone
+from reconciler.plan.guards import hosts_gone, services_of, told_gone, told_shared
 from reconciler.plan.health import Problem, ProblemKind, in_restart, judge, still_moving
 from reconciler.plan.keys import present_keys, restart_steps
 from reconciler.plan.policy import plan, stranger, unaddressed, unreachable
@@ -69,6 +69,7 @@ __all__ = [
     "stranger",
     "summary_lines",
     "told_gone",
+    "told_shared",
     "unaddressed",
     "unreachable",
 ]

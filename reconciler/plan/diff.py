@@ -42,7 +42,11 @@ def findings(
     Another machine's units say nothing of this host, one without a NixOS has no units
     of ours, and neither gets our keys: there only that is told.
     """
-    stranger = _wrong_machine(observed, known) or _no_system(desired, observed)
+    stranger = (
+        _wrong_machine(observed, known)
+        or _no_system(desired, observed)
+        or _shared_machine(known)
+    )
     if stranger is not None:
         return (stranger,)
     host = (_system(desired, observed), _boot(desired, observed), _reboot(observed))
@@ -72,6 +76,19 @@ def _wrong_machine(observed: Observed, known: Known) -> Finding | None:
         kind=DriftKind.WRONG_MACHINE,
         desired=known.machine_id or "",
         observed=observed.machine_id or "no machine id",
+    )
+    return Finding(drift=drift)
+
+
+def _shared_machine(known: Known) -> Finding | None:
+    names = known.shared or known.alike
+    if not names:
+        return None
+    drift = Drift(
+        kind=DriftKind.WRONG_MACHINE,
+        desired="a machine of its own",
+        observed=f"{'that of' if known.shared else 'perhaps that of'} "
+        + ", ".join(sorted(names)),
     )
     return Finding(drift=drift)
 

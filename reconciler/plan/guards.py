@@ -77,6 +77,25 @@ def is_too_much(gone: int, of: int, limit: float) -> bool:
     return of > FEW and gone > limit * of
 
 
+def told_shared(host: HostName, names: Iterable[HostName]) -> str:
+    """Say that a host is one machine with others that the commit declares."""
+    all_names = ", ".join(sorted({host, *names}))
+    return (
+        f"these names lead to one machine, with one boot: {all_names}; nothing is"
+        " changed on it until the repository or the settings have one name for it"
+    )
+
+
+def told_alike(host: HostName, names: Iterable[HostName]) -> str:
+    """Say that a host may be one machine with others."""
+    return (
+        f"{host} has the machine id of {', '.join(sorted(names))}, and may be that very"
+        " machine: waiting until both were seen since it was booted. Take a name that"
+        " is gone out of the repository; and give clones machine ids of their own"
+        " (systemd-machine-id-setup)"
+    )
+
+
 def switched_by_somebody(observed: Observed) -> str:
     """
     Return who else is changing the host just now, or an empty text.

@@ -18,11 +18,17 @@ from reconciler.model import (
     Verdict,
 )
 from reconciler.plan.diff import NO_DIGESTS, findings
-from reconciler.plan.guards import removes_too_much, switched_by_somebody
+from reconciler.plan.guards import (
+    removes_too_much,
+    switched_by_somebody,
+    told_alike,
+    told_shared,
+)
 from reconciler.plan.steps import steps_of
 
 _ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
 _REBOOT = Step(kind=StepKind.REBOOT)
+_JUDGE = Step(kind=StepKind.JUDGE)
 _OF_COMMITS = frozenset({DriftKind.SYSTEM, DriftKind.BOOT})
 
 
@@ -48,8 +54,13 @@ def plan(
     else:
         verdict, reason = _judge(desired, observed, drifts, known, policy)
     steps = steps_of(found, again=verdict is Verdict.DEPLOY)
+    waits_for = None
     if verdict is Verdict.HEAL and not any(drift.is_open for drift in drifts):
-        steps = (_REBOOT,)
+        due = _wants_reboot(observed, drifts, known, policy)
+        steps = (_REBOOT,) if due else (_JUDGE,)
+        waits_for = _whose_turn(desired.host, known)
+    if waits_for is not None:
+        verdict = Verdict.CONVERGED
     if verdict is Verdict.HEAL and not steps:
         verdict, reason = Verdict.REPORTED, _nothing_helps(drifts)
     return Plan(
@@ -59,6 +70,7 @@ def plan(
         drifts=drifts,
         steps=steps if verdict in _ACTING else (),
         reason=reason,
+        waits_for=waits_for,
     )
 
 
@@ -92,7 +104,7 @@ def _judge(
     The first that applies:
 
     1. Nothing open: CONVERGED, also for a host that is held; or HEAL, if a reboot is
-       due and nothing of what follows forbids it.
+       due, or one is to be judged, and nothing of what follows forbids it.
     2. Held by a person: HELD.
     3. This system failed here before: QUARANTINED.
     4. The policy says to look only: REPORTED.
@@ -104,8 +116,11 @@ def _judge(
     forbidden = _forbidden(desired.host, known, policy)
     blocked = switched_by_somebody(observed)
     if not any(drift.is_open for drift in drifts):
-        may = not (forbidden or blocked) and _wants_reboot(drifts, known, policy)
-        return (Verdict.HEAL if may else Verdict.CONVERGED), ""
+        may = not (forbidden or blocked)
+        due = _wants_reboot(observed, drifts, known, policy) or _judges(
+            desired, observed, drifts, known
+        )
+        return (Verdict.HEAL if may and due else Verdict.CONVERGED), ""
     if forbidden:
         return forbidden
     by_commit = _caused_by_commit(desired, drifts, known)
@@ -118,16 +133,47 @@ def _judge(
     return (Verdict.DEPLOY if by_commit else Verdict.HEAL), ""
 
 
-def _wants_reboot(drifts: tuple[Drift, ...], known: Known, policy: Policy) -> bool:
+def _wants_reboot(
+    observed: Observed, drifts: tuple[Drift, ...], known: Known, policy: Policy
+) -> bool:
     """
     Return whether the host is to be rebooted.
 
     Once for one system: if it still runs old parts after that, another reboot would
-    change nothing, for ever.
+    change nothing, for ever. One that was asked to, and never went down, is asked
+    again.
     """
     needed = any(drift.kind is DriftKind.REBOOT_NEEDED for drift in drifts)
     allowed = policy.reboot is Reboot.ALLOWED
-    return needed and allowed and not known.rebooted and not known.under_way
+    turn = known.turn
+    mine = turn is not None and turn.host == observed.host
+    in_vain = mine and turn is not None and turn.boot_id == observed.boot_id
+    once = not known.rebooted or in_vain
+    return needed and allowed and once and not known.under_way
+
+
+def _judges(
+    desired: Desired, observed: Observed, drifts: tuple[Drift, ...], known: Known
+) -> bool:
+    """
+    Return whether the host was rebooted, and nobody saw yet that this ended well.
+
+    It has to run what it was booted for: one that booted another system, and was
+    switched since, has not shown that the others may be booted.
+    """
+    turn = known.turn
+    if turn is None or turn.host != desired.host or known.under_way:
+        return False
+    if not turn.begun or turn.boot_id == observed.boot_id:
+        return False
+    needed = any(drift.kind is DriftKind.REBOOT_NEEDED for drift in drifts)
+    return observed.booted == desired.toplevel or not needed
+
+
+def _whose_turn(host: HostName, known: Known) -> HostName | None:
+    """Return which other host is being rebooted, and goes first."""
+    turn = known.turn
+    return turn.host if turn is not None and turn.host != host else None
 
 
 def stranger(observed: Observed, known: Known) -> str:
@@ -144,7 +190,9 @@ def stranger(observed: Observed, known: Known) -> str:
             f"{host} does not run NixOS (it has no /run/current-system);"
             " install NixOS on it first"
         )
-    return ""
+    if known.shared:
+        return told_shared(host, known.shared)
+    return told_alike(host, known.alike) if known.alike else ""
 
 
 def _forbidden(

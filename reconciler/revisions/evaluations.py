@@ -1,6 +1,5 @@
 """What each host should run, evaluated once per commit and remembered."""
 
-import json
 import threading
 from dataclasses import dataclass, replace
 
@@ -13,7 +12,7 @@ from reconciler.errors import (
     StateError,
     StoppingError,
 )
-from reconciler.history import last_good_key
+from reconciler.history import Declared
 from reconciler.model import CommitId, Desired, HostName, Phase
 from reconciler.revisions.repository import Revision
 from reconciler.world import World, timed
@@ -97,10 +96,8 @@ class Evaluations:
         """Note that *host* can be evaluated; if it is to be *kept*, in history too."""
         world = self._world
         if kept and self._good.get(host) != good:
-            fields = {"commit": good.commit, "desired": to_json(good.desired)}
-            world.history.save_evaluation(
-                last_good_key(host), json.dumps(fields), now=world.now()
-            )
+            told = Declared(commit=good.commit, desired=to_json(good.desired))
+            world.history.systems.save_last_good(host, told)
         with self._lock:
             self._good[host] = good
             self._failed.pop(host, None)
@@ -111,14 +108,12 @@ class Evaluations:
         good = self._good.get(host)
         if good is not None:
             return good
-        text = self._world.history.evaluation(last_good_key(host))
-        if not text:
+        told = self._world.history.systems.last_good(host)
+        if told is None:
             return None
         try:
-            fields = json.loads(text)
-            desired = from_json(fields["desired"])
-            good = LastGood(desired=desired, commit=CommitId(fields["commit"]))
-        except (StateError, ValueError, KeyError):
+            good = LastGood(desired=from_json(told.desired), commit=told.commit)
+        except StateError:
             return None  # kept by a version that wrote it in another way
         with self._lock:
             return self._good.setdefault(host, good)

@@ -13,13 +13,7 @@ from reconciler.errors import (
     SourceError,
 )
 from reconciler.history import approval_of_commit
-from reconciler.history.repository import (
-    AWAY,
-    UNREADABLE,
-    WELL,
-    WITHHELD,
-    last_problem,
-)
+from reconciler.history.repository import AWAY, UNREADABLE, WELL, WITHHELD
 from reconciler.model import Commit, CommitId, HostName
 from reconciler.notify import Notify
 from reconciler.plan import hosts_gone, told_gone
@@ -193,6 +187,7 @@ class Repository:
     def _take_over(self, revision: Revision) -> None:
         self._note_checkout(revision)
         self._world.history.save_commit(revision.commit)
+        self._world.history.machines.declare(revision.hosts)
         self._world.metrics.commit(revision.commit)
         # Last, so that a look that fails half-way is made again.
         self.current = revision
@@ -282,6 +277,6 @@ class Repository:
     def _note(self, kind: str, problem: str) -> None:
         """Remember how the repository is, and record it where that is news."""
         self.problem = problem
-        history = self._world.history
-        if self._tells and last_problem(history) != problem:
-            history.event(now=self._world.now(), kind=kind, text=problem)
+        if self._tells:
+            world = self._world
+            world.history.repository.note(kind, problem, now=world.now())

@@ -7,7 +7,6 @@ whole: a reboot takes its keys away, and somebody may stop its services. Either 
 contents of keys come from the commit that declares them, not from the newest.
 """
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import structlog
 
 from reconciler.desired import from_json, to_json
 from reconciler.errors import ReconcilerError, StateError, StoppingError
-from reconciler.history import confirmed_key, services_key
+from reconciler.history import Declared
 from reconciler.model import CommitId, Desired, HostName
 from reconciler.plan import services_of
 from reconciler.revisions.evaluations import Evaluations
@@ -78,15 +77,8 @@ def wanted_of(
 def remember(world: World, wanted: Wanted) -> None:
     """Record that a host is in sync with *wanted*."""
     host, desired = wanted.desired.host, wanted.desired
-    fields = {"commit": wanted.commit, "desired": to_json(desired)}
-    _keep(world, confirmed_key(host), json.dumps(fields))
-    # Apart, since every pass reads it.
-    _keep(world, services_key(host), json.dumps(sorted(services_of(desired))))
-
-
-def _keep(world: World, key: str, text: str) -> None:
-    if world.history.evaluation(key) != text:
-        world.history.save_evaluation(key, text, now=world.now())
+    declared = Declared(commit=wanted.commit, desired=to_json(desired))
+    world.history.systems.save_confirmed(host, declared, services_of(desired))
 
 
 def recall(world: World, host: HostName, held: ExitStack) -> Wanted | None:
@@ -95,19 +87,19 @@ def recall(world: World, host: HostName, held: ExitStack) -> Wanted | None:
 
     None where nothing is known, or the commit cannot be had any more.
     """
-    text = world.history.evaluation(confirmed_key(host))
-    if text is None:
+    declared = world.history.systems.confirmed(host)
+    if declared is None:
         return None
     try:
-        fields = json.loads(text)
-        commit = CommitId(fields["commit"])
+        desired = from_json(declared.desired)
+    except StateError:
+        return None  # kept by a version that wrote it in another way
+    commit = declared.commit
+    try:
         checkout = checkout_of(world, commit, held)
-        desired = from_json(fields["desired"])
     except StoppingError:
         raise
-    except (ReconcilerError, ValueError, KeyError) as error:
-        if isinstance(error, StateError):
-            return None  # kept by a version that wrote it in another way
+    except ReconcilerError as error:
         log.warning("cannot keep the former system whole", host=host, error=str(error))
         return None
     return Wanted(desired=desired, commit=commit, checkout=checkout)

@@ -1,6 +1,5 @@
 """Everything that a pass uses to touch the world, in one value."""
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -10,12 +9,7 @@ from urllib.parse import quote
 
 from reconciler.desired import Evaluator
 from reconciler.errors import StoppingError
-from reconciler.history import (
-    History,
-    approval_of_system,
-    rebooted_key,
-    services_key,
-)
+from reconciler.history import History, approval_of_system
 from reconciler.metrics import Metrics
 from reconciler.model import (
     Desired,
@@ -28,7 +22,6 @@ from reconciler.model import (
     Reboot,
     StorePath,
     Target,
-    UnitName,
 )
 from reconciler.notify import Notify
 from reconciler.remote import Connections
@@ -83,19 +76,15 @@ class World:
         new, reboots = applied != toplevel, self.policy.reboot is Reboot.ALLOWED
         return Known(
             applied=applied,
-            machine_id=history.machine_id(host),
+            machine_id=history.machines.id_of(host),
             delivered=history.delivered(host),
             hold=hold.reason if hold else None,
             quarantine=failed.reason if failed else None,
-            services=self._services(host) if new else frozenset(),
+            services=history.systems.services(host) if new else frozenset(),
             approved=new and history.is_approved(approval_of_system(host, toplevel)),
-            rebooted=reboots and history.evaluation(rebooted_key(host)) == toplevel,
+            rebooted=reboots and history.systems.rebooted_for(host) == toplevel,
+            turn=history.turns.reboot() if reboots else None,
         )
-
-    def _services(self, host: HostName) -> frozenset[UnitName]:
-        """Return the services that *host* had when it was last in sync."""
-        text = self.history.evaluation(services_key(host))
-        return frozenset(map(UnitName, json.loads(text))) if text else frozenset()
 
     def orders(
         self, host: HostName, target: StorePath | None

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired import to_json
-from reconciler.history import History, last_good_key
-from reconciler.model import HostName
+from reconciler.history import Declared, History
+from reconciler.model import CommitId, HostName
 from tests.support.world import desired_of
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +40,8 @@ def run(tmp_path: Path) -> Run:
     state.mkdir()
     with contextlib.closing(History.open(state / "history.sqlite")) as history:
         desired = to_json(desired_of("lufta", {}, tmp_path / "lufta.drv"))
-        last = json.dumps({"commit": "c" * 40, "desired": desired})
-        history.save_evaluation(last_good_key(HostName("lufta")), last, now=0)
+        last = Declared(commit=CommitId("c" * 40), desired=desired)
+        history.systems.save_last_good(HostName("lufta"), last)
     settings = tmp_path / "reconciler.yaml"
 
     def run(*words: str, user: str = "root") -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import UnknownAttemptError
-from reconciler.history import Event, History, Retention
+from reconciler.history import Event, History, Retention, Sighting
 from reconciler.model import (
     Attempt,
     Commit,
@@ -241,18 +241,23 @@ def test_a_status_is_replaced_whole(history: History) -> None:
     assert history.statuses() == [other, in_sync]
 
 
+def meet(history: History, host: HostName, machine_id: str) -> None:
+    seen = Sighting(machine_id=machine_id, boot_id="b", began_at=NOON, ended_at=NOON)
+    history.machines.meet(host, seen)
+
+
 def test_a_host_that_leaves_keeps_its_attempts_and_its_machine(
     history: History,
 ) -> None:
     attempt = begin(history)
-    history.remember_machine(KEANU, "0123")
+    meet(history, KEANU, "0123")
     history.save_status(HostStatus(host=KEANU, commit=CommitId("c"), updated_at=NOON))
 
     history.forget_host(KEANU)
 
     assert history.statuses() == []
     assert history.attempts(host=KEANU) == [attempt]
-    assert history.machine_id(KEANU) == "0123"
+    assert history.machines.id_of(KEANU) == "0123"
 
 
 def test_delivered_keys_are_known_until_they_are_removed(history: History) -> None:
@@ -269,17 +274,6 @@ def test_delivered_keys_are_known_until_they_are_removed(history: History) -> No
 
     assert history.delivered(KEANU) == {wifi}
     assert history.delivered(HostName("lufta")) == {bot}
-
-
-def test_a_machine_is_remembered_until_it_is_forgotten(history: History) -> None:
-    assert history.machine_id(KEANU) is None
-    history.remember_machine(KEANU, "0123")
-    history.remember_machine(LUFTA, "4567")
-    history.remember_machine(KEANU, "89ab")
-    assert history.machine_id(KEANU) == "89ab"
-    history.forget_machine(KEANU)
-    assert history.machine_id(KEANU) is None
-    assert history.machine_id(LUFTA) == "4567"
 
 
 def test_the_last_commit_is_the_one_seen_last_also_if_it_is_older(

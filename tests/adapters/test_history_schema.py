@@ -1,6 +1,9 @@
 """Which databases history takes, and what schema it gives them."""
 
+import contextlib
+import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,15 @@ from reconciler.history import History, migrate
 from reconciler.history.database import open_file
 from reconciler.history.schema import REVISION, metadata
 
+OLDEST = Path(__file__).with_name("schema_0007.sql")
+NEWER = """
+from alembic import op
+revision, down_revision = "9998", "{}"
+def upgrade():
+    for one in "{}".split(";"):
+        op.execute(one)
+"""
+
 
 def schema_of(file: Path) -> list[tuple[str, ...]]:
     with sqlite3.connect(file) as connection:
@@ -24,12 +36,18 @@ def schema_of(file: Path) -> list[tuple[str, ...]]:
     return rows
 
 
+def oldest(file: Path) -> Path:
+    """Make a database as the first version that anybody has made it."""
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(OLDEST.read_text())
+    connection.close()
+    return file
+
+
 def migrated(file: Path) -> Path:
     """Make a database by running every migration, from the first on."""
-    database = open_file(file)
-    with database.writing() as connection:
-        migrate.upgrade(connection)
-    database.close()
+    History.open(oldest(file)).close()
     return file
 
 
@@ -50,7 +68,11 @@ def test_the_migrations_make_what_the_schema_says(tmp_path: Path) -> None:
 
 
 def test_a_new_database_is_what_the_migrations_make(tmp_path: Path) -> None:
-    """Down to the text: a new one is made without running them."""
+    """
+    Down to the text: a new one is made without running them.
+
+    A change of the schema needs a migration; what the first version made stays.
+    """
     new = tmp_path / "new.sqlite"
     History.open(new).close()
 
@@ -78,59 +100,81 @@ def test_a_migrated_database_opens_and_works(tmp_path: Path) -> None:
     history.close()
 
 
-def test_what_was_seen_before_keys_were_known_is_kept(tmp_path: Path) -> None:
+@pytest.fixture
+def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what installs a version with one more migration, which runs this SQL."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrate.MIGRATIONS, folder)
+
+    def install(sql: str) -> None:
+        (folder / "versions" / "v9998.py").write_text(NEWER.format(REVISION, sql))
+        monkeypatch.setattr(migrate, "MIGRATIONS", folder)
+        monkeypatch.setattr(migrate, "REVISION", "9998")
+
+    return install
+
+
+def test_a_migration_runs_and_keeps_a_copy_from_before(
+    tmp_path: Path, newer: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that going back to the version before is possible."""
     file = tmp_path / "history.sqlite"
-    database = open_file(file)
-    with database.writing() as connection:
-        migrate.upgrade(connection, to="0001")
-    database.close()
-    change(
-        file,
-        "INSERT INTO statuses VALUES ('keanu', 'c', 7.0, NULL, 1, NULL, NULL,"
-        """ '[{"kind": "unit-stopped", "subject": "a.service", "desired": "active","""
-        """ "observed": "inactive", "effect": "start", "lasting": false}]',"""
-        " 5.0, 3, 2, '', '[]', '')",
-    )
+    with contextlib.closing(History.open(file)) as history:
+        history.save_evaluation("key", "text", now=0)
+    newer("CREATE TABLE more (a TEXT)")
 
-    history = History.open(file)
+    with contextlib.closing(History.open(file)) as history:
+        assert history.evaluation("key") == "text"
+    History.open(file).close()
 
-    (status,) = history.statuses()
-    assert (status.host, status.drift_since, status.units_desired) == ("keanu", 5.0, 3)
-    assert status.drifts[0].restarts == ()
-    assert (status.keys_desired, status.keys_present) == (0, 0)
-    assert history.delivered(status.host) == frozenset()
-    history.close()
-    assert schema_of(file) == schema_of(migrated(tmp_path / "new.sqlite"))
+    assert "more" in {name for _, name, *_ in schema_of(file)}
+    copy = tmp_path / f"history.sqlite.schema-{REVISION}"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    copies = sorted(path.name for path in tmp_path.glob("history.sqlite.*"))
+    assert copies == [copy.name]
+    monkeypatch.undo()
+    copy.replace(file)
+    with contextlib.closing(History.open(file)) as history:
+        assert history.evaluation("key") == "text"
 
 
-def test_migrations_are_run_on_an_older_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_room_for_a_copy_nothing_is_migrated(
+    tmp_path: Path, newer: Callable[[str], None]
 ) -> None:
     file = tmp_path / "history.sqlite"
     History.open(file).close()
-    change(file, "UPDATE alembic_version SET version_num = '0000'")
-    upgraded = []
-    monkeypatch.setattr(migrate, "upgrade", upgraded.append)
+    before = schema_of(file)
+    newer("CREATE TABLE more (a TEXT)")
+    (tmp_path / f"history.sqlite.schema-{REVISION}.new").mkdir()
 
-    History.open(file).close()
+    with pytest.raises(StateError, match="no copy of it can be kept"):
+        History.open(file)
 
-    assert len(upgraded) == 1
+    assert schema_of(file) == before
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(
-    tmp_path: Path,
+    tmp_path: Path, newer: Callable[[str], None]
 ) -> None:
     file = tmp_path / "history.sqlite"
-    # The first migration meets one of its later tables: it must not leave the others.
-    change(file, "CREATE TABLE statuses (host TEXT)")
+    History.open(file).close()
     before = schema_of(file)
-    database = open_file(file)
+    newer("CREATE TABLE more (a TEXT); CREATE TABLE statuses (host TEXT)")
 
-    with pytest.raises(StateError, match="statuses"), database.writing() as connection:
-        migrate.upgrade(connection)
+    with pytest.raises(StateError, match="statuses"):
+        History.open(file)
 
-    database.close()
     assert schema_of(file) == before
+
+
+def test_a_database_from_before_the_first_release_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "history.sqlite"
+    History.open(file).close()
+    change(file, "UPDATE alembic_version SET version_num = '0006'")
+
+    for read_only in (False, True):
+        with pytest.raises(StateError, match="before the first release"):
+            History.open(file, read_only=read_only)
 
 
 def test_a_database_of_a_newer_version_is_refused_and_not_touched(
@@ -164,11 +208,11 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path, sql: str) -> N
 
 
 def test_an_older_database_cannot_be_read_without_migrating_it(
-    tmp_path: Path,
+    tmp_path: Path, newer: Callable[[str], None]
 ) -> None:
     file = tmp_path / "history.sqlite"
     History.open(file).close()
-    change(file, "UPDATE alembic_version SET version_num = '0000'")
+    newer("CREATE TABLE more (a TEXT)")
 
     with pytest.raises(StateError, match="start the daemon once"):
         History.open(file, read_only=True)

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from typing_extensions import override
 
 from reconciler.errors import BuildError, EvaluationError, ReconcilerError
+from reconciler.history import Sighting
 from reconciler.model import Mode, Outcome, Policy, UnitName, Verdict
 from tests.support.budget import examples
 from tests.support.scene import Scene
@@ -25,7 +26,7 @@ from tests.support.world import FAILED, FIRST, Content, Machine, Services, tople
 HOSTS = ("keanu", "lufta")
 BOT, FACTS = "withinbot.service", "printerfacts.service"
 ENOUGH = 3  # passes until a host without faults must be in sync
-OWN_ID, OTHER_ID = "0" * 32, "f" * 32
+OTHER_ID = "f" * 32
 
 hosts = st.sampled_from(HOSTS)
 services = st.dictionaries(st.sampled_from((BOT, FACTS)), st.sampled_from("123"))
@@ -42,6 +43,25 @@ def stop(machine: Machine, name: UnitName) -> None:
 
 def fail(machine: Machine, name: UnitName) -> None:
     machine.change(name, **FAILED)
+
+
+def own_id(host: str) -> str:
+    return f"{HOSTS.index(host):032}"
+
+
+def meet(scene: Scene, host: str) -> None:
+    machine = scene.machine(host)
+    machine.machine_id = own_id(host)
+    now = scene.clock()
+    scene.history.machines.meet(
+        machine.host,
+        Sighting(
+            machine_id=machine.machine_id,
+            boot_id=machine.boot_id,
+            began_at=now,
+            ended_at=now,
+        ),
+    )
 
 
 def mask(machine: Machine, name: UnitName) -> None:
@@ -84,9 +104,8 @@ class Convergence(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.scene = Scene(self.folder)
         for host in HOSTS:
-            self.scene.machine(host).machine_id = OWN_ID
             # Who it is was known before the first fault.
-            self.scene.history.remember_machine(self.scene.machine(host).host, OWN_ID)
+            meet(self.scene, host)
         self.scene.commit(first)
 
     @override
@@ -153,7 +172,7 @@ class Convergence(RuleBasedStateMachine):
     @rule(host=hosts, other=st.booleans())
     def exchange(self, host: str, other: bool) -> None:  # noqa: FBT001
         """Let another machine answer under the name, or the right one."""
-        self.scene.machine(host).machine_id = OTHER_ID if other else OWN_ID
+        self.scene.machine(host).machine_id = OTHER_ID if other else own_id(host)
 
     @rule(fails=st.booleans())
     def let_builds_fail(self, fails: bool) -> None:  # noqa: FBT001
@@ -238,7 +257,7 @@ class Convergence(RuleBasedStateMachine):
         scene.commit(wanted)
         for host in HOSTS:
             machine = scene.machine(host)
-            machine.failure, machine.machine_id = None, OWN_ID
+            machine.failure, machine.machine_id = None, own_id(host)
             machine.switch_status, machine.dying = 0, set()
             scene.history.lift(machine.host, now=scene.clock())  # a person's "retry"
             for _ in range(ENOUGH):

@@ -16,10 +16,11 @@ from reconciler.errors import (
     EvaluationError,
     HostBusyError,
 )
-from reconciler.history import History, last_good_key
+from reconciler.history import Declared, History
 from reconciler.loop import Again, Done, Failed
 from reconciler.model import (
     Commit,
+    CommitId,
     DesiredKey,
     DriftKind,
     HostName,
@@ -342,7 +343,8 @@ def evaluated(scene: Scene) -> str:
 
 def test_a_last_good_state_of_another_version_is_passed_over(deployed: Scene) -> None:
     deployed.commit({"lufta": ERROR})
-    deployed.history.save_evaluation(last_good_key(LUFTA), "{}", now=0.0)
+    told = Declared(commit=CommitId("c"), desired="{}")
+    deployed.history.systems.save_last_good(LUFTA, told)
     deployed.restart()
     deployed.look()
 
@@ -464,13 +466,13 @@ def test_another_machine_under_the_name_is_not_touched(deployed: Scene) -> None:
     assert status.verdict is Verdict.BLOCKED
     assert [drift.kind for drift in status.drifts] == [DriftKind.WRONG_MACHINE]
     assert "reconciler trust lufta" in status.error
-    assert deployed.history.machine_id(LUFTA) == machine_id
+    assert deployed.history.machines.id_of(LUFTA) == machine_id
 
-    deployed.history.forget_machine(LUFTA)
+    deployed.history.machines.forget(LUFTA)
 
     assert deployed.run("lufta") == Done()
     assert lufta.running == SYSTEM_B
-    assert deployed.history.machine_id(LUFTA) == "f" * 32
+    assert deployed.history.machines.id_of(LUFTA) == "f" * 32
 
 
 def test_what_is_no_nixos_is_not_touched_nor_remembered(scene: Scene) -> None:
@@ -481,7 +483,7 @@ def test_what_is_no_nixos_is_not_touched_nor_remembered(scene: Scene) -> None:
 
     assert scene.machine("lufta").commands == 0
     assert scene.status("lufta").verdict is Verdict.BLOCKED
-    assert scene.history.machine_id(LUFTA) is None
+    assert scene.history.machines.id_of(LUFTA) is None
 
 
 def test_a_host_that_breaks_off_before_the_switch_fails_it(deployed: Scene) -> None:

@@ -6,17 +6,25 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import BuildError
-from reconciler.history import last_problem
 from reconciler.loop import Again, Done, Failed, Orders
 from reconciler.loop.host_pass import REBOOT_TURN
-from reconciler.model import HostName, Outcome, Policy, Reboot, SystemParts, Verdict
+from reconciler.model import (
+    DriftKind,
+    HostName,
+    Outcome,
+    Policy,
+    Reboot,
+    StorePath,
+    SystemParts,
+    Verdict,
+)
 from reconciler.revisions.repository import WithheldError
 from tests.scenario.test_orders import running
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
-from tests.support.world import Content, do_nothing, toplevel_of
+from tests.support.world import FAILED, Content, do_nothing, toplevel_of
 
-LUFTA = HostName("lufta")
+KEANU, LUFTA = HostName("keanu"), HostName("lufta")
 BOT = "withinbot.service"
 A = {"lufta": {BOT: "1"}}
 MANY = {"lufta": {f"{name}.service": "1" for name in "abcde"}}
@@ -131,7 +139,7 @@ def test_a_commit_without_most_hosts_does_not_count(
             scene.look()
 
     assert scene.repository.current is before
-    problem = last_problem(scene.history)
+    problem = scene.history.repository.problem()
     assert f"reconciler approve {bad.short}" in problem
     assert [event.kind for event in scene.history.events()] == ["commit-withheld"]
     assert scene.metric(WITHHELD) == 1
@@ -147,7 +155,7 @@ def test_a_commit_without_most_hosts_does_not_count(
     assert revision is not None
     assert revision.commit == bad
     assert scene.metric(WITHHELD) == 0
-    assert last_problem(scene.history) == ""
+    assert scene.history.repository.problem() == ""
 
 
 def test_another_commit_takes_the_place_of_one_that_waits(scene: Scene) -> None:
@@ -293,6 +301,10 @@ def rebooting(tmp_path: Path) -> Iterator[Scene]:
     scene.close()
 
 
+def take_turn(scene: Scene, host: HostName) -> bool:
+    return scene.history.turns.take_reboot(host, now=scene.clock())
+
+
 def test_a_host_is_rebooted_where_that_is_allowed(rebooting: Scene) -> None:
     lufta = rebooting.machine("lufta")
     before = lufta.boot_id
@@ -339,12 +351,12 @@ def test_a_host_that_does_not_come_back_fails_its_attempt(rebooting: Scene) -> N
     attempt = rebooting.attempts("lufta")[-1]
     assert attempt.outcome is Outcome.FAILED
     assert "did not boot in time" in attempt.message
-    assert not rebooting.gate.claim_reboot(HostName("keanu")), "it may fare no better"
+    assert not take_turn(rebooting, KEANU), "it may fare no better"
     lufta.before_read, lufta.failure = do_nothing, None
     rebooting.clock.advance(7200)
     assert rebooting.run("lufta") == Done()
     assert rebooting.status("lufta").in_sync
-    assert rebooting.gate.claim_reboot(HostName("keanu"))
+    assert take_turn(rebooting, KEANU)
 
 
 def test_a_host_that_boots_another_system_is_told(rebooting: Scene) -> None:
@@ -363,18 +375,90 @@ def test_a_host_that_boots_another_system_is_told(rebooting: Scene) -> None:
 
 
 def test_one_host_is_rebooted_at_a_time(rebooting: Scene) -> None:
-    keanu = HostName("keanu")
-    assert rebooting.gate.claim_reboot(keanu)
+    turns = rebooting.history.turns
+    assert take_turn(rebooting, KEANU)
 
     assert rebooting.run("lufta") == Again(REBOOT_TURN)
     assert "reboot" not in rebooting.machine("lufta").log
 
-    rebooting.gate.end_reboot(LUFTA)  # it is not its turn to end
+    turns.end_reboot(LUFTA)  # it is not its turn to end
     assert rebooting.run("lufta") == Again(REBOOT_TURN)
-    rebooting.gate.end_reboot(keanu)
+    turns.end_reboot(KEANU)
     assert rebooting.run("lufta") == Done()
     assert rebooting.machine("lufta").log.count("reboot") == 1
-    assert rebooting.gate.claim_reboot(keanu), "the turn is given back"
+    assert take_turn(rebooting, KEANU), "the turn is given back"
+
+
+def ill_after_the_reboot(scene: Scene) -> None:
+    """Let lufta come back from its reboot with a service that fails."""
+    lufta = scene.machine("lufta")
+    before = lufta.boot_id
+
+    def fail() -> None:
+        if lufta.boot_id != before:
+            lufta.change(BOT, **FAILED)
+
+    lufta.before_read = fail
+    assert isinstance(scene.run("lufta"), Failed)
+    assert lufta.log.count("reboot") == 1
+    assert scene.attempts("lufta")[-1].outcome is Outcome.FAILED
+
+
+def test_after_one_that_came_back_ill_no_other_is_rebooted(rebooting: Scene) -> None:
+    ill_after_the_reboot(rebooting)
+    assert not take_turn(rebooting, KEANU)
+
+    rebooting.restart()
+    rebooting.commit(A)
+    rebooting.clock.advance(7200)
+    rebooting.run("lufta")
+    assert not take_turn(rebooting, KEANU), "neither a restart nor a commit ends it"
+
+    lufta = rebooting.machine("lufta")
+    lufta.before_read = do_nothing
+    for _ in range(3):  # it is healed, and then judged as after a reboot
+        rebooting.clock.advance(7200)
+        rebooting.run("lufta")
+    assert rebooting.status("lufta").in_sync
+    assert take_turn(rebooting, KEANU)
+    assert lufta.log.count("reboot") == 1
+
+
+def test_a_person_may_let_the_next_go(rebooting: Scene) -> None:
+    ill_after_the_reboot(rebooting)
+
+    orders(rebooting).retry([LUFTA])
+
+    assert take_turn(rebooting, KEANU)
+
+
+def test_a_reboot_that_nobody_saw_to_its_end_is_judged(rebooting: Scene) -> None:
+    """The program died while it waited for the host."""
+    lufta = rebooting.machine("lufta")
+    take_turn(rebooting, LUFTA)
+    rebooting.history.turns.begin_reboot(LUFTA, lufta.boot_id)
+    rebooting.history.systems.note_reboot(LUFTA, StorePath(str(lufta.running)))
+    lufta.reboot()
+
+    assert rebooting.run("lufta") == Done()
+
+    assert "reboot" not in lufta.log, "once is enough"
+    judged = rebooting.attempts("lufta")[-1]
+    assert "settle" in [step.name for step in judged.steps]
+    assert take_turn(rebooting, KEANU)
+
+
+def test_a_host_that_never_went_down_is_asked_again(rebooting: Scene) -> None:
+    """The program died before the host had heard of it."""
+    lufta = rebooting.machine("lufta")
+    take_turn(rebooting, LUFTA)
+    rebooting.history.turns.begin_reboot(LUFTA, lufta.boot_id)
+    rebooting.history.systems.note_reboot(LUFTA, StorePath(str(lufta.running)))
+
+    assert rebooting.run("lufta") == Done()
+
+    assert lufta.log.count("reboot") == 1
+    assert take_turn(rebooting, KEANU)
 
 
 def test_without_leave_a_reboot_is_only_told(scene: Scene) -> None:
@@ -386,3 +470,73 @@ def test_without_leave_a_reboot_is_only_told(scene: Scene) -> None:
 
     assert scene.status("lufta").verdict is Verdict.CONVERGED
     assert "reboot" not in lufta.log
+
+
+# --- one machine, two names ------------------------------------------------------
+
+TWINS: Content = {"keanu": {BOT: "2"}, "lufta": {BOT: "1"}}
+
+
+def become_one(scene: Scene) -> None:
+    """Let keanu's name lead to the machine of lufta."""
+    scene.connections.machines[KEANU] = scene.machine("lufta")
+    (scene.stores / "keanu.example").mkdir()
+
+
+@pytest.fixture
+def twins(scene: Scene) -> Scene:
+    """Return a deployed host for which a commit has a second name."""
+    deployed(scene, A)
+    become_one(scene)
+    scene.commit(TWINS)
+    return scene
+
+
+def is_blocked(scene: Scene, host: str, *names: str) -> bool:
+    scene.clock.advance(60)
+    assert scene.run(host) == Done()
+    status = scene.status(host)
+    (drift,) = status.drifts
+    assert drift.kind is DriftKind.WRONG_MACHINE
+    assert all(name in status.error for name in names), status.error
+    return status.verdict is Verdict.BLOCKED
+
+
+def test_two_names_of_one_machine_are_both_blocked(twins: Scene) -> None:
+    """Else each pass would deploy the other's system, without end."""
+    lufta = twins.machine("lufta")
+    commands = lufta.commands
+
+    assert is_blocked(twins, "keanu", "lufta")
+    assert is_blocked(twins, "lufta", "keanu", "lufta")
+    assert is_blocked(twins, "keanu", "lufta")
+
+    lufta.reboot()
+    assert is_blocked(twins, "keanu", "lufta")
+    assert is_blocked(twins, "lufta", "keanu", "lufta")
+    assert lufta.commands == commands
+    assert lufta.running == toplevel_of("lufta", A["lufta"])
+
+    twins.commit(A)
+    assert twins.run("lufta") == Done()
+    assert twins.status("lufta").in_sync
+
+
+def test_a_hold_is_not_escaped_by_a_second_name(scene: Scene) -> None:
+    deployed(scene, A)
+    orders(scene).hold(orders(scene).drafted([LUFTA], reason="the disk"))
+    become_one(scene)
+    commands = scene.machine("lufta").commands
+
+    scene.commit(TWINS)
+    scene.run("lufta")
+    assert is_blocked(scene, "keanu", "lufta")
+    scene.commit({"keanu": {BOT: "2"}})
+    assert scene.run("keanu") == Done()
+
+    status = scene.status("keanu")
+    assert (status.verdict, status.error) == (Verdict.HELD, "held: the disk")
+    assert scene.machine("lufta").commands == commands
+    orders(scene).release([KEANU])
+    assert scene.run("keanu") == Done()
+    assert scene.machine("lufta").running == toplevel_of("keanu", {BOT: "2"})

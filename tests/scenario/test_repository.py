@@ -5,7 +5,6 @@ import threading
 import pytest
 
 from reconciler.errors import EvaluationError, SourceError
-from reconciler.history import last_problem
 from reconciler.loop import Daemon, Done, repository_watch
 from reconciler.revisions.repository import RETRY_UNREADABLE, Repository
 from tests.support.scene import Scene
@@ -55,14 +54,14 @@ def test_a_repository_that_is_away_leaves_the_hosts_served(scene: Scene) -> None
 
     assert scene.repository.current is current
     assert scene.run("lufta") == Done()
-    assert "Connection refused" in last_problem(scene.history)
+    assert "Connection refused" in scene.history.repository.problem()
     assert len(scene.history.events()) == 1, "news is recorded once"
     assert scene.metric("reconciler_fetch_failures_total") == 3
 
     scene.mirror.away = ""
     scene.look()
 
-    assert last_problem(scene.history) == ""
+    assert scene.history.repository.problem() == ""
 
 
 def test_that_somebody_who_only_looks_cannot_read_it_is_told_to_nobody(
@@ -78,7 +77,7 @@ def test_that_somebody_who_only_looks_cannot_read_it_is_told_to_nobody(
 
     assert "Permission denied" in asking.problem
     assert scene.history.events() == events
-    assert last_problem(scene.history) == ""
+    assert scene.history.repository.problem() == ""
 
 
 def test_a_shorter_poll_counts_while_the_repository_is_away_too(scene: Scene) -> None:
@@ -208,7 +207,7 @@ def test_a_commit_that_cannot_be_read_is_passed_over(scene: Scene) -> None:
     assert scene.run("lufta") == Done()
     assert lufta.running == toplevel_of("lufta", A["lufta"])
     assert scene.status("lufta").commit != bad.id
-    problem = last_problem(scene.history)
+    problem = scene.history.repository.problem()
     assert bad.short in problem
     assert "syntax error" in problem
     assert scene.metric('reconciler_evaluation_failures_total{host=""}') == 1
@@ -220,7 +219,7 @@ def test_a_commit_that_cannot_be_read_is_passed_over(scene: Scene) -> None:
 
     assert scene.run("lufta") == Done()
     assert lufta.running == toplevel_of("lufta", B["lufta"])
-    assert last_problem(scene.history) == ""
+    assert scene.history.repository.problem() == ""
 
 
 def test_a_commit_that_cannot_be_read_is_not_evaluated_at_each_look(
@@ -235,7 +234,7 @@ def test_a_commit_that_cannot_be_read_is_not_evaluated_at_each_look(
             scene.look()
         scene.clock.advance(60)
     assert scene.evaluator.listed == listed + 1
-    assert "syntax error" in last_problem(scene.history)
+    assert "syntax error" in scene.history.repository.problem()
     assert scene.repository.problem
 
     scene.clock.advance(RETRY_UNREADABLE)
@@ -256,5 +255,5 @@ def test_going_back_to_the_commit_before_an_unreadable_one(scene: Scene) -> None
     assert scene.repository.look() is None
 
     assert scene.repository.problem == ""
-    assert last_problem(scene.history) == ""
+    assert scene.history.repository.problem() == ""
     assert scene.metric('reconciler_evaluation_failing{host=""}') == 0

@@ -9,6 +9,7 @@ the guardian and those for keys change the state as a host would. Anything else 
 import dataclasses
 import re
 import shlex
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -81,8 +82,8 @@ class FakeHost:
     keys: FakeKeys = field(default_factory=FakeKeys)
     parts: SystemParts = field(default_factory=SystemParts)
     booted_parts: SystemParts | None = None  # None: the same
-    boot_id: str = "6f7c6a4e-3a35-4a54-bb5e-6c8c1f2f0d11"
-    machine_id: str = "0123456789abcdef0123456789abcdef"
+    boot_id: str = ""  # empty: one of its own
+    machine_id: str = ""  # the same
     store_free: int = 1 << 30
     clock: float = BOOTED_AT + 3600.0
     switching: bool = False  # somebody holds the lock
@@ -95,6 +96,11 @@ class FakeHost:
     protected: StorePath | None = None  # from garbage collection
     failure: Exception | None = None  # raised by everything, if set
     log: list[str] = field(default_factory=list)  # what was done, by name
+
+    def __post_init__(self) -> None:
+        own = uuid.uuid5(uuid.NAMESPACE_DNS, self.host)
+        self.boot_id = self.boot_id or str(own)
+        self.machine_id = self.machine_id or own.hex
 
     def disconnect(self) -> None:
         """Let nobody reach it any more."""

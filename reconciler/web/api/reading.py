@@ -13,7 +13,6 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from reconciler.errors import UnknownHostError
-from reconciler.history import last_problem
 from reconciler.model import Commit, HostName, HostStatus
 from reconciler.plan import (
     Standing,
@@ -159,7 +158,7 @@ def _figures(parts: Parts) -> Json:
     return {
         "healthy": not problem,
         "problem": problem,
-        "repository": last_problem(parts.history),
+        "repository": parts.history.repository.problem(),
         "commit": _commit(parts.history.last_commit()),
         "withheld": _commit(parts.daemon.withheld()),
         "hosts": len(statuses),

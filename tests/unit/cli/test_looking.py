@@ -302,6 +302,22 @@ def test_check_tells_of_every_host(cli: Cli, deployed: Scene) -> None:
     assert lufta.startswith("✓ host lufta  evaluates, answers at root@lufta.example:22")
 
 
+def test_check_fails_where_two_names_lead_to_one_machine(
+    cli: Cli, scene: Scene
+) -> None:
+    scene.push({"keanu": {BOT: "1"}, "lufta": {BOT: "1"}})
+    keanu, lufta = scene.machine("keanu"), scene.machine("lufta")
+    keanu.machine_id, keanu.boot_id = lufta.machine_id, lufta.boot_id
+
+    said = cli("check", "--json")
+
+    assert said.status == 1
+    told = {line["check"]: line for line in said.json}
+    for name in ("host keanu", "host lufta"):
+        assert not told[name]["ok"]
+        assert "keanu, lufta" in told[name]["problem"]
+
+
 def test_check_says_what_is_wrong_with_the_settings(cli: Cli, scene: Scene) -> None:
     scene.push(A)
     cli.settings.write_text("repositry: {url: x}\n")
