@@ -10,14 +10,20 @@ from reconciler.remote import HostWriter
 
 PROTECT_DEADLINE = 30.0  # seconds
 GC_ROOT = "/nix/var/nix/gcroots/reconciler"
+GC_ROOT_BEFORE = f"{GC_ROOT}-before"
 
 
-def protect(writer: HostWriter, toplevel: StorePath) -> None:
+def protect(
+    writer: HostWriter, toplevel: StorePath, before: StorePath | None
+) -> None:
     """
     Keep the host's garbage collector off *toplevel*, which is about to be copied.
 
-    Before the copy: a link that leads nowhere yet does no harm. Raises RemoteError,
+    Before the copy: a link that leads nowhere yet does no harm. And off the system from
+    *before*, which may be no generation, and is to be gone back to. Raises RemoteError,
     RemoteTimeoutError, ConnectError.
     """
-    argv = ("ln", "-sfn", toplevel, GC_ROOT)
-    writer.run(argv, what="protecting the system", deadline=PROTECT_DEADLINE)
+    for system, root in ((toplevel, GC_ROOT), (before, GC_ROOT_BEFORE)):
+        if system is not None:
+            argv = ("ln", "-sfn", system, root)
+            writer.run(argv, what="protecting a system", deadline=PROTECT_DEADLINE)

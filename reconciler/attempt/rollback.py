@@ -10,6 +10,7 @@ switch, so that the loop does not bring the commit's system back.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from reconciler import apply
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
 from reconciler.attempt.guarded_switch import (
     GuardedSwitch,
@@ -156,7 +157,10 @@ class Rollback:
 
     def _carry_out(self) -> list[str]:
         """Switch and confirm; return the units that have failed by then."""
-        step = self._recorded.step
+        step, desired = self._recorded.step, self.desired
+        writer = self.world.connections.writer(desired.host, desired.target)
+        order = self._switch.order
+        apply.protect(writer, order.new, order.old)
         step("activate", Phase.ACTIVATE, self._switch.switch)
         seen: list[Observed] = []
         try:

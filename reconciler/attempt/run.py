@@ -301,12 +301,14 @@ class AttemptRun:
     def _build(self) -> None:
         root = self.world.gc_root(self.desired.host)
         root.parent.mkdir(parents=True, exist_ok=True)
-        self.world.evaluator.build(self.desired, root=root, on_line=self._log)
+        self.world.evaluator.build(
+            self.desired, root=root, checkout=self.checkout, on_line=self._log
+        )
 
     def _copy(self) -> None:
         keep = self.world.settings.policy.min_free
         apply.require_room(self._writer(), self.desired, keep=keep)
-        apply.protect(self._writer(), self.desired.toplevel)
+        apply.protect(self._writer(), self.desired.toplevel, self.attempt.source)
         apply.copy_closure(
             self.desired,
             ssh=self.world.openssh(self.desired.target),

@@ -1,6 +1,7 @@
 """Builds of desired systems, and what their failures mean."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +20,16 @@ from reconciler.model import Desired
 _LOG_DEADLINE = 30.0  # seconds
 
 
+_NOT_THERE = re.compile(r"\.drv' (?:is not valid|does not exist)|\.drv' is not a valid")
+
+
+class CollectedError(BuildError):
+    """A derivation was garbage-collected before it was built."""
+
+
 def still_valid(desired: Desired) -> bool:
-    """Say whether the derivation can still be built: a collection may have taken it."""
-    return Path(desired.derivation).exists()
+    """Say whether garbage collection has left the derivation, or what it built."""
+    return Path(desired.derivation).exists() or Path(desired.toplevel).exists()
 
 
 def realise(
@@ -45,12 +53,13 @@ def realise(
 
 
 def _failure(desired: Desired, error: CommandError) -> BuildError:
-    if not still_valid(desired):
+    gone = not Path(desired.derivation).exists()
+    if gone or _NOT_THERE.search(error.stderr):
         message = (
             f"{desired.derivation} was garbage-collected before it was built: "
             "it must be evaluated again"
         )
-        return _error(desired, message, error)
+        return CollectedError(message, host=desired.host, log=quote(error.stderr))
     derivation = messages.failed_derivation(error.stderr)
     if derivation is None:
         return _error(desired, messages.error_text(error.stderr), error)

@@ -15,6 +15,7 @@ from reconciler.desired.failures import Subject, explained
 from reconciler.desired.nix import FILES, Mode, Nix
 from reconciler.desired.reading import Arguments, Reading
 from reconciler.errors import (
+    BuildError,
     CommandError,
     EvaluationError,
     LayoutError,
@@ -27,6 +28,9 @@ PIN_FILES = ("npins/default.nix", "nix/sources.nix", "lon.nix")
 """What npins, niv and lon write: a set of what is pinned, by name."""
 
 ANSWERS_KEPT = 50
+
+COLLECTIONS = 3
+"""Times that garbage collection may come between evaluating and building."""
 
 
 class Evaluator:
@@ -47,6 +51,7 @@ class Evaluator:
         self._trees = flake.Trees()
         self._answers: Mapping[tuple[str, str, int, int], object] = {}
         self._lock = threading.Lock()
+        self._path = fingerprint.SearchPath(settings.nix.path)
 
     def override(self, hosts: Mapping[str, HostSettings]) -> None:
         """Override what commits say of *hosts*, from the next evaluation on."""
@@ -102,15 +107,38 @@ class Evaluator:
         desired: Desired,
         *,
         root: Path,
+        checkout: Path | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         """
         Build *desired*, keep it by the symlink *root*, give Nix's words to *on_line*.
 
-        Raises BuildError with the name of what failed and the end of its log. If the
-        derivation is gone (``still_valid``), it must be evaluated again first.
+        Nothing keeps a derivation from garbage collection until it is built: one that
+        is gone is made again from *checkout*, where *desired* comes from. Raises
+        BuildError with the name of what failed and the end of its log, and what
+        `evaluate` raises.
         """
+        for _ in range(COLLECTIONS):
+            try:
+                build.realise(self._nix, desired, root=root, on_line=on_line)
+            except build.CollectedError:
+                if checkout is None:
+                    raise
+                self._evaluate_again(desired, checkout)
+            else:
+                return
         build.realise(self._nix, desired, root=root, on_line=on_line)
+
+    def _evaluate_again(self, desired: Desired, checkout: Path) -> None:
+        """Have the derivation of *desired* in the store again."""
+        again = self.evaluate(checkout, desired.host)
+        if again.derivation != desired.derivation:
+            message = (
+                f"{desired.derivation} was garbage-collected, and evaluates to"
+                f" {again.derivation} now: something that is not in the repository has"
+                " changed; the next look takes what it is now"
+            )
+            raise BuildError(message, host=desired.host)
 
     def identity(self, commit: Commit, checkout: Path) -> str:
         """Return what an evaluation of *commit* follows from; see `cache_key`."""
@@ -118,8 +146,13 @@ class Evaluator:
         is_flake = isinstance(self._found(checkout), layout.Flake)
         return commit.id if is_flake else commit.tree
 
-    def cache_key(self, tree: str, host: HostName) -> str:
-        """Return what changes whenever ``evaluate`` may return something else."""
+    def cache_key(self, tree: str, host: HostName, *, fresh: bool = False) -> str:
+        """
+        Return what changes whenever ``evaluate`` may return something else.
+
+        What lies outside of the store was looked at a few seconds ago at most; right
+        now, if it is to be *fresh*.
+        """
         settings = self._settings
         parts = {
             "tree": tree,
@@ -132,9 +165,7 @@ class Evaluator:
             "override": self._overrides(host).model_dump(mode="json"),
             "options": settings.nix.options,
             "overlays": self._overlays(),
-            "path": fingerprint.of_search_path(
-                settings.nix.path, os.environ.get("NIX_PATH")
-            ),
+            "path": self._path.now(os.environ.get("NIX_PATH"), fresh=fresh),
             "nix": [self._nix.version, os.environ.get("NIX_CONFIG", "")],
             "package": self._package,
         }

@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +20,9 @@ STORE = Path("/nix/store")
 
 WALK_LIMIT = 2000
 """Files of a folder that are looked at; beyond it only its git commit tells."""
+
+FRESH_SECONDS = 5.0
+"""A change of a nixpkgs outside of the store is noticed after this long at most."""
 
 _DEFAULT_PATHS = (  # where Nix looks without NIX_PATH and nix.path
     "~/.nix-defexpr/channels",
@@ -41,6 +46,39 @@ def of_package(package: Path) -> str:
         content.update(f"{path.relative_to(package)}\0".encode())
         content.update(path.read_bytes())
     return content.hexdigest()
+
+
+class SearchPath:
+    """
+    What Nix's search path stands for, read anew every few seconds at most.
+
+    To look through a nixpkgs outside of the store takes a twentieth of a second, and
+    every pass over every host asks. May be used by many threads.
+    """
+
+    def __init__(
+        self, entries: Sequence[str], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._entries = entries
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._read: tuple[str | None, list[str]] | None = None
+        self._until = 0.0
+
+    def now(self, nix_path: str | None, *, fresh: bool = False) -> list[str]:
+        """
+        Return what each entry stands for; *nix_path* is the variable NIX_PATH.
+
+        *fresh* is for whoever is about to evaluate: what Nix reads then is not to be
+        remembered as what was there a moment before.
+        """
+        with self._lock:
+            known = self._read
+            stale = fresh or self._clock() >= self._until
+            if known is None or known[0] != nix_path or stale:
+                known = (nix_path, of_search_path(self._entries, nix_path))
+                self._read, self._until = known, self._clock() + FRESH_SECONDS
+            return known[1]
 
 
 def of_search_path(entries: Sequence[str], nix_path: str | None) -> list[str]:

@@ -66,8 +66,13 @@ class Machines:
         Record which machine answers under a name; return as `shared` does.
 
         A name that the last commit has no more leaves what was ordered about its
-        machine, and which keys that was given, to the name that it has now.
+        machine, and which keys that was given, to the name that it has now. Where
+        there is nothing to learn, nothing is written.
         """
+        with self._database.reading() as connection:
+            settled = _is_settled(connection, host, seen)
+        if settled:
+            return self.shared(host, seen)
         with self._database.writing() as connection:
             mine = _note(connection, host, seen)
             for other in _others(connection, host, seen):
@@ -100,6 +105,18 @@ class Machines:
             for name in wrong:
                 changed = update(machines).where(machines.c.host == name)
                 connection.execute(changed.values(declared=name in names))
+
+
+def _is_settled(connection: Connection, host: HostName, seen: Sighting) -> bool:
+    """Return whether a look tells nothing that is not recorded."""
+    mine = select(machines).where(machines.c.host == host)
+    row = connection.execute(mine).first()
+    boot = (clean(seen.machine_id), clean(seen.boot_id), True)
+    if row is None or (row.machine_id, row.boot_id, row.declared) != boot:
+        return False
+    known = _apart_from(connection, host)
+    others = [o for o in _others(connection, host, seen) if o.host not in known]
+    return all(one.declared and one.boot_id == row.boot_id for one in others)
 
 
 def _note(

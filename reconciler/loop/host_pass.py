@@ -21,7 +21,9 @@ from reconciler.errors import (
 from reconciler.history import CUT_SHORT
 from reconciler.loop import status as statuses
 from reconciler.loop.host_gate import Gate
+from reconciler.loop.lead_times import LeadTimes
 from reconciler.loop.results import Again, Done, Failed, Result
+from reconciler.loop.turns import REBOOT_TURN, end_turn, seconds_to_wait
 from reconciler.model import (
     Attempt,
     Desired,
@@ -32,7 +34,6 @@ from reconciler.model import (
     Outcome,
     Plan,
     Reason,
-    Step,
     StepKind,
     Verdict,
 )
@@ -45,8 +46,6 @@ from reconciler.world import World
 
 log = structlog.get_logger(__name__)
 
-REBOOT_TURN = 10.0  # seconds after which a host asks again whether it may be rebooted
-_PROVING = (StepKind.REBOOT, StepKind.JUDGE)
 _ACTING = (Verdict.DEPLOY, Verdict.HEAL)
 
 
@@ -67,6 +66,7 @@ class HostPass:
         self._last: dict[HostName, HostStatus] = {}
         self._boots: dict[HostName, str] = {}
         self._back_at: dict[HostName, float] = {}  # answered again after a reboot
+        self._lead_times = LeadTimes()
 
     def run(self, host: HostName) -> Result:
         """Look at *host* and close what differs, as far as the policy allows."""
@@ -119,6 +119,7 @@ class HostPass:
 
     def forget(self, host: HostName) -> None:
         """Forget a host that left the repository."""
+        self._lead_times.forget(host)
         for memory in (self._last, self._boots, self._back_at):
             memory.pop(host, None)
 
@@ -190,11 +191,11 @@ class HostPass:
         error, after = wanted.problem, None
         aim, seen_of_aim = self._aim(wanted, seen, held)
         steps, host = seen_of_aim.plan.steps, wanted.desired.host
-        wait = self._wait(host, steps)
+        wait = seconds_to_wait(self._world, self._gate, host, steps)
         plan, observed = seen.plan, seen.observed
         if steps and wait <= 0:
             carried = self._attempt(revision, aim, seen_of_aim)
-            self._end_turn(seen_of_aim.plan, carried)
+            end_turn(self._world, seen_of_aim.plan, carried)
             if carried.attempt.outcome is Outcome.INTERRUPTED:
                 return Again(0.0)  # nothing was touched; the next pass will tell
             if carried.attempt.outcome is None and carried.error is not None:
@@ -204,6 +205,7 @@ class HostPass:
             wait = after = self._gate.wait(host, self._world.monotonic())
         elif not steps:
             self._gate.forget(host)
+        self._lead_times.planned(plan, revision.commit.id)
         self._tell(revision, wanted, observed, plan, error)
         if plan.verdict is Verdict.CONVERGED and wanted.problem is None:
             self._converged(revision, wanted)
@@ -212,27 +214,6 @@ class HostPass:
         if plan.waits_for is not None:
             return Again(REBOOT_TURN)
         return Again(wait) if plan.steps else Done()
-
-    def _wait(self, host: HostName, steps: tuple[Step, ...]) -> float:
-        """Return the seconds that *steps* have to wait; after none, they may begin."""
-        wait = self._gate.wait(host, self._world.monotonic()) if steps else 0.0
-        reboots = any(step.kind is StepKind.REBOOT for step in steps)
-        turns, now = self._world.history.turns, self._world.now()
-        # Two plans may have seen that it was nobody's turn.
-        if wait <= 0 and reboots and not turns.take_reboot(host, now=now):
-            return REBOOT_TURN
-        return wait
-
-    def _end_turn(self, plan: Plan, carried: Carried) -> None:
-        """
-        Give the turn to be rebooted on, once that has come to a good end.
-
-        Else the others wait: what this one could not boot, they may not boot.
-        """
-        turns = self._world.history.turns
-        proved = any(step.kind in _PROVING for step in plan.steps)
-        good = proved and carried.attempt.outcome is Outcome.SUCCEEDED
-        turns.end_reboot(plan.host, unless_begun=not good)
 
     def _aim(self, wanted: Wanted, seen: Look, held: ExitStack) -> tuple[Wanted, Look]:
         """
@@ -306,6 +287,7 @@ class HostPass:
         ended = carried.attempt
         outcome, now = ended.outcome, self._world.now()
         sentence(self._world, ended)
+        self._lead_times.ended(ended)
         # A commit that arrived meanwhile is not to wait for what the last one did.
         over = outcome is Outcome.INTERRUPTED or ended.reason is Reason.ASKED
         if not over and not self._superseded(revision)():
@@ -420,7 +402,7 @@ class HostPass:
         if not self._gate.first_time(host, revision.commit.id):
             return
         remember(self._world, wanted)
-        if not revision.first:
+        if self._lead_times.counts(revision, host):
             seconds = max(0.0, self._world.now() - revision.seen_at)
             self._world.metrics.converged(host, seconds)
 

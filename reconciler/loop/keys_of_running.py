@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reconciler.attempt.key_steps import KeySteps
 from reconciler.attempt.look import Look, look
-from reconciler.desired import from_json, still_valid
+from reconciler.desired import from_json
 from reconciler.errors import (
     PermanentError,
     StateError,
@@ -147,7 +147,6 @@ def _at(
 def _remembered(world: World, host: HostName, what: str) -> Desired | None:
     text = world.history.evaluation(world.evaluator.cache_key(what, host))
     try:
-        desired = from_json(text) if text else None
+        return from_json(text) if text else None
     except StateError:
         return None  # kept by a version that wrote it in another way
-    return desired if desired is not None and still_valid(desired) else None

@@ -206,7 +206,8 @@ class Families:
         )
         self.commit_to_converged = self._histogram(
             "commit_to_converged_seconds",
-            "From seeing a commit until a host that it changes is in sync.",
+            "From seeing a commit until a host that it was deployed to is in sync; not"
+            " of hosts that were held, or waited for a person, meanwhile.",
             buckets=LEAD_BUCKETS,
         )
         self.queue_duration = self._histogram(

@@ -76,10 +76,9 @@ class Evaluations:
 
     def _desired(self, revision: Revision, host: HostName) -> Desired:
         world = self._world
-        what = world.evaluator.identity(revision.commit, revision.checkout)
-        key = world.evaluator.cache_key(what, host)
+        key = self._key(revision, host)
         good = self._good.get(host)
-        if good is not None and good.key == key:
+        if good is not None and good.key == key and still_valid(good.desired):
             # It may have failed in between: a commit and its revert.
             newer = replace(good, commit=revision.commit.id)
             self._works(host, newer, kept=not revision.aside)
@@ -87,10 +86,18 @@ class Evaluations:
         failed = self._failed.get(host)
         if failed is not None and failed.holds(key, world.monotonic()):
             raise failed.error
-        desired = self._remembered(key) or self._evaluate(key, revision, host)
+        desired = self._remembered(key)
+        if desired is None:
+            key = self._key(revision, host, fresh=True)
+            desired = self._remembered(key) or self._evaluate(key, revision, host)
         good = LastGood(desired=desired, commit=revision.commit.id, key=key)
         self._works(host, good, kept=not revision.aside)
         return desired
+
+    def _key(self, revision: Revision, host: HostName, *, fresh: bool = False) -> str:
+        evaluator = self._world.evaluator
+        what = evaluator.identity(revision.commit, revision.checkout)
+        return evaluator.cache_key(what, host, fresh=fresh)
 
     def _works(self, host: HostName, good: LastGood, *, kept: bool) -> None:
         """Note that *host* can be evaluated; if it is to be *kept*, in history too."""

@@ -1,6 +1,7 @@
 """What keys hold: digests to compare with, and contents to deliver."""
 
 import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,10 @@ COMMAND_SECONDS = 300.0
 """A keyCommand is run again after this long: nothing tells when its answer changes."""
 
 READ_SECONDS = 600.0
-"""A text or file is read again after this long, whatever we think has changed."""
+"""A file is read again after this long, whatever we think has changed."""
+
+KEPT_STAMPS = 2
+"""States of a source that are remembered: of the newest commit, and of one before."""
 
 RETRY_SECONDS = 60.0
 """A command that failed is run again after this long."""
@@ -75,7 +79,7 @@ class Keyring:
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[Slot, _Known] = {}
+        self._known: dict[Slot, tuple[_Known, ...]] = {}  # the last one used is last
 
     def digests(self, desired: Desired, checkout: Path) -> Digests:
         """
@@ -136,25 +140,28 @@ class Keyring:
         ]
 
     def _recall(self, source: "_Source") -> _Known | None:
-        known = self._known.get(source.slot)
-        if known is None or known.stamp != source.stamp or self._clock() >= known.until:
-            return None
-        return known
+        with self._lock:
+            known = self._known.get(source.slot, ())
+            same = next((one for one in known if one.stamp == source.stamp), None)
+            if same is None or self._clock() >= same.until:
+                return None
+            # A host in quarantine is kept by the commit before, and looked at by the
+            # newest: neither may push out the other.
+            self._known[source.slot] = (*(one for one in known if one != same), same)
+        return same
 
     def _remember(self, source: "_Source", result: Result) -> _Known:
-        now, digest, problem = self._clock(), "", ""
-        is_command = source.key.origin is KeyOrigin.COMMAND
+        digest, problem = "", ""
         if isinstance(result, bytes):
             digest = hashlib.sha256(result).hexdigest()
-            seconds = COMMAND_SECONDS if is_command else READ_SECONDS
         else:
             problem = str(result)
-            seconds = RETRY_SECONDS if is_command else READ_SECONDS
-        known = _Known(
-            stamp=source.stamp, until=now + seconds, digest=digest, problem=problem
-        )
+        until = self._clock() + _seconds(source.key.origin, failed=bool(problem))
+        known = _Known(stamp=source.stamp, until=until, digest=digest, problem=problem)
         with self._lock:
-            self._known[source.slot] = known
+            before = self._known.get(source.slot, ())
+            others = [one for one in before if one.stamp != known.stamp]
+            self._known[source.slot] = (*others, known)[-KEPT_STAMPS:]
         return known
 
     # --- reading -----------------------------------------------------------------
@@ -241,6 +248,17 @@ class _Source:
                 return ("file", key.file)
             case KeyOrigin.COMMAND:
                 return ("command", *key.command)
+
+
+def _seconds(origin: KeyOrigin, *, failed: bool) -> float:
+    """Return how long a result is good while its stamp stays the same."""
+    match origin:
+        case KeyOrigin.COMMAND:
+            return RETRY_SECONDS if failed else COMMAND_SECONDS
+        case KeyOrigin.TEXT if not failed:
+            return math.inf  # Nix would say the same again
+        case _:
+            return READ_SECONDS
 
 
 def _stamp(key: DesiredKey, checkout: Path, identities: Sequence[str]) -> str:

@@ -4,11 +4,12 @@ import pytest
 
 from reconciler.errors import CopyError, EvaluationError
 from reconciler.loop import Done, Failed
-from reconciler.model import DriftKind, Outcome, UnitName, Verdict
+from reconciler.model import DriftKind, Hold, HostName, Outcome, UnitName, Verdict
 from tests.support.scene import Scene
 from tests.support.world import FIRST, toplevel_of, unit_path
 
 BOT = "withinbot.service"
+LUFTA = HostName("lufta")
 FACTS = "printerfacts.service"
 A = {"lufta": {BOT: "1"}}
 B = {"lufta": {BOT: "2", FACTS: "1"}}
@@ -128,7 +129,7 @@ def test_a_newer_commit_supersedes_an_attempt_before_the_switch(scene: Scene) ->
     assert superseded.outcome is Outcome.INTERRUPTED
     assert "newer commit" in superseded.message
     assert (lufta.running, lufta.profile) == before
-    assert lufta.commands == commands + 1, "only protected what was copied"
+    assert lufta.commands == commands + 2, "only protected what was copied"
     # It was nobody's failure: the next attempt need not wait.
     assert scene.run("lufta") == Done()
     assert lufta.running == toplevel_of("lufta", {BOT: "3"})
@@ -169,8 +170,9 @@ def test_a_copy_that_fails_leaves_the_host_as_it_was(scene: Scene) -> None:
     assert isinstance(result, Failed)
     assert isinstance(result.error, CopyError)
     assert "No space left on device" in scene.status("lufta").error
-    assert (lufta.running, lufta.commands) == (FIRST, 1)
+    assert (lufta.running, lufta.commands) == (FIRST, 2)
     assert lufta.protected == toplevel_of("lufta", A["lufta"])
+    assert lufta.protected_before == FIRST
     scene.clock.advance(10)
     assert scene.run("lufta") == Done()
     assert scene.status("lufta").error == ""
@@ -205,6 +207,28 @@ def test_lead_time_is_observed_for_commits_that_were_seen_to_arrive(
     assert scene.metric(count) == 1
     settled = 4 + scene.settings.policy.settle
     assert scene.metric("reconciler_commit_to_converged_seconds_sum") == settled
+
+
+def test_lead_time_is_that_of_hosts_that_the_commit_was_deployed_to(
+    scene: Scene,
+) -> None:
+    """Not of those that it does not change, nor of those that were held meanwhile."""
+    count = "reconciler_commit_to_converged_seconds_count"
+    scene.commit({**A, "keanu": {BOT: "1"}})
+    scene.run("lufta")
+    scene.run("keanu")
+    now = scene.clock()
+    scene.history.hold(Hold(host=LUFTA, reason="disk", actor="cadey", since=now))
+    scene.commit({**B, "keanu": {BOT: "1"}})
+
+    assert scene.run("keanu") == Done()
+    assert scene.run("lufta") == Done()
+    scene.clock.advance(86400)
+    scene.history.release(LUFTA, now=scene.clock())
+    assert scene.run("lufta") == Done()
+
+    assert scene.status("lufta").in_sync
+    assert scene.metric(count) == 0
 
 
 def test_a_restart_evaluates_nothing_again(scene: Scene) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import BuildError
 from reconciler.loop import Again, Done, Failed, Orders
-from reconciler.loop.host_pass import REBOOT_TURN
+from reconciler.loop.turns import REBOOT_TURN
 from reconciler.model import (
     DriftKind,
     HostName,

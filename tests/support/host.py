@@ -94,6 +94,7 @@ class FakeHost:
     generations: list[StorePath] = field(default_factory=list)  # empty: the profile
     guard: FakeGuard | None = None
     protected: StorePath | None = None  # from garbage collection
+    protected_before: StorePath | None = None
     failure: Exception | None = None  # raised by everything, if set
     log: list[str] = field(default_factory=list)  # what was done, by name
 
@@ -169,7 +170,10 @@ class FakeHost:
                 self.log.append("reboot")
                 self.reboot()
             case ("ln", "-sfn", system, root) if root.startswith("/nix/var/nix/gcr"):
-                self.protected = StorePath(system)
+                before = root.endswith("-before")
+                kept = self.protected
+                self.protected = kept if before else StorePath(system)
+                self.protected_before = StorePath(system) if before else None
             case _:
                 message = f"the fake knows no command {argv!r}"
                 raise UnknownCommandError(message)

@@ -303,11 +303,15 @@ class FakeEvaluator:
         desired: Desired,
         *,
         root: Path,
+        checkout: Path | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         """See Evaluator."""
         assert root.parent.is_dir()
         self.before_build()
+        if not Path(desired.derivation).exists():
+            assert checkout is not None
+            assert self.evaluate(checkout, desired.host).toplevel == desired.toplevel
         if self.build_error is not None:
             raise self.build_error
         if on_line is not None:
@@ -320,8 +324,9 @@ class FakeEvaluator:
         """See Evaluator."""
         return commit.tree
 
-    def cache_key(self, tree: str, host: HostName) -> str:
-        """See Evaluator."""
+    def cache_key(self, tree: str, host: HostName, *, fresh: bool = False) -> str:
+        """See Evaluator; nothing here lies outside of the repository."""
+        del fresh
         return _digest(tree, host)
 
 

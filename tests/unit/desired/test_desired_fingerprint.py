@@ -155,3 +155,34 @@ def test_unknown_memory_allows_one_evaluation(tmp_path: Path) -> None:
 
     assert available_memory(tmp_path / "none") == EVALUATION_BYTES
     assert available_memory(tmp_path / "meminfo") == EVALUATION_BYTES
+
+
+def test_a_folder_is_looked_through_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every pass over every host asks, and it takes a twentieth of a second."""
+    folder = nixpkgs(tmp_path)
+    looked = []
+    real = fingerprint.of_place
+
+    def count(path: Path) -> str:
+        looked.append(path)
+        return real(path)
+
+    monkeypatch.setattr(fingerprint, "of_place", count)
+    time = 0.0
+    path = fingerprint.SearchPath([f"nixpkgs={folder}"], clock=lambda: time)
+    before = path.now("")
+    for _ in range(10):
+        assert path.now("") == before
+    assert len(looked) == 1
+
+    (folder / "lib/default.nix").write_text("changed, and is about to be evaluated")
+    assert path.now("") == before
+    after = path.now("", fresh=True)
+    assert after != before
+    assert path.now("") == after
+    (folder / "lib/default.nix").write_text("changed once more")
+    time += fingerprint.FRESH_SECONDS
+    assert path.now("") not in (before, after)
+    assert path.now("/elsewhere") != path.now("")

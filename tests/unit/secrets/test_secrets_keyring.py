@@ -156,9 +156,37 @@ def test_texts_are_asked_for_once_until_something_changes(rig: Rig) -> None:
     rig.texts.version = "2"
     assert rig.known(*keys)["b"] == digest(b"other")
 
-    rig.now += READ_SECONDS
+    rig.now += 100 * READ_SECONDS
     rig.known(*keys)
-    assert len(rig.texts.asked) == 3
+    assert len(rig.texts.asked) == 2, "nothing that Nix reads has changed"
+
+
+def test_a_text_that_failed_is_asked_for_again_after_a_while(rig: Rig) -> None:
+    rig.texts.bad = {"a": "a.txt: No such file or directory"}
+    rig.problem(text("a"))
+    asked = len(rig.texts.asked)
+    rig.texts.good, rig.texts.bad = {"a": b"A"}, {}
+    rig.now += READ_SECONDS
+
+    assert rig.known(text("a")) == {"a": digest(b"A")}
+    assert len(rig.texts.asked) == asked + 1
+
+
+def test_two_commits_do_not_push_each_other_out(rig: Rig) -> None:
+    """A host in quarantine is compared with the newest, and kept by the one before."""
+    rig.texts.good = {"a": b"A"}
+    ran = rig.checkout.parent / "ran"
+    key, other = text("a"), shell(f"echo x >> {ran}; echo hunter2")
+    before = rig.checkout
+    newest = rig.checkout.parent / "newest"
+    newest.mkdir()
+    for _ in range(3):
+        for checkout in (newest, before):
+            rig.checkout = checkout
+            rig.known(key, other)
+
+    assert len(rig.texts.asked) == 2
+    assert ran.read_text() == "x\nx\n"
 
 
 def test_contents_are_never_remembered(rig: Rig) -> None:

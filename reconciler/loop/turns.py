@@ -1,0 +1,33 @@
+"""Who may go now: one host is rebooted at a time, and the next after a good end."""
+
+from reconciler.attempt.carried import Carried
+from reconciler.loop.host_gate import Gate
+from reconciler.model import HostName, Outcome, Plan, Step, StepKind
+from reconciler.world import World
+
+REBOOT_TURN = 10.0  # seconds after which a host asks again whether it may be rebooted
+_PROVING = (StepKind.REBOOT, StepKind.JUDGE)
+
+
+def seconds_to_wait(
+    world: World, gate: Gate, host: HostName, steps: tuple[Step, ...]
+) -> float:
+    """Return the seconds that *steps* have to wait; after none, they may begin."""
+    wait = gate.wait(host, world.monotonic()) if steps else 0.0
+    reboots = any(step.kind is StepKind.REBOOT for step in steps)
+    # Two plans may have seen that it was nobody's turn.
+    if wait <= 0 and reboots:
+        mine = world.history.turns.take_reboot(host, now=world.now())
+        return wait if mine else REBOOT_TURN
+    return wait
+
+
+def end_turn(world: World, plan: Plan, carried: Carried) -> None:
+    """
+    Give the turn to be rebooted on, once that has come to a good end.
+
+    Else the others wait: what this one could not boot, they may not boot.
+    """
+    proved = any(step.kind in _PROVING for step in plan.steps)
+    good = proved and carried.attempt.outcome is Outcome.SUCCEEDED
+    world.history.turns.end_reboot(plan.host, unless_begun=not good)
