@@ -37,7 +37,8 @@ class Evaluator:
     """
     Asks Nix what a checkout says its hosts should be; may be used by many threads.
 
-    As many evaluations run at once as cores and memory allow; others wait.
+    As many evaluations run at once as cores and memory allow; others wait
+    (`reconciler.desired.memory`).
     """
 
     def __init__(

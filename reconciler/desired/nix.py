@@ -8,12 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from reconciler import process
+from reconciler.desired.memory import Room, available_memory
 from reconciler.settings import NixSettings
 
 FILES = Path(__file__).parent / "nix"
-
-EVALUATION_BYTES = 2 << 30
-"""Memory that one evaluation of a NixOS may take; it bounds how many run at once."""
 
 VERSION_DEADLINE = 30.0  # seconds
 
@@ -61,8 +59,7 @@ class Nix:
     def __init__(self, settings: NixSettings) -> None:
         self.settings = settings
         cores = os.cpu_count() or 1
-        at_once = min(cores, max(1, available_memory() // EVALUATION_BYTES))
-        self._evaluations = threading.BoundedSemaphore(at_once)
+        self._room = Room(places=cores, memory=available_memory())
         self._builds = threading.BoundedSemaphore(cores)
 
     @cached_property
@@ -87,8 +84,9 @@ class Nix:
         """
         more = ["--read-write-mode", *(("--show-trace",) if show_trace else ())]
         argv = self._evaluation(file, arguments, mode, more)
-        with self._evaluations:
+        with self._room.taken(arguments.get("host", file)) as measured:
             done = process.run(argv, deadline=self.settings.evaluate_timeout)
+            measured(done.peak)
         return done.stdout
 
     def evaluate_secret(
@@ -106,12 +104,13 @@ class Nix:
         quote the secret. Raises what `evaluate` raises.
         """
         argv = self._evaluation(file, arguments, mode, [])
-        with self._evaluations:
+        with self._room.taken(arguments.get("host", file)) as measured:
             return process.secret(
                 argv,
                 deadline=self.settings.evaluate_timeout,
                 limit=process.STDOUT_LIMIT,
                 on_line=on_line,
+                on_peak=measured,
             )
 
     def realise(
@@ -150,14 +149,3 @@ class Nix:
         """Return ``nix.options`` as arguments."""
         settings = sorted(self.settings.options.items())
         return [word for key, value in settings for word in ("--option", key, value)]
-
-
-def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Return how many bytes programs may still take; one evaluation's if unknown."""
-    try:
-        lines = meminfo.read_text().splitlines()
-    except OSError:
-        return EVALUATION_BYTES
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    kibibytes = fields.get("MemAvailable", "").split()
-    return int(kibibytes[0]) * 1024 if kibibytes else EVALUATION_BYTES

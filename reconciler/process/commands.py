@@ -67,9 +67,12 @@ def secret(
     limit: int,
     cwd: Path | None = None,
     on_line: Callable[[str], None] | None = None,
+    on_peak: Callable[[int], None] = lambda _bytes: None,
 ) -> bytes:
     """
     Run *argv* as `run` does and return its stdout as it is, at most *limit* bytes.
+
+    *on_peak* hears how much memory it took.
 
     For commands whose output is a secret: no error holds any of it, nor of stderr,
     which only *on_line* hears. Raises what `run` raises.
@@ -80,7 +83,8 @@ def secret(
 
     ends = time.monotonic() + deadline
     command = Secret(tuple(argv), ends=ends, on_line=on_line, limit=limit)
-    _run(command, start, stdin=b"", seconds=deadline, check=True)
+    done = _run(command, start, stdin=b"", seconds=deadline, check=True)
+    on_peak(done.peak)
     return bytes(command.stdout)
 
 
@@ -140,7 +144,7 @@ def _run(
 ) -> Completed:
     with running.started(command.argv, start) as process:
         command.follow(process, stdin)
-    done = command.completed(process.returncode)
+    done = command.completed(process.returncode, peak=running.peak_of(process))
     # The name alone: arguments may hold the token of a URL.
     log.debug("command", command=done.argv[0], status=done.status, seconds=done.seconds)
     _raise_for(done, command, seconds=seconds, check=check)

@@ -35,6 +35,7 @@ class Completed:
     stdout: str
     stderr: str  # its middle is missing where it was longer than STDERR_LIMIT
     seconds: float
+    peak: int = 0  # the most bytes of memory that it had; 0: not known
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Command:
             self._pump(selector, process.pid)
         self._end_line()
 
-    def completed(self, status: int | None) -> Completed:
+    def completed(self, status: int | None, *, peak: int = 0) -> Completed:
         """Return what it printed; *status* is None if even SIGKILL did not help."""
         return Completed(
             argv=self.argv,
@@ -74,6 +75,7 @@ class Command:
             stdout=self.stdout.decode(errors="replace"),
             stderr=self.stderr.text(),
             seconds=time.monotonic() - self.began,
+            peak=peak,
         )
 
     def _register(
@@ -145,7 +147,7 @@ class Secret(Command):
     """A command whose output goes to nobody but the caller of `secret`."""
 
     @override
-    def completed(self, status: int | None) -> Completed:
+    def completed(self, status: int | None, *, peak: int = 0) -> Completed:
         """Return how it ended, and nothing that it printed."""
         return Completed(
             argv=self.argv,
@@ -153,6 +155,7 @@ class Secret(Command):
             stdout="",
             stderr="",
             seconds=time.monotonic() - self.began,
+            peak=peak,
         )
 
 

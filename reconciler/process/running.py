@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -165,5 +166,23 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     _registry.remove(process.pid)
     for pipe in (process.stdin, process.stdout, process.stderr):
         close(pipe)
-    with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the kernel
-        process.wait(GRACE)
+    _reap(process)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Reap *process*, unless it is stuck in the kernel, and note what it took."""
+    wait(process.pid, GRACE)
+    pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+    if pid == process.pid:
+        process.returncode = os.waitstatus_to_exitcode(status)
+        _peaks[process] = usage.ru_maxrss * 1024
+
+
+_peaks: weakref.WeakKeyDictionary[subprocess.Popen[bytes], int] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def peak_of(process: subprocess.Popen[bytes]) -> int:
+    """Return the most bytes of memory that an ended *process* had; 0 if unknown."""
+    return _peaks.get(process, 0)

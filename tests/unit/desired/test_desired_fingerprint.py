@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired import fingerprint
-from reconciler.desired.nix import EVALUATION_BYTES, available_memory
 
 
 def nixpkgs(folder: Path) -> Path:
@@ -138,23 +137,6 @@ def test_our_own_files_count(tmp_path: Path) -> None:
     (tmp_path / "nix/facts.nix").write_text("{ a = 1; }")
 
     assert len({before, with_python, fingerprint.of_package(tmp_path)}) == 3
-
-
-# --- memory ----------------------------------------------------------------------
-
-
-def test_free_memory_is_read_in_kibibytes(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 9 kB\nMemAvailable:    4096 kB\n")
-
-    assert available_memory(meminfo) == 4 << 20
-
-
-def test_unknown_memory_allows_one_evaluation(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\n")
-
-    assert available_memory(tmp_path / "none") == EVALUATION_BYTES
-    assert available_memory(tmp_path / "meminfo") == EVALUATION_BYTES
 
 
 def test_a_folder_is_looked_through_now_and_then(

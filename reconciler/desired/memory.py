@@ -1,0 +1,98 @@
+"""
+How many evaluations run at once: as many as cores and memory allow.
+
+What one takes is not known beforehand: a host that reads all others (`nodes`) takes as
+much as all of them. So it is measured. The first one runs alone, and one that has not
+run yet is taken to be as large as the largest so far.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+EVALUATION_BYTES = 2 << 30
+"""Memory that is taken to be there where nothing tells."""
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+Hear = Callable[[int], None]
+
+
+class Room:
+    """Lets evaluations in, for as long as their block lasts; for many threads."""
+
+    def __init__(self, *, places: int, memory: int) -> None:
+        self._places = places
+        self._memory = memory
+        self._changed = threading.Condition()
+        self._running: dict[object, str] = {}
+        self._sizes: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def taken(self, subject: str) -> Iterator[Hear]:
+        """
+        Wait for room for *subject*, and take it; what is yielded hears its real size.
+
+        One that is larger than all that there is runs alone.
+        """
+        token = object()
+        with self._changed:
+            self._changed.wait_for(lambda: self._fits(subject))
+            self._running[token] = subject
+        try:
+            yield lambda size: self._measured(subject, size)
+        finally:
+            with self._changed:
+                del self._running[token]
+                self._changed.notify_all()
+
+    def _fits(self, subject: str) -> bool:
+        running = self._running.values()
+        if not running:
+            return True
+        if not self._sizes or len(running) >= self._places:
+            return False
+        return sum(map(self._size, (*running, subject))) <= self._memory
+
+    def _size(self, subject: str) -> int:
+        return self._sizes.get(subject) or max(self._sizes.values())
+
+    def _measured(self, subject: str, size: int) -> None:
+        if size > 0:
+            with self._changed:
+                self._sizes[subject] = size
+                self._changed.notify_all()
+
+
+def available_memory(
+    meminfo: Path = Path("/proc/meminfo"),
+    group: Path = Path("/proc/self/cgroup"),
+    groups: Path = CGROUPS,
+) -> int:
+    """Return how many bytes programs may still take; one evaluation's if unknown."""
+    try:
+        lines = meminfo.read_text().splitlines()
+    except OSError:
+        return EVALUATION_BYTES
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    kibibytes = fields.get("MemAvailable", "").split()
+    free = int(kibibytes[0]) * 1024 if kibibytes else EVALUATION_BYTES
+    return min([free, *_left_in_groups(group, groups)])
+
+
+def _left_in_groups(group: Path, groups: Path) -> Iterator[int]:
+    """Yield what each limit on our control group leaves, as ``MemoryMax=`` sets one."""
+    with contextlib.suppress(OSError):
+        lines = group.read_text().splitlines()
+        ours = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+        for folder in (groups / path for path in ours):
+            for one in (folder, *folder.parents):
+                if one.is_relative_to(groups):
+                    yield from _left(one)
+
+
+def _left(group: Path) -> Iterator[int]:
+    with contextlib.suppress(OSError, ValueError):
+        most = int((group / "memory.max").read_text())  # "max" is no number
+        yield max(0, most - int((group / "memory.current").read_text()))
