@@ -6,6 +6,7 @@ on the queue. Nothing else about the event is passed on.
 """
 
 import itertools
+import os
 import secrets
 import threading
 import time
@@ -23,6 +24,7 @@ from reconciler.errors import (
 )
 from reconciler.history import RETRY
 from reconciler.loop.arrivals import Arrivals
+from reconciler.loop.evaluation_stage import EvaluationStage
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.host_pass import HostPass
 from reconciler.loop.orders import OrderWatch
@@ -60,7 +62,16 @@ class Daemon:
         self._announced: Revision | None = None
         self._evaluations = Evaluations(world)
         self._gate = Gate(Backoff(base=2.0, cap=ATTEMPT_BACKOFF_CAP))
-        self._pass = HostPass(world, self._repository, self._evaluations, self._gate)
+        self._stage = EvaluationStage(
+            world, self._repository, self._evaluations, ready=self._queue.add
+        )
+        self._pass = HostPass(
+            world,
+            self._repository,
+            self._evaluations,
+            self._gate,
+            later=self._stage.ask,
+        )
         self._retry: Backoff[HostName] = Backoff(base=2.0, cap=PASS_BACKOFF_CAP)
         self._orders = OrderWatch(world)
         self._watch = RepositoryWatch(
@@ -86,6 +97,8 @@ class Daemon:
         self._orders.news()  # what was ordered before is seen by the first passes
         self._thread("repository", self._watch.run)
         self._thread("connections", self._watch_connections)
+        for number in range(os.cpu_count() or 1):
+            self._thread(f"evaluation-{number}", self._stage.run)
         for number in range(self._world.settings.policy.parallel):
             self._thread(f"worker-{number}", self._work)
         self._started.set()
@@ -141,6 +154,7 @@ class Daemon:
         self._stopping.set()
         self._world.stopping.set()
         self._watch.look_again()
+        self._stage.shut()
         self._queue.shut_down()
 
     def join(self, timeout: float) -> bool:
@@ -220,7 +234,7 @@ class Daemon:
             self._world.metrics.host_known(host)
             self._gate.forget(host)
             self._retry.forget(host)
-            self._queue.add(host)
+            self._stage.ask(host)
         # Git may pack for minutes: no host waits for that.
         self._world.mirror.prune(
             {kept.commit.id for kept in (before, revision) if kept}

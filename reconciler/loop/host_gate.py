@@ -20,6 +20,7 @@ class Gate:
         self._lock = threading.Lock()
         self._not_before: dict[HostName, float] = {}
         self._reached: dict[HostName, CommitId] = {}
+        self._stale: set[HostName] = set()
 
     def tried(self, host: HostName, now: float) -> None:
         """Note that an attempt ended at *now*, on World.monotonic as all times here."""
@@ -30,6 +31,19 @@ class Gate:
     def wait(self, host: HostName, now: float) -> float:
         """Return the seconds until the next attempt is allowed; 0 if it is now."""
         return max(0.0, self._not_before.get(host, 0.0) - now)
+
+    def aim(self, host: HostName, *, stale: bool) -> None:
+        """
+        Note what is aimed at, before any attempt.
+
+        While a newer commit is evaluated, that is what the one before says, which is
+        *stale*. The newer one need not wait for what was done meanwhile.
+        """
+        with self._lock:
+            newer = not stale and host in self._stale
+            (self._stale.add if stale else self._stale.discard)(host)
+        if newer:
+            self.forget(host)
 
     def forget(self, host: HostName) -> None:
         """Allow an attempt at once."""

@@ -23,7 +23,8 @@ from reconciler.loop import status as statuses
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.lead_times import LeadTimes
 from reconciler.loop.results import Again, Done, Failed, Result
-from reconciler.loop.turns import REBOOT_TURN, end_turn, seconds_to_wait
+from reconciler.loop.status_log import log_change
+from reconciler.loop.turns import REBOOT_TURN, end_turn, heals_only, seconds_to_wait
 from reconciler.model import (
     Attempt,
     Desired,
@@ -41,7 +42,14 @@ from reconciler.plan import Baseline, stranger, unaddressed, unreachable
 from reconciler.plan import plan as make_plan
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository, Revision
-from reconciler.revisions.wanted import Wanted, recall, remember, wanted_of
+from reconciler.revisions.wanted import (
+    Later,
+    NotYetError,
+    Wanted,
+    recall,
+    remember,
+    wanted_of,
+)
 from reconciler.world import World
 
 log = structlog.get_logger(__name__)
@@ -58,11 +66,15 @@ class HostPass:
         repository: Repository,
         evaluations: Evaluations,
         gate: Gate,
+        *,
+        later: Later | None = None,
     ) -> None:
+        """With *later*, have hosts evaluated there, and heal them meanwhile."""
         self._world = world
         self._repository = repository
         self._evaluations = evaluations
         self._gate = gate
+        self._later = later
         self._last: dict[HostName, HostStatus] = {}
         self._boots: dict[HostName, str] = {}
         self._back_at: dict[HostName, float] = {}  # answered again after a reboot
@@ -79,7 +91,10 @@ class HostPass:
     def _run(self, revision: Revision, host: HostName, held: ExitStack) -> Result:
         """Make a pass; the checkouts that it reads stay until *held* is closed."""
         try:
-            aim = wanted_of(self._world, self._evaluations, revision, host, held)
+            evaluations, later = self._evaluations, self._later
+            aim = wanted_of(self._world, evaluations, revision, host, held, later=later)
+        except NotYetError:
+            return Done()  # it is looked at once it was evaluated
         except StoppingError:
             raise
         except ReconcilerError as error:
@@ -123,15 +138,11 @@ class HostPass:
         for memory in (self._last, self._boots, self._back_at):
             memory.pop(host, None)
 
-    # --- looking -----------------------------------------------------------------
-
     def _note_boot(self, host: HostName, observed: Observed) -> None:
         if self._boots.get(host, observed.boot_id) != observed.boot_id:
             log.info("rebooted", host=host)
             self._back_at[host] = observed.began_at
         self._boots[host] = observed.boot_id
-
-    # --- acting ------------------------------------------------------------------
 
     def _follow(self, revision: Revision, wanted: Wanted, seen: Look) -> Look:
         """
@@ -188,6 +199,9 @@ class HostPass:
     def _act(
         self, revision: Revision, wanted: Wanted, seen: Look, held: ExitStack
     ) -> Result:
+        if wanted.stale and not heals_only(seen.plan):
+            return Done()  # the newer commit is about to be evaluated
+        self._gate.aim(wanted.desired.host, stale=wanted.stale)
         error, after = wanted.problem, None
         aim, seen_of_aim = self._aim(wanted, seen, held)
         steps, host = seen_of_aim.plan.steps, wanted.desired.host
@@ -205,10 +219,8 @@ class HostPass:
             wait = after = self._gate.wait(host, self._world.monotonic())
         elif not steps:
             self._gate.forget(host)
-        self._lead_times.planned(plan, revision.commit.id)
         self._tell(revision, wanted, observed, plan, error)
-        if plan.verdict is Verdict.CONVERGED and wanted.problem is None:
-            self._converged(revision, wanted)
+        self._measure(revision, wanted, plan)
         if error is not None and not isinstance(error, PermanentError):
             return Failed(error, after=after)
         if plan.waits_for is not None:
@@ -242,7 +254,7 @@ class HostPass:
     ) -> None:
         """Record how the host stands."""
         status = statuses.seen(
-            commit=revision.commit.id,
+            commit=wanted.commit if wanted.stale else revision.commit.id,
             desired=wanted.desired,
             observed=observed,
             plan=plan,
@@ -391,7 +403,13 @@ class HostPass:
         else:
             self._world.metrics.host_status(status, good.commit if good else None)
         self._world.notify.host(status, self._evaluations.problem(status.host))
-        _log_change(before, status)
+        log_change(before, status)
+
+    def _measure(self, revision: Revision, wanted: Wanted, plan: Plan) -> None:
+        if not wanted.stale:
+            self._lead_times.planned(plan, revision.commit.id)
+            if plan.verdict is Verdict.CONVERGED and wanted.problem is None:
+                self._converged(revision, wanted)
 
     def _converged(self, revision: Revision, wanted: Wanted) -> None:
         host = wanted.desired.host
@@ -405,21 +423,3 @@ class HostPass:
         if self._lead_times.counts(revision, host):
             seconds = max(0.0, self._world.now() - revision.seen_at)
             self._world.metrics.converged(host, seconds)
-
-
-def _log_change(before: HostStatus | None, after: HostStatus) -> None:
-    """Say what is new about a host, once; a pass that finds nothing new is silent."""
-    if before is not None and (before.drifts, before.error) == (
-        after.drifts,
-        after.error,
-    ):
-        return
-    drifts = [f"{d.kind.value} {d.subject}".strip() for d in after.drifts]
-    verdict = after.verdict.value if after.verdict else None
-    if after.error:
-        told = {"drifts": drifts, "error": after.error}
-        log.warning("host has a problem", host=after.host, verdict=verdict, **told)
-    elif after.in_sync:
-        log.info("host is in sync", host=after.host)
-    else:
-        log.info("host differs", host=after.host, verdict=verdict, drifts=drifts)

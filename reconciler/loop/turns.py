@@ -2,7 +2,7 @@
 
 from reconciler.attempt.carried import Carried
 from reconciler.loop.host_gate import Gate
-from reconciler.model import HostName, Outcome, Plan, Step, StepKind
+from reconciler.model import HostName, Outcome, Plan, Step, StepKind, Verdict
 from reconciler.world import World
 
 REBOOT_TURN = 10.0  # seconds after which a host asks again whether it may be rebooted
@@ -20,6 +20,12 @@ def seconds_to_wait(
         mine = world.history.turns.take_reboot(host, now=world.now())
         return wait if mine else REBOOT_TURN
     return wait
+
+
+def heals_only(plan: Plan) -> bool:
+    """Return whether a plan brings nothing that a newer commit may not want."""
+    reboots = any(step.kind is StepKind.REBOOT for step in plan.steps)
+    return plan.verdict is not Verdict.DEPLOY and not reboots
 
 
 def end_turn(world: World, plan: Plan, carried: Carried) -> None:

@@ -11,6 +11,7 @@ from reconciler.errors import (
     ReconcilerError,
     StateError,
     StoppingError,
+    TemporaryError,
 )
 from reconciler.history import Declared
 from reconciler.model import CommitId, Desired, HostName, Phase
@@ -19,6 +20,9 @@ from reconciler.world import World, timed
 
 log = structlog.get_logger(__name__)
 
+RETRY_SOON = 30.0
+"""Seconds after which one is that failed for a reason of this machine."""
+
 RETRY_FAILED = 3600.0
 """Seconds after which a failed evaluation is tried again without a new commit."""
 
@@ -26,11 +30,11 @@ RETRY_FAILED = 3600.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failure:
     key: str
-    error: PermanentError
-    at: float  # on World.monotonic
+    error: ReconcilerError
+    until: float  # on World.monotonic
 
     def holds(self, key: str, now: float) -> bool:
-        return self.key == key and now < self.at + RETRY_FAILED
+        return self.key == key and now < self.until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,54 @@ class Evaluations:
             raise
         self._problems.pop(host, None)
         return desired
+
+    def prepare(self, revision: Revision, host: HostName) -> None:
+        """
+        Have `desired` answer without Nix for a while, be it with an error.
+
+        Raises StoppingError and what asking Nix for its version raises.
+        """
+        try:
+            self.desired(revision, host)
+        except StoppingError:
+            raise
+        except ReconcilerError as error:
+            log.warning("cannot evaluate", host=host, error=str(error))
+            self._put_off(revision, host, error)
+        except Exception:
+            log.exception("evaluation failed in a way we do not know", host=host)
+            bug = TemporaryError(f"evaluating {host} failed by a bug; see the log")
+            self._problems[host] = str(bug)
+            self._put_off(revision, host, bug)
+
+    def _put_off(
+        self, revision: Revision, host: HostName, error: ReconcilerError
+    ) -> None:
+        """Have `desired` raise *error* for a while, unless it does so anyhow."""
+        if not self.is_known(revision, host):
+            key = self._world.evaluator.cache_key(revision.commit.tree, host)
+            self._fails(host, key, error, RETRY_SOON)
+
+    def is_known(self, revision: Revision, host: HostName) -> bool:
+        """Return whether `desired` answers without evaluating anything."""
+        world = self._world
+        try:
+            key = world.evaluator.cache_key(revision.commit.tree, host)
+        except ReconcilerError:
+            return True  # as `desired` will say at once
+        good, failed = self._good.get(host), self._failed.get(host)
+        if good is not None and good.key == key and still_valid(good.desired):
+            return True
+        if failed is not None and failed.holds(key, world.monotonic()):
+            return True
+        return self._remembered(key) is not None
+
+    def _fails(
+        self, host: HostName, key: str, error: ReconcilerError, seconds: float
+    ) -> None:
+        until = self._world.monotonic() + seconds
+        with self._lock:
+            self._failed[host] = _Failure(key=key, error=error, until=until)
 
     def problem(self, host: HostName) -> str:
         """Return why *host* could not be evaluated the last time; empty if it could."""
@@ -146,9 +198,7 @@ class Evaluations:
             with timed(world, Phase.EVALUATE):
                 desired = world.evaluator.evaluate(revision.checkout, host)
         except PermanentError as error:
-            with self._lock:
-                at = world.monotonic()
-                self._failed[host] = _Failure(key=key, error=error, at=at)
+            self._fails(host, key, error, RETRY_FAILED)
             world.metrics.evaluation_failed(host)
             raise
         for text in desired.warnings:

@@ -7,6 +7,7 @@ whole: a reboot takes its keys away, and somebody may stop its services. Either 
 contents of keys come from the commit that declares them, not from the newest.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from reconciler.desired import from_json, to_json
-from reconciler.errors import ReconcilerError, StateError, StoppingError
+from reconciler.errors import ReconcilerError, StateError, StoppingError, TemporaryError
 from reconciler.history import Declared
 from reconciler.model import CommitId, Desired, HostName
 from reconciler.plan import services_of
@@ -25,6 +26,16 @@ from reconciler.world import World
 log = structlog.get_logger(__name__)
 
 
+Later = Callable[[HostName], None]
+
+
+class NotYetError(TemporaryError):
+    """No commit was evaluated for a host yet."""
+
+    def __init__(self, host: HostName) -> None:
+        super().__init__(f"{host} has yet to be evaluated")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What to aim at, and why it is not what the newest commit says if it is not."""
@@ -33,6 +44,7 @@ class Wanted:
     commit: CommitId  # that says so
     checkout: Path  # where the contents of keys come from
     problem: ReconcilerError | None = None
+    stale: bool = False  # a newer commit has yet to be evaluated for the host
 
 
 def wanted_of(
@@ -41,14 +53,21 @@ def wanted_of(
     revision: Revision,
     host: HostName,
     held: ExitStack,
+    *,
+    later: Later | None = None,
 ) -> Wanted:
     """
     Return what *host* should be, by the last commit that Nix could evaluate for it.
 
-    Checkouts stay until *held* is closed, however many commits arrive meanwhile. Raises
-    what evaluation raises where there is no such commit, and StoppingError.
+    Checkouts stay until *held* is closed, however many commits arrive meanwhile. With
+    *later*, which has a host evaluated and looked at again, nothing is evaluated here.
+    Raises what evaluation raises where there is no such commit, StoppingError, and
+    NotYetError where there is none before one that was left for later.
     """
     held.enter_context(world.mirror.held(revision.commit))
+    if later is not None and not evaluations.is_known(revision, host):
+        later(host)
+        return _meanwhile(world, evaluations, host, held)
     try:
         desired = evaluations.desired(revision, host)
     except StoppingError:
@@ -71,6 +90,24 @@ def wanted_of(
         )
     return Wanted(
         desired=desired, commit=revision.commit.id, checkout=revision.checkout
+    )
+
+
+def _meanwhile(
+    world: World, evaluations: Evaluations, host: HostName, held: ExitStack
+) -> Wanted:
+    """Return what *host* is to be kept as until it was evaluated."""
+    good = evaluations.last_good(host)
+    if good is None:
+        raise NotYetError(host)
+    try:
+        checkout = checkout_of(world, good.commit, held)
+    except StoppingError:
+        raise
+    except ReconcilerError as error:
+        raise NotYetError(host) from error
+    return Wanted(
+        desired=good.desired, commit=good.commit, checkout=checkout, stale=True
     )
 
 

@@ -16,7 +16,7 @@ from reconciler.source import LOOK_DEADLINE
 from reconciler.source.command import FETCH_DEADLINE
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
-from tests.support.world import toplevel_of
+from tests.support.world import do_nothing, toplevel_of
 
 BOT = "withinbot.service"
 FACTS = "printerfacts.service"
@@ -90,19 +90,19 @@ def test_hosts_are_looked_at_again_and_again(scene: Scene) -> None:
 
 def test_a_bug_costs_one_pass(scene: Scene) -> None:
     """The worker lives, the host is tried again, the others notice nothing."""
-    scene.evaluator.before_evaluation = lambda: _divide(scene)
+    lufta = scene.machine("lufta")
 
+    def divide() -> None:
+        lufta.before_read = do_nothing
+        _ = 1 // 0
+
+    lufta.before_read = divide
     with running(scene) as daemon:
         wait_in_sync(scene, "lufta", "keanu")
         assert daemon.problem() == ""
 
     wrong = passes(scene, "lufta", "error") + passes(scene, "keanu", "error")
     assert wrong == 1
-
-
-def _divide(scene: Scene) -> None:
-    scene.evaluator.before_evaluation = lambda: None
-    _ = 1 // 0
 
 
 def test_a_bug_in_the_look_at_the_repository_costs_one_look(scene: Scene) -> None:
