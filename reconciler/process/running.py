@@ -184,5 +184,9 @@ _peaks: weakref.WeakKeyDictionary[subprocess.Popen[bytes], int] = (
 
 
 def peak_of(process: subprocess.Popen[bytes]) -> int:
-    """Return the most bytes of memory that an ended *process* had; 0 if unknown."""
+    """
+    Return the most bytes of memory that an ended *process* had; 0 if unknown.
+
+    No less than we had ourselves when it began: Linux counts what is shared until exec.
+    """
     return _peaks.get(process, 0)
