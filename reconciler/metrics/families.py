@@ -2,7 +2,7 @@
 Every metric family with its name, labels and help.
 
 Labels come from closed sets or are names of hosts. The two ``_info`` families also tell
-texts that change; `reconciler.metrics.recorder` deletes their old series.
+texts that change. What is known of hosts is `reconciler.metrics.hosts`.
 """
 
 import enum
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from reconciler.messages import Kind
+from reconciler.metrics.hosts import FAMILIES, HostsCollector
 from reconciler.metrics.queue import QueueCollector
 
 PREFIX = "reconciler_"
@@ -69,7 +70,6 @@ class Families:
         self.registry = CollectorRegistry(auto_describe=True)
         self.labels: dict[str, tuple[str, ...]] = {}  # by name without suffix
         self._about_hosts()
-        self._about_orders()
         self._about_keys()
         self._about_work()
         self._about_the_repository()
@@ -78,97 +78,16 @@ class Families:
         self._about_the_program()
 
     def by_host(self) -> tuple[Gauge | Counter, ...]:
-        """Return the families that have one series for each host."""
-        return (
-            self.host_up,
-            self.host_in_sync,
-            self.drift_since,
-            self.units_desired,
-            self.units_active,
-            self.keys_desired,
-            self.keys_present,
-            self.keys_missing,
-            self.keys_wrong,
-            self.last_success,
-            self.evaluation_failures,
-            self.held,
-            self.held_since,
-            self.quarantined,
-            self.evaluation_failing,
-        )
+        """Return the families that are counted and have one series for each host."""
+        return (self.evaluation_failures, self.evaluation_failing)
 
     def _about_hosts(self) -> None:
-        self.hosts = self._gauge("hosts", "Hosts that the last commit declares.")
-        self.host_up = self._gauge(
-            "host_up", "Whether the host answered the last probe.", "host"
-        )
-        self.host_in_sync = self._gauge(
-            "host_in_sync", "Whether the host is what its commit says.", "host"
-        )
-        self.host_verdict = self._gauge(
-            "host_verdict",
-            "1 for what the last pass decided for the host, 0 for the others; all 0 if"
-            " no plan could be made.",
-            *("host", "verdict"),
-        )
-        self.host_info = self._gauge(
-            "host_info",
-            "Always 1: the last commit evaluated for the host, the systems that it"
-            " should run and runs, its address and its tags (between commas).",
-            *("host", "commit", "desired", "running", "address", "tags"),
-        )
-        self.drift_items = self._gauge(
-            "drift_items",
-            "Differences by kind, without those that are legitimate and last.",
-            *("host", "kind"),
-        )
-        self.drift_since = self._gauge(
-            "drift_since_timestamp_seconds",
-            "When the present run of drift was first seen; 0 while there is none.",
-            "host",
-        )
-        self.units_desired = self._gauge(
-            "units_desired", "Units that should be active.", "host"
-        )
-        self.units_active = self._gauge(
-            "units_active", "Units that should be active and are.", "host"
-        )
-        self.last_success = self._gauge(
-            "last_success_timestamp_seconds",
-            "When a pass last found the host in sync; 0 if not since the start.",
-            "host",
-        )
-
-    def _about_orders(self) -> None:
-        self.held = self._gauge(
-            "held", "Whether somebody said to leave the host alone.", "host"
-        )
-        self.held_since = self._gauge(
-            "held_since_timestamp_seconds",
-            "When the host was held; 0 while it is not.",
-            "host",
-        )
-        self.quarantined = self._gauge(
-            "quarantined",
-            "Whether the system that the host should run failed there before.",
-            "host",
-        )
+        self.hosts = HostsCollector(PREFIX)
+        self.registry.register(self.hosts)
+        for family in FAMILIES:
+            self.labels[PREFIX + family.name] = ("host", *family.labels)
 
     def _about_keys(self) -> None:
-        self.keys_desired = self._gauge(
-            "keys_desired", "Keys that the commit declares.", "host"
-        )
-        self.keys_present = self._gauge(
-            "keys_present", "Keys whose file stands on the host, right or not.", "host"
-        )
-        self.keys_missing = self._gauge(
-            "keys_missing", "Keys that are not on the host.", "host"
-        )
-        self.keys_wrong = self._gauge(
-            "keys_wrong",
-            "Keys with another content, owner or mode, or that cannot be compared.",
-            "host",
-        )
         self.key_uploads = self._counter(
             "key_uploads",
             "Keys that were to be delivered, by what became of them.",

@@ -1,9 +1,8 @@
 """`Metrics`: the rest of the program tells it what happened, in its own words."""
 
-import collections
 import platform
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 from prometheus_client import Counter, Gauge, generate_latest
@@ -22,13 +21,11 @@ from reconciler.model import (
     Attempt,
     Commit,
     CommitId,
-    DriftKind,
     HostName,
     HostStatus,
     Outcome,
     Phase,
     Reason,
-    Verdict,
 )
 
 _STORE = "/nix/store/"
@@ -45,9 +42,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._families = Families()
-        self._hosts: set[HostName] = set()
-        self._lock = threading.Lock()  # over the set, and whatever belongs to one host
-        self._info: dict[Gauge, dict[str, dict[str, str]]] = {}
+        self._hosts = self._families.hosts
+        self._lock = threading.Lock()  # over them, and whatever belongs to one host
         self._waiting: dict[str, tuple[int, float]] = {}  # by target
         self.webhooks = WebhookMetrics(self._families.webhook_requests)
         self.api = ApiMetrics(self._families.api_requests)
@@ -58,23 +54,18 @@ class Metrics:
     def host_known(self, host: HostName) -> None:
         """Show *host*, at zero, if it is new."""
         with self._lock:
-            if host in self._hosts:
-                return
-            self._hosts.add(host)
-            self._families.hosts.set(len(self._hosts))
-            self._begin_series(host)
+            if host not in self._hosts:
+                self._hosts.know(host)
+                for family, labels in self._counted(host):
+                    family.labels(*labels)
 
     def host_gone(self, host: HostName) -> None:
         """Take every series of *host* along, and no other."""
         with self._lock:
-            if host not in self._hosts:
-                return
-            self._hosts.discard(host)
-            self._families.hosts.set(len(self._hosts))
-            for family, labels in self._series(host):
-                family.remove(*labels)
-            about = self._info[self._families.host_info].pop(host)
-            self._families.host_info.remove_by_labels(about)
+            if host in self._hosts:
+                self._hosts.forget(host)
+                for family, labels in self._counted(host):
+                    family.remove(*labels)
 
     def host_status(
         self, status: HostStatus, evaluated: CommitId | None = None
@@ -82,11 +73,7 @@ class Metrics:
         """Show what the last pass found; *evaluated* is the commit it was aimed at."""
         with self._lock:
             if status.host in self._hosts:
-                self._show_status(status)
-                self._show_drift(status)
-                self._tell(
-                    self._families.host_info, status.host, _about(status, evaluated)
-                )
+                self._hosts.show(status, evaluated)
 
     def attempt_ended(self, attempt: Attempt) -> None:
         """Count an attempt under its outcome."""
@@ -178,7 +165,8 @@ class Metrics:
         """Show the commit that hosts are brought to."""
         labels = {"commit": commit.id, "branch": commit.branch}
         with self._lock:
-            self._tell(self._families.commit_info, "", labels)
+            self._families.commit_info.clear()
+            self._families.commit_info.labels(**labels).set(1)
             self._families.commit_timestamp.set(commit.committed_at)
 
     def commit_withheld(self, *, withheld: bool) -> None:
@@ -238,85 +226,18 @@ class Metrics:
         families.build_info.labels(version("reconciler"), python).set(1)
         families.evaluation_failures.labels("")
         families.evaluation_failing.labels("")
-        self._tell(families.commit_info, "", {"commit": "", "branch": ""})
+        families.commit_info.labels(commit="", branch="").set(1)
         for phase in Phase:
             families.phase_duration.labels(phase.value)
         for kind in NOTIFIED:
             for result in Sent:
                 families.notifications.labels(kind, result.value)
 
-    # --- series of one host, under the lock ---------------------------------------
-
-    def _begin_series(self, host: HostName) -> None:
-        for family, labels in self._series(host):
-            family.labels(*labels)
-        unseen = HostStatus(host=host, commit=CommitId(""), updated_at=0.0)
-        self._tell(self._families.host_info, host, _about(unseen, None))
-
-    def _series(self, host: HostName) -> Iterator[tuple[Gauge | Counter, list[str]]]:
-        """Yield every series that a host has for as long as it is known."""
+    def _counted(self, host: HostName) -> Iterator[tuple[Gauge | Counter, list[str]]]:
+        """Yield what is counted of a host for as long as it is known."""
         families = self._families
         yield from ((family, [str(host)]) for family in families.by_host())
-        yield from ((families.drift_items, [host, k.value]) for k in DriftKind)
-        yield from ((families.host_verdict, [host, v.value]) for v in Verdict)
         yield from ((families.attempts, [host, o.value]) for o in Outcome)
         yield from ((families.rollbacks, [host, r.value]) for r in Reason)
         yield from ((families.passes, [host, r.value]) for r in PassResult)
         yield from ((families.key_uploads, [host, r.value]) for r in KeyResult)
-
-    def _show_status(self, status: HostStatus) -> None:
-        families, host = self._families, status.host
-        families.host_up.labels(host).set(status.reachable)
-        families.host_in_sync.labels(host).set(status.in_sync)
-        families.units_desired.labels(host).set(status.units_desired)
-        families.units_active.labels(host).set(status.units_active)
-        hold = status.hold
-        families.held.labels(host).set(hold is not None)
-        families.held_since.labels(host).set(hold.since if hold else 0)
-        families.quarantined.labels(host).set(status.quarantine is not None)
-        for verdict in Verdict:
-            families.host_verdict.labels(host, verdict.value).set(
-                verdict is status.verdict
-            )
-        if status.in_sync:
-            families.last_success.labels(host).set(status.updated_at)
-
-    def _show_drift(self, status: HostStatus) -> None:
-        found = collections.Counter(
-            drift.kind for drift in status.drifts if not drift.lasting
-        )
-        for kind in DriftKind:
-            self._families.drift_items.labels(status.host, kind.value).set(found[kind])
-        self._show_keys(status, found)
-        self._families.drift_since.labels(status.host).set(status.drift_since or 0)
-
-    def _show_keys(self, status: HostStatus, found: Mapping[DriftKind, int]) -> None:
-        families, host = self._families, status.host
-        wrong = found[DriftKind.KEY_CHANGED] + found[DriftKind.KEY_PERMISSIONS]
-        families.keys_desired.labels(host).set(status.keys_desired)
-        families.keys_present.labels(host).set(status.keys_present)
-        families.keys_missing.labels(host).set(found[DriftKind.KEY_MISSING])
-        families.keys_wrong.labels(host).set(wrong)
-
-    def _tell(self, family: Gauge, subject: str, labels: dict[str, str]) -> None:
-        """Set the one series of *family* about *subject*, deleting the one before."""
-        told = self._info.setdefault(family, {})
-        before = told.get(subject)
-        if before == labels:
-            return
-        if before is not None:
-            family.remove_by_labels(before)
-        family.labels(**labels).set(1)
-        told[subject] = labels
-
-
-def _about(status: HostStatus, evaluated: CommitId | None) -> dict[str, str]:
-    return {
-        "host": status.host,
-        "commit": evaluated or "",
-        "desired": (status.target or "").removeprefix(_STORE),
-        "running": (status.running or "").removeprefix(_STORE),
-        "address": status.address,
-        # As Prometheus's own service discovery writes lists: `tags=~".*,web,.*"`.
-        "tags": f",{','.join(sorted(status.tags))}," if status.tags else "",
-    }
