@@ -43,7 +43,7 @@ from reconciler.web import Server, api, create_app, local
 from reconciler.web.api import Access, Door
 from reconciler.web.limiter import Limiter
 from reconciler.web.webhooks import Doorbell, Receiver, Routes, Seen
-from reconciler.world import Live, Tell, World, policy_of, tell_nobody
+from reconciler.world import Live, Tell, World, driver_of, policy_of, tell_nobody
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +95,7 @@ def open_world(
         metrics=metrics,
         notify=Notify(settings, history, metrics, time.time),  # noqa: TID251 # as World
         tell=tell,
+        driver=driver_of(settings.state),
     )
     try:
         yield world

@@ -44,6 +44,7 @@ from reconciler.attempt.key_steps import KeySteps
 from reconciler.attempt.look import Look, look
 from reconciler.attempt.reboot import DEADLINE, RebootError, reboot
 from reconciler.attempt.recorded import Recorded
+from reconciler.attempt.sign import sign
 from reconciler.errors import (
     ConnectError,
     FactError,
@@ -153,6 +154,7 @@ class AttemptRun:
             self.step("copy", Phase.COPY, self._copy)
         if self.superseded():
             raise SupersededError
+        sign(self.world, self.desired, self._before, self._log)
         if StepKind.ACTIVATE in kinds:
             self.under_guard(functools.partial(self._replace, kinds))
         elif StepKind.REBOOT in kinds:

@@ -72,6 +72,7 @@ class Observed:
     clock: float  # the host's own
     keys: Mapping[str, ObservedKey] = field(default_factory=dict)  # by path
     switching: bool = False  # the lock of switch-to-configuration is held
+    driver: str = ""  # the reconciler that changed it last, by the note that it leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,6 +158,7 @@ class Known:
     approved: bool = False  # a person let the desired toplevel pass the guards
     rebooted: bool = False  # it was rebooted for the desired toplevel already
     turn: Turn | None = None  # whose turn it is to be rebooted, if it is anybody's
+    driver: str = ""  # who we are, as we sign; empty: nobody who signs
     shared: frozenset[HostName] = frozenset()  # other names that lead to this machine
     alike: frozenset[HostName] = frozenset()  # names that may, until they are looked at
     under_way: bool = False  # an attempt is: no order and no guard stops it half-way

@@ -21,6 +21,9 @@ SYSTEMCTL_SHARE = 0.8
 """Of the deadline: tells a systemd that hangs from a host that does."""
 
 
+DRIVER_LIMIT = 300  # characters of the note that says who drives the host
+
+
 def probe(
     reader: HostReader,
     units: Iterable[UnitName],
@@ -98,6 +101,7 @@ def _observed(
         store_free=_store_free(fields),
         clock=clock,
         switching=fields.get("switching") == "yes",
+        driver=fields.get("driver", "")[:DRIVER_LIMIT],
     )
 
 

@@ -52,6 +52,7 @@ say "uptime=$(first_line /proc/uptime)"
 say "boot_id=$(first_line /proc/sys/kernel/random/boot_id)"
 say "machine_id=$(first_line /etc/machine-id)"
 say "switching=$(switching)"
+say "driver=$(first_line /var/lib/reconciler-driver)"
 say "store_free=$(stat -f -c '%a %S' /nix/store 2>/dev/null)"
 
 # A template is no unit, so systemctl would refuse it: its file has to do.

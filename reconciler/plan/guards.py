@@ -96,6 +96,21 @@ def told_alike(host: HostName, names: Iterable[HostName]) -> str:
     )
 
 
+def driven_by_another(observed: Observed, known: Known) -> str:
+    """
+    Return that another reconciler changes the host, or an empty text.
+
+    A person may let this one take over, by an approval.
+    """
+    theirs, ours = observed.driver.partition(" "), known.driver.partition(" ")
+    if not theirs[0] or not ours[0] or theirs[0] == ours[0] or known.approved:
+        return ""
+    return (
+        f"another reconciler drives this host: {theirs[2] or theirs[0]}; end that one,"
+        f" or take the host from it: reconciler approve {observed.host}"
+    )
+
+
 def switched_by_somebody(observed: Observed) -> str:
     """
     Return who else is changing the host just now, or an empty text.

@@ -19,6 +19,7 @@ from reconciler.model import (
 )
 from reconciler.plan.diff import NO_DIGESTS, findings
 from reconciler.plan.guards import (
+    driven_by_another,
     removes_too_much,
     switched_by_somebody,
     told_alike,
@@ -108,13 +109,14 @@ def _judge(
     2. Held by a person: HELD.
     3. This system failed here before: QUARANTINED.
     4. The policy says to look only: REPORTED.
-    5. Somebody else is switching the host just now, or the system takes away more than
-       may go unasked: BLOCKED, unless the policy says below not to heal.
+    5. Somebody else is switching the host just now, another reconciler drives it, or
+       the system takes away more than may go unasked: BLOCKED, unless the policy says
+       below not to heal.
     6. A commit changes the host: DEPLOY, which closes all other drift with it.
     7. The host changed by itself or by hand: HEAL, or REPORTED if the policy says so.
     """
     forbidden = _forbidden(desired.host, known, policy)
-    blocked = switched_by_somebody(observed)
+    blocked = switched_by_somebody(observed) or driven_by_another(observed, known)
     if not any(drift.is_open for drift in drifts):
         may = not (forbidden or blocked)
         due = _wants_reboot(observed, drifts, known, policy) or _judges(

@@ -56,6 +56,7 @@ class World:
     stopping: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[threading.Event, float], bool] = threading.Event.wait
     tell: Tell = tell_nobody
+    driver: str = ""  # who we are, as we sign hosts that we change
 
     @property
     def settings(self) -> Settings:
@@ -81,7 +82,8 @@ class World:
             hold=hold.reason if hold else None,
             quarantine=failed.reason if failed else None,
             services=history.systems.services(host) if new else frozenset(),
-            approved=new and history.is_approved(approval_of_system(host, toplevel)),
+            approved=history.is_approved(approval_of_system(host, toplevel)),
+            driver=self.driver,
             rebooted=reboots and history.systems.rebooted_for(host) == toplevel,
             turn=history.turns.reboot() if reboots else None,
         )

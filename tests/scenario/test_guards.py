@@ -1,12 +1,13 @@
 """What is not done without asking, or not just now; and what happens when it may."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reconciler.errors import BuildError
-from reconciler.loop import Again, Done, Failed, Orders
+from reconciler.loop import Again, Done, Failed, HostPass, Orders
 from reconciler.loop.turns import REBOOT_TURN
 from reconciler.model import (
     DriftKind,
@@ -540,3 +541,33 @@ def test_a_hold_is_not_escaped_by_a_second_name(scene: Scene) -> None:
     orders(scene).release([KEANU])
     assert scene.run("keanu") == Done()
     assert scene.machine("lufta").running == toplevel_of("keanu", {BOT: "2"})
+
+
+# --- two reconcilers --------------------------------------------------------------
+
+
+def test_a_host_that_another_reconciler_drives_is_left_alone(scene: Scene) -> None:
+    """Else the two would undo each other's work for ever."""
+    ours = dataclasses.replace(scene.world, driver="1234 cadey@mastodon:/state")
+    one_pass = HostPass(ours, scene.repository, scene.evaluations, scene.gate)
+    lufta = scene.machine("lufta")
+    scene.commit(A)
+    assert one_pass.run(LUFTA) == Done()
+    assert lufta.driver == "1234 cadey@mastodon:/state"
+    assert one_pass.run(LUFTA) == Done()
+
+    lufta.driver = "5678 cadey@laptop:/home/cadey/state"
+    lufta.change(BOT, **FAILED)
+    commands = lufta.commands
+    assert one_pass.run(LUFTA) == Done()
+
+    status = scene.status("lufta")
+    assert status.verdict is Verdict.BLOCKED
+    assert "cadey@laptop:/home/cadey/state" in status.error
+    assert "reconciler approve lufta" in status.error
+    assert lufta.commands == commands
+
+    orders(scene).approve(orders(scene).to_come([LUFTA]))
+    assert one_pass.run(LUFTA) == Done()
+    assert lufta.driver.startswith("1234 ")
+    assert scene.status("lufta").in_sync

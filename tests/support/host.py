@@ -27,6 +27,7 @@ from reconciler.model import (
 )
 from reconciler.observed.units import UNIT_DIRECTORIES
 from reconciler.remote import OnLine, RemoteResult
+from reconciler.world.driver import SIGN
 from tests.support.host_keys import KEYS, REMOVE, FakeKeys
 
 GUARD = resources.files("reconciler.apply").joinpath("guard.sh").read_text()
@@ -87,6 +88,7 @@ class FakeHost:
     store_free: int = 1 << 30
     clock: float = BOOTED_AT + 3600.0
     switching: bool = False  # somebody holds the lock
+    driver: str = ""  # the note of who drives it
     switch_status: int = 0  # what switch-to-configuration exits with
     switch_output: str = "activating"
     refuses: str = ""  # the result of a guardian whose system does not switch
@@ -169,6 +171,8 @@ class FakeHost:
             case words if words == REBOOT:
                 self.log.append("reboot")
                 self.reboot()
+            case ("sh", "-c", script, "sh", driver) if script == SIGN:
+                self.driver = driver
             case ("ln", "-sfn", system, root) if root.startswith("/nix/var/nix/gcr"):
                 before = root.endswith("-before")
                 kept = self.protected
@@ -202,6 +206,7 @@ class FakeHost:
             f"boot_id={self.boot_id}",
             f"machine_id={self.machine_id}",
             f"switching={'yes' if self.switching else ''}",
+            f"driver={self.driver}",
             f"store_free={self.store_free} 1",
             "systemctl=0",
             "== units",
