@@ -13,9 +13,7 @@ GC_ROOT = "/nix/var/nix/gcroots/reconciler"
 GC_ROOT_BEFORE = f"{GC_ROOT}-before"
 
 
-def protect(
-    writer: HostWriter, toplevel: StorePath, before: StorePath | None
-) -> None:
+def protect(writer: HostWriter, toplevel: StorePath, before: StorePath | None) -> None:
     """
     Keep the host's garbage collector off *toplevel*, which is about to be copied.
 

@@ -15,6 +15,7 @@ HOSTS = ("chrysalis", "keanu")
 FACTS = "printerfacts.service"
 UP = 'reconciler_host_up{host="keanu"}'
 MACHINE_ID = "/etc/machine-id"
+NOTE = "/var/lib/reconciler-driver"
 STRANGER = "0123456789abcdef" * 2
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 SILENCE = 10.0  # seconds after which a host that says nothing is given up: the default
@@ -191,6 +192,45 @@ def test_a_daemon_that_stops_while_it_builds_does_so_at_once(rig: Rig) -> None:
     set_extra(rig, "keanu")
     rig.push("No fact sheet after all")
     rig.run_daemon()
+    rig.wait_in_sync(*HOSTS)
+
+
+def test_a_host_that_another_reconciler_drives_is_left_alone(rig: Rig) -> None:
+    host = rig.host("keanu")
+    assert str(rig.state) in host.exec("cat", NOTE)
+    host.exec("sh", "-c", f"echo feedface cadey@laptop:/elsewhere >{NOTE}")
+    host.exec("systemctl", "stop", FACTS)
+
+    rig.wait_error("keanu", "another reconciler", "cadey@laptop:/elsewhere")
+
+    rig.run("approve", "keanu")
+    rig.wait_in_sync(*HOSTS)
+    assert str(rig.state) in host.exec("cat", NOTE)
+    assert host.exec("systemctl", "is-active", FACTS).strip() == "active"
+
+
+def test_two_names_of_one_machine_are_left_alone(rig: Rig) -> None:
+    keanu = rig.host("keanu")
+    before = keanu.exec("readlink", "/run/current-system")
+    network = rig.repository.work / "network.nix"
+    whole = network.read_text()
+    twin = f"""
+  twin = {{
+    imports = [ ./hosts/keanu/configuration.nix ];
+    deployment.targetHost = "{keanu.address}";
+  }};
+}}
+"""
+    network.write_text(whole.rstrip().removesuffix("}") + twin)
+    rig.push("A second name for keanu")
+
+    rig.wait_error("twin", "lead to one machine", "keanu", "twin")
+    rig.wait_error("keanu", "lead to one machine", "keanu", "twin")
+    assert rig.run("check", "keanu", "twin", status=1).stdout.count("one machine") == 2
+    assert keanu.exec("readlink", "/run/current-system") == before
+
+    network.write_text(whole)
+    rig.push("One name is enough")
     rig.wait_in_sync(*HOSTS)
 
 
