@@ -17,7 +17,7 @@ from reconciler.remote import OnLine, RemoteResult
 from tests.support.fleet import FleetHost
 from tests.support.wait import wait_until
 
-LIMITS = Limits(arm=20, switch=10, confirm=20, roll_back=5)
+LIMITS = Limits(arm=20, switch=10, confirm=60, roll_back=5)
 UNIT = "reconciler-activation"
 LINK = "/run/current-system"
 PROFILE = "/nix/var/nix/profiles/system"
