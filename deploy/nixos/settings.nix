@@ -13,6 +13,7 @@ let
   share = types.either (types.enum [ "off" ]) (types.numbers.between 0 1);
   bytes = types.strMatching "[0-9]+([.][0-9]+)?[KMGT]?";
   size = types.either types.ints.unsigned bytes;
+  healing = types.either types.bool (types.enum [ "restart-only" ]);
   # Text, not a Nix path: that would be copied to the store, which everybody may read.
   file = types.strMatching "[^\n]+";
   secret = lib.mkOptionType {
@@ -206,6 +207,17 @@ in
       type = types.enum [ "never" "allowed" ];
       default = "never";
       description = "`allowed` reboots a host whose kernel, initrd, modules or systemd are older than what it should boot, once nothing else is open.";
+    };
+    units = mkOption {
+      type = types.attrsOf (section {
+        heal = mkOption {
+          type = healing;
+          default = true;
+          description = "What is done about this unit when it changes by itself or by hand, on every host, whatever `deployment.units` says: `true` starts it if it was stopped and restarts it if it failed, `restart-only` only the latter, `false` neither. See health.md.";
+        };
+      });
+      default = { };
+      description = "What overrides the repository for one unit, on every host.";
     };
   };
   notify = {

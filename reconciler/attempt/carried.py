@@ -1,12 +1,16 @@
 """What an attempt begins from, how it ends early, and what it leaves behind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.attempt.guarded_switch import RolledBackError
 from reconciler.attempt.look import Look
 from reconciler.errors import ReconcilerError, StoppingError, TemporaryError
 from reconciler.model import Attempt, Desired, Guard, Observed, Outcome, StorePath
 from reconciler.plan import Baseline
+from reconciler.world import World
+
+REMEMBERED = 20
+"""Attempts on a host among which an earlier one at the same system is looked for."""
 
 
 class SupersededError(TemporaryError):
@@ -32,16 +36,30 @@ class Carried:
     error: ReconcilerError | None = None
 
 
-def baseline_of(desired: Desired, observed: Observed) -> Baseline:
+def baseline_of(world: World, desired: Desired, seen: Look) -> Baseline:
     """
-    Return what counts of *observed*, from before a switch to *desired*.
+    Return what counts of a host from before a switch to *desired*.
 
-    A switch that is made once more excuses nothing: what is broken by now may have been
-    broken by the first one.
+    Where it is switched once more to what runs already, without that having been
+    confirmed, what is broken by now may have been broken by the first switch. So what
+    was recorded before that one counts still; and nothing is excused if nothing was.
     """
-    if observed.running == desired.toplevel:
-        return Baseline(boot_id=observed.boot_id)
-    return Baseline.of(desired, observed)
+    observed = seen.observed
+    confirmed = seen.known.applied == desired.toplevel
+    if confirmed or observed.running != desired.toplevel:
+        return Baseline.of(desired, observed)
+    return replace(_recorded_before(world, desired), boot_id=observed.boot_id)
+
+
+def _recorded_before(world: World, desired: Desired) -> Baseline:
+    """Return what the last attempt to bring *desired* to its host began from."""
+    history = world.history
+    for attempt in history.attempts(host=desired.host, limit=REMEMBERED):
+        if attempt.target != desired.toplevel:
+            continue
+        if (guard := history.guard(attempt.id)) and guard.baseline:
+            return baseline_in(guard)
+    return Baseline(boot_id="")
 
 
 def baseline_in(guard: Guard) -> Baseline:

@@ -6,10 +6,10 @@ What should be up comes up within ``policy.confirm_timeout``, stays so for
 `reconciler.plan.health`; here is when it is looked at.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from reconciler.attempt.look import Look
 from reconciler.attempt.recorded import Recorded
@@ -22,14 +22,21 @@ from reconciler.model import (
     Phase,
     UnitName,
 )
-from reconciler.observed import checks_seconds, read_journal, run_checks
+from reconciler.observed import (
+    checks_seconds,
+    read_journal,
+    rounds_end_well,
+    run_checks,
+)
 from reconciler.plan import (
     Baseline,
     Problem,
     ProblemKind,
     in_restart,
     judge,
+    still_broken,
     still_moving,
+    to_ask_about,
 )
 from reconciler.world import World
 
@@ -38,7 +45,31 @@ RESERVE = 0.25
 """The share of ``confirm_timeout`` that is left for looking, and to confirm."""
 
 RESERVE_LIMIT = 10.0  # seconds
+ROUNDS_DEADLINE = 20.0  # seconds
 QUOTED_UNITS = 3  # journals that a verdict quotes
+
+
+Answer = TypeVar("Answer")
+
+
+def patiently(
+    world: World, host: HostName, ask: Callable[[], Answer], *, until: float
+) -> Answer:
+    """
+    Ask a host until it answers; raises what asking raises once it is *until*.
+
+    Each further time over a new connection.
+    """
+    while True:
+        try:
+            return ask()
+        except StoppingError:
+            raise
+        except ReconcilerError:
+            if world.monotonic() >= until:
+                raise
+        world.connections.reconnect(host)
+        world.pause(PAUSE)
 
 
 class _Units(Protocol):
@@ -74,23 +105,20 @@ class HealthGate:
         seconds = self.world.settings.policy.confirm_timeout
         return self.world.monotonic() + seconds - min(RESERVE_LIMIT, RESERVE * seconds)
 
-    def first_look(self, give_up: float) -> Look:
-        """
-        Look at the host, over a new connection, as often as it takes.
+    def last_call(self, give_up: float) -> float:
+        """Return until when it pays to ask the host: then its guardian goes back."""
+        settle = self.world.settings.policy.settle
+        return give_up + 2 * settle + checks_seconds(self.desired)
 
-        The switch may have restarted sshd or the network a moment ago. Raises what
-        looking raises once it is time to *give_up*.
+    def patient_look(self, until: float) -> Look:
         """
-        while True:
-            try:
-                return self.look()
-            except StoppingError:
-                raise
-            except ReconcilerError:
-                if self.world.monotonic() > give_up:
-                    raise
-            self.world.connections.reconnect(self.desired.host)
-            self.world.pause(PAUSE)
+        Look at the host as often as it takes, over new connections.
+
+        The switch may have restarted sshd or the network a moment ago, and a connection
+        that is lost says nothing of the host. Raises what looking raises once it is
+        time to give up.
+        """
+        return patiently(self.world, self.desired.host, self.look, until=until)
 
     def judge(self, seen: Look, give_up: float) -> Look:
         """
@@ -100,14 +128,16 @@ class HealthGate:
         """
         early = self._arrived(seen, give_up)
         self._require(self._problems(early, early))
-        now = self._settled(give_up)
+        now = self._settled(early, give_up)
         if any(one.what is ProblemKind.RESTARTED for one in self._problems(early, now)):
             # A person or a timer may have restarted it: once is no sign of illness.
-            early, now = now, self._settled(give_up)
-        self._require(self._problems(early, now, self._checks()))
+            early, now = now, self._settled(now, give_up)
+        self._require(self._problems(early, now, self._checks(give_up)))
+        for told in still_broken(self.desired, self.baseline, now.observed):
+            self.recorded.line(f"not judged: {told}")
         return now
 
-    def _settled(self, give_up: float) -> Look:
+    def _settled(self, early: Look, give_up: float) -> Look:
         """
         Let the host run on for a while, and look at it again.
 
@@ -116,7 +146,30 @@ class HealthGate:
         """
         pause, settle = self.world.pause, self.world.settings.policy.settle
         self.recorded.step("settle", Phase.SETTLE, lambda: pause(settle))
-        return self._until_not(in_restart, self.look(), give_up)
+        seen = self.patient_look(self.last_call(give_up))
+        seen = self._until_not(in_restart, seen, give_up)
+        return self._with_rounds(early, seen, give_up)
+
+    def _with_rounds(self, early: Look, now: Look, give_up: float) -> Look:
+        """Return *now*, and of what began anew whether it ends well each time."""
+        observed, units = now.observed, to_ask_about(early.observed, now.observed)
+        if not units:
+            return now
+        reader = self.world.connections.reader(self.desired.host, self.desired.target)
+        well = patiently(
+            self.world,
+            self.desired.host,
+            lambda: rounds_end_well(
+                reader, units, since=early.observed.clock, deadline=ROUNDS_DEADLINE
+            ),
+            until=self.last_call(give_up),
+        )
+        calm = {name: replace(observed.units[name], ends_well=True) for name in well}
+        for name in sorted(well):
+            self.recorded.line(f"{name} works in rounds, and ends each of them well")
+        return replace(
+            now, observed=replace(observed, units={**observed.units, **calm})
+        )
 
     def _arrived(self, seen: Look, give_up: float) -> Look:
         """Look until nothing is on its way up any more."""
@@ -128,21 +181,24 @@ class HealthGate:
             and self.world.monotonic() < give_up
         ):
             self.world.pause(PAUSE)
-            seen = self.look()
+            seen = self.patient_look(self.last_call(give_up))
         return seen
 
-    def _checks(self) -> tuple[CheckResult, ...]:
+    def _checks(self, give_up: float) -> tuple[CheckResult, ...]:
         found: list[CheckResult] = []
+        connections, desired = self.world.connections, self.desired
 
-        def run() -> None:
-            connections, desired = self.world.connections, self.desired
-            results = run_checks(
+        def check() -> Iterable[CheckResult]:
+            return run_checks(
                 connections.reader(desired.host, desired.target),
                 desired,
                 deadline=checks_seconds(desired),
                 folder=self.checkout,
             )
-            found.extend(results)
+
+        def run() -> None:
+            until = self.last_call(give_up)
+            found.extend(patiently(self.world, desired.host, check, until=until))
 
         if self.desired.checks:
             self.recorded.step("check", Phase.SETTLE, run)

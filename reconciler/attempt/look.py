@@ -14,11 +14,9 @@ from reconciler.model import (
     Plan,
     Policy,
 )
-from reconciler.observed import probe
+from reconciler.observed import deadline_for, probe
 from reconciler.plan import plan
 from reconciler.world import World, timed
-
-PROBE_DEADLINE = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +65,7 @@ def look(
             desired.units,
             keys=sorted(paths),
             now=world.now(),
-            deadline=PROBE_DEADLINE,
+            deadline=deadline_for(len(desired.units)),
         )
     shared = world.history.machines.shared(desired.host, sighting(world, observed))
     known = replace(known, shared=shared.same, alike=shared.alike)

@@ -18,7 +18,7 @@ from reconciler.attempt.guarded_switch import (
     RolledBackError,
     limits,
 )
-from reconciler.attempt.look import PROBE_DEADLINE, sighting
+from reconciler.attempt.look import sighting
 from reconciler.attempt.recorded import Recorded
 from reconciler.errors import (
     ActivationError,
@@ -39,7 +39,7 @@ from reconciler.model import (
     Reason,
     Verdict,
 )
-from reconciler.observed import Generation, probe
+from reconciler.observed import Generation, deadline_for, probe
 from reconciler.plan import told_shared
 from reconciler.world import World
 
@@ -209,7 +209,9 @@ class Rollback:
     def _probe(self) -> Observed:
         world, desired = self.world, self.desired
         reader = world.connections.reader(desired.host, desired.target)
-        return probe(reader, (), now=world.now(), deadline=PROBE_DEADLINE)
+        return probe(
+            reader, (), now=world.now(), deadline=deadline_for(len(desired.units))
+        )
 
     def _end(
         self, attempt: Attempt, error: ReconcilerError | None, message: str = ""

@@ -39,7 +39,7 @@ from reconciler.attempt.guarded_switch import (
     StuckError,
     limits,
 )
-from reconciler.attempt.health_gate import HealthGate, UnhealthyError
+from reconciler.attempt.health_gate import HealthGate, UnhealthyError, patiently
 from reconciler.attempt.key_steps import KeySteps
 from reconciler.attempt.look import Look, look
 from reconciler.attempt.reboot import DEADLINE, RebootError, reboot
@@ -97,6 +97,7 @@ class AttemptRun:
     _before: Observed = field(init=False)  # the host as it was
     guarded: GuardedSwitch = field(init=False)
     _give_up: float = float("inf")  # when it must be healthy; on World.monotonic
+    _patient_until: float = 0.0  # what gets no answer is asked again; under a guardian
 
     def __post_init__(self) -> None:
         self._before = self.seen.observed
@@ -207,7 +208,8 @@ class AttemptRun:
         give_up = self._give_up = gate.give_up()
         # The old connection proves nothing.
         self.world.connections.reconnect(self.desired.host)
-        first = functools.partial(gate.first_look, give_up)
+        self._patient_until = gate.last_call(give_up)
+        first = functools.partial(gate.patient_look, give_up)
         self.step("verify", Phase.VERIFY, lambda: self._note(first()))
         self._mend(self.seen.plan)
         self._note(gate.judge(self.seen, give_up))
@@ -322,7 +324,11 @@ class AttemptRun:
         # Under a guardian, time is short: it goes back unless we confirm.
         left = max(1.0, self._give_up - self.world.monotonic())
         deadline = min(MEND_DEADLINE, left)
-        apply.mend(self._writer(), steps, deadline=deadline, on_line=self._log)
+
+        def mend() -> None:
+            apply.mend(self._writer(), steps, deadline=deadline, on_line=self._log)
+
+        self._patiently(mend)
 
     # --- judging -----------------------------------------------------------------
 
@@ -334,7 +340,10 @@ class AttemptRun:
     def look(self) -> None:
         """Look at the host over a new connection; see ``seen``."""
         self.world.connections.reconnect(self.desired.host)
-        self._note(self._look_again())
+        self._patiently(lambda: self._note(self._look_again()))
+
+    def _patiently(self, act: Callable[[], None]) -> None:
+        patiently(self.world, self.desired.host, act, until=self._patient_until)
 
     def _note(self, seen: Look) -> None:
         self.seen = seen
@@ -344,7 +353,7 @@ class AttemptRun:
             self.world,
             self.desired,
             self.checkout,
-            policy=Policy(),
+            policy=Policy(units=self.world.policy.units),
             phase=Phase.PROBE,
             under_way=True,
         )

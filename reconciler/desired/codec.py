@@ -10,11 +10,13 @@ from typing import Any
 from reconciler.desired.checks import checks_from_json, desired_checks
 from reconciler.desired.keys import desired_keys, keys_from_json
 from reconciler.desired.places import target_of
+from reconciler.desired.rules import desired_rules, ruled, rules_from_json
 from reconciler.desired.units import Declaration, desired_units, directives_of
 from reconciler.errors import StateError
 from reconciler.model import (
     Desired,
     DesiredUnit,
+    Heal,
     HostName,
     StorePath,
     Target,
@@ -66,17 +68,20 @@ def from_nix(
     deployment = facts["deployment"]
     target, source = target_of(host, facts["places"], where.overrides, where.rule)
     declarations = [_declaration(name, unit) for name, unit in facts["units"].items()]
+    rules = desired_rules(host, facts["rules"])
+    units = desired_units(declarations, default_unit=facts["defaultUnit"])
     return Desired(
         host=host,
         toplevel=StorePath(facts["toplevel"]),
         derivation=StorePath(facts["derivation"]),
-        units=desired_units(declarations, default_unit=facts["defaultUnit"]),
+        units=ruled(units, rules),
         target=target,
         address_from=source,
         keys=desired_keys(host, facts["keys"], roots),
         tags=tuple(sorted(set(deployment["tags"]))),
         fast_connection=deployment["hasFastConnection"],
         checks=desired_checks(host, facts["checks"]),
+        rules=rules,
         warnings=tuple(facts["warnings"]),
     )
 
@@ -100,11 +105,16 @@ def _desired(fields: Json) -> Desired:
     return Desired(
         **{
             **fields,
-            "units": {UnitName(name): DesiredUnit(**unit) for name, unit in units},
+            "units": {UnitName(name): _unit(unit) for name, unit in units},
             "target": Target(**target),
             "keys": keys_from_json(fields["keys"]),
             "tags": tuple(fields["tags"]),
             "checks": checks_from_json(fields["checks"]),
+            "rules": rules_from_json(fields.get("rules", {})),
             "warnings": tuple(fields["warnings"]),
         }
     )
+
+
+def _unit(fields: Json) -> DesiredUnit:
+    return DesiredUnit(**{**fields, "heal": Heal(fields.get("heal", Heal.ALL))})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from reconciler.desired.boot import Graph, Links, pulled_in
 from reconciler.desired.names import Names, template_of, trigger_default
-from reconciler.model import DesiredUnit, StorePath, UnitName
+from reconciler.model import DesiredUnit, StorePath, UnitName, is_unit_name
 
 PULLING = ("Wants", "Requires", "BindsTo", "Upholds")
 """Directives of [Unit] that start the named units along with their own."""
@@ -75,8 +75,10 @@ def desired_units(
 
     *default_unit* is what ``default.target`` stands for. An instance of a declared
     template that is pulled in at boot is listed like a declared unit: its file is the
-    template's.
+    template's. A file that is no unit (``x.service.d/y.conf``) is part of one, and has
+    no state of its own.
     """
+    declarations = [unit for unit in declarations if is_unit_name(unit.name)]
     units = _Units(declarations)
     wanted = pulled_in(units.graph(), default_unit=default_unit)
     triggered = units.triggered(wanted)

@@ -275,7 +275,7 @@ class HostPass:
         world, plan, desired = self._world, seen.plan, wanted.desired
         switches = any(step.kind is StepKind.ACTIVATE for step in plan.steps)
         observed = seen.observed
-        baseline = baseline_of(desired, observed)
+        baseline = baseline_of(world, desired, seen)
         guard = Guard(boot_id=observed.boot_id, baseline=baseline.to_json())
         with world.history.lock(desired.host):
             attempt = world.history.begin(

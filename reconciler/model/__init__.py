@@ -19,9 +19,11 @@ from reconciler.model.desired import (
     Desired,
     DesiredKey,
     DesiredUnit,
+    Heal,
     HealthCheck,
     KeyOrigin,
     Target,
+    UnitRule,
 )
 from reconciler.model.names import (
     Commit,
@@ -29,6 +31,7 @@ from reconciler.model.names import (
     HostName,
     StorePath,
     UnitName,
+    is_unit_name,
 )
 from reconciler.model.observed import (
     CheckResult,
@@ -73,6 +76,7 @@ __all__ = [
     "DriftKind",
     "Effect",
     "Guard",
+    "Heal",
     "HealthCheck",
     "Hold",
     "HostName",
@@ -101,5 +105,7 @@ __all__ = [
     "Target",
     "Turn",
     "UnitName",
+    "UnitRule",
     "Verdict",
+    "is_unit_name",
 ]

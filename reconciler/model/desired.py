@@ -17,6 +17,22 @@ class Target:
     escalation: tuple[str, ...] = ("sudo", "-H", "--")  # unless the user is root
 
 
+class Heal(enum.Enum):
+    """What is done about a unit that changed by itself or by hand."""
+
+    ALL = "all"  # started if it was stopped, restarted if it failed
+    RESTART_ONLY = "restart-only"  # only restarted if it failed
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitRule:
+    """How one unit is treated (``deployment.units.<name>``)."""
+
+    heal: Heal = Heal.ALL
+    may_fail: bool = False  # may be down, for all that a deployment cares
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredUnit:
     """
@@ -36,6 +52,8 @@ class DesiredUnit:
     reload_if_changed: bool = False
     stop_if_changed: bool = True
     only_manual: bool = False  # RefuseManualStart/Stop or X-OnlyManualStart
+    heal: Heal = Heal.ALL
+    may_fail: bool = False
 
 
 class KeyOrigin(enum.Enum):
@@ -111,4 +129,5 @@ class Desired:
     tags: tuple[str, ...] = ()
     fast_connection: bool = False  # deployment.hasFastConnection: do not substitute
     checks: tuple[HealthCheck, ...] = ()  # deployment.healthChecks
+    rules: Mapping[UnitName, UnitRule] = field(default_factory=dict)  # also of others
     warnings: tuple[str, ...] = ()  # of the configuration, for people

@@ -1,5 +1,6 @@
 """What hosts, units, systems and commits are called."""
 
+import re
 from dataclasses import dataclass
 from typing import NewType
 
@@ -7,6 +8,17 @@ HostName = NewType("HostName", str)
 UnitName = NewType("UnitName", str)  # with its suffix: withinbot.service
 StorePath = NewType("StorePath", str)  # /nix/store/<hash>-<name>
 CommitId = NewType("CommitId", str)  # full hexadecimal object name
+
+# systemd.unit(5), "Unit names"; systemctl would mend anything else.
+_UNIT_NAME = re.compile(
+    r"[A-Za-z0-9:_.\\@-]+\."
+    r"(service|socket|device|mount|automount|swap|target|path|timer|slice|scope)"
+)
+
+
+def is_unit_name(name: str) -> bool:
+    """Whether systemd could know a unit or a template by that name."""
+    return len(name) < 256 and _UNIT_NAME.fullmatch(name) is not None  # noqa: PLR2004
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

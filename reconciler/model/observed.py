@@ -26,6 +26,19 @@ class ObservedUnit:
     needs_reload: bool = False  # NeedDaemonReload
     invocation: str = ""
     queued: bool = False  # Job: systemd is about to start, stop or restart it
+    type: str = ""  # Type= of a service, with drop-ins and all; empty: not told
+    remain_after_exit: bool = False
+    ended: str = ""  # how its main process ended last: "1 7" for exit status 7
+    restart: str = ""  # Restart= of a service
+    ends_well: bool = False  # each time that it ends; where the journal was asked
+    triggered_by: tuple[str, ...] = ()  # timers, sockets, paths that start it
+    on_bus: bool = False  # the bus starts it
+    only_manual: bool = False  # RefuseManualStart=
+    wanted: bool = False  # by what systemd has loaded, the boot target pulls it in
+    displaced: bool = False  # what conflicts with it, and is wanted at boot, is up
+    beneath: str = ""  # of a masked unit: the system's own file, resolved
+    began_at: float = 0.0  # when it last began to start; 0 if never since the boot
+    left_at: float = 0.0  # when it was last active; 0 if never since the boot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.model.desired import Heal
 from reconciler.model.names import HostName, StorePath, UnitName
 from reconciler.model.orders import Turn
 
@@ -143,6 +144,7 @@ class Policy:
     heal: bool = True
     removal_limit: float = 0.5  # share of what is there that may go unasked; 1: all
     reboot: Reboot = Reboot.NEVER
+    units: Mapping[UnitName, Heal] = field(default_factory=dict)  # on every host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,17 +4,20 @@ from reconciler.observed.checks import checks_seconds, run_checks
 from reconciler.observed.closures import System, requisites, system
 from reconciler.observed.generations import Generation, generations, previous
 from reconciler.observed.journal import read_journal
-from reconciler.observed.probe import probe
+from reconciler.observed.probe import deadline_for, probe
+from reconciler.observed.rounds import rounds_end_well
 
 __all__ = [
     "Generation",
     "System",
     "checks_seconds",
+    "deadline_for",
     "generations",
     "previous",
     "probe",
     "read_journal",
     "requisites",
+    "rounds_end_well",
     "run_checks",
     "system",
 ]

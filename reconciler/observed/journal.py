@@ -5,9 +5,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.errors import FactError
-from reconciler.model import UnitName
+from reconciler.model import UnitName, is_unit_name
 from reconciler.observed.quoting import quoted
-from reconciler.observed.units import is_unit_name
 from reconciler.remote import HostReader
 
 LINES = 10

@@ -8,10 +8,17 @@ from dataclasses import replace
 from importlib import resources
 
 from reconciler.errors import FactError
-from reconciler.model import HostName, Observed, StorePath, SystemParts, UnitName
+from reconciler.model import (
+    HostName,
+    Observed,
+    StorePath,
+    SystemParts,
+    UnitName,
+    is_unit_name,
+)
 from reconciler.observed.answer import Answer, AnswerError, read_answer
 from reconciler.observed.keys import is_key_path, read_keys
-from reconciler.observed.units import is_unit_name, read_units
+from reconciler.observed.units import read_units
 from reconciler.remote import HostReader
 
 RUNNING = "/run/current-system"
@@ -19,6 +26,15 @@ BOOTED = "/run/booted-system"
 PROFILE = "/nix/var/nix/profiles/system"
 SYSTEMCTL_SHARE = 0.8
 """Of the deadline: tells a systemd that hangs from a host that does."""
+
+DEADLINE = 30.0  # seconds
+UNIT_SECONDS = 0.06
+"""Of a slow machine: 3,000 units took it longer than 24 s."""
+
+
+def deadline_for(units: int) -> float:
+    """Return how long a probe of a host may take that is asked about so many units."""
+    return max(DEADLINE, units * UNIT_SECONDS)
 
 
 DRIVER_LIMIT = 300  # characters of the note that says who drives the host
@@ -30,7 +46,7 @@ def probe(
     *,
     keys: Iterable[str] = (),
     now: float,
-    deadline: float = 30.0,
+    deadline: float = DEADLINE,
 ) -> Observed:
     """
     Ask a host what it is and how *units* are; also about every loaded service.
@@ -73,6 +89,7 @@ def parse(
     """Read the answer to ``script``; raises FactError."""
     try:
         answer = read_answer(text)
+        _check_systemctl(answer.fields, host)
         observed = _observed(answer, host, asked, now)
         return replace(observed, keys=read_keys(answer, keys))
     except AnswerError as error:
@@ -84,7 +101,6 @@ def _observed(
     answer: Answer, host: HostName, asked: Iterable[UnitName], now: float
 ) -> Observed:
     fields = answer.fields
-    _check_systemctl(fields)
     clock = _decimal(fields, "clock")
     booted_at = clock - _decimal(fields, "uptime")
     return Observed(
@@ -105,13 +121,18 @@ def _observed(
     )
 
 
-def _check_systemctl(fields: Mapping[str, str]) -> None:
+def _check_systemctl(fields: Mapping[str, str], host: HostName) -> None:
+    """Tell a systemd that does not answer from an answer that we do not understand."""
     status = _required(fields, "systemctl")
-    if status != "0":
-        late = status in {"124", "137"}  # of timeout(1), after SIGTERM and SIGKILL
-        told = "did not end in time" if late else f"exited with {status}"
-        message = f"systemctl show {told}"
-        raise AnswerError(message)
+    if status == "0":
+        return
+    late = status in {"124", "137"}  # of timeout(1), after SIGTERM and SIGKILL
+    told = f"exited with {status}"
+    if late:
+        told = f"did not end in time ({fields.get('limit', '?')} s): a host that is"
+        told += " very busy, or a systemd that hangs; `systemctl list-jobs` there tells"
+    message = f"{host}: systemd does not say how its units are: systemctl show {told}"
+    raise FactError(message)
 
 
 def _store_path(answer: Answer, link: str) -> StorePath | None:

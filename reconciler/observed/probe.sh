@@ -69,12 +69,18 @@ properties=$properties,NeedDaemonReload,NRestarts,InvocationID,Job,ConditionResu
 properties=$properties,ConditionTimestampMonotonic,AssertResult,AssertTimestampMonotonic
 properties=$properties,Restart,TriggeredBy,ExecMainCode,ExecMainStatus
 properties=$properties,ExecMainExitTimestampMonotonic,ActiveExitTimestampMonotonic
+properties=$properties,InactiveExitTimestampMonotonic,RestartPreventExitStatus
+properties=$properties,Type,RemainAfterExit,RemainAfterElapse,BusName,RefuseManualStart
+properties=$properties,Wants,Requires,BindsTo,Upholds,Conflicts,ConflictedBy
+# With --all, patterns also stand for what is loaded and does not run.
 answer=$(
     # shellcheck disable=SC2086 # one word for each line
-    timeout -k 1 "$limit" systemctl show --no-pager --property="$properties" -- \
-        $units '*.service' '*.socket' '*.timer' '*.path' 2>/dev/null
+    timeout -k 1 "$limit" systemctl show --all --no-pager --property="$properties" -- \
+        $units '*.service' '*.socket' '*.timer' '*.path' '*.target' default.target \
+        2>/dev/null
 )
 say "systemctl=$?"
+say "limit=$limit"
 say '== units'
 say "$answer"
 
@@ -95,6 +101,13 @@ paths=$(
 paths=$(
     for path in $paths; do
         if [ -e "$path" ] || [ -L "$path" ]; then say "$path"; fi
+    done
+    # What the system has of a unit that is masked.
+    say "$answer" | grep -E '^(Id=|LoadState=masked$)' | while read -r line; do
+        case $line in
+        Id=*) file=/etc/systemd/system/${line#Id=} ;;
+        *) if [ -e "$file" ] || [ -L "$file" ]; then say "$file"; fi ;;
+        esac
     done
     say "$answer" | sed -n 's/^FragmentPath=\(.\)/\1/p' | sort -u
     # A list with special characters comes as "/a\\x2db/c d" /e: xargs takes off the

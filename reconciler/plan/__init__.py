@@ -7,9 +7,12 @@ Pure: values in, values out; no clock, no network, no file.
 |---|---|
 | `places` | where does the file of a unit come from, and who put it there? |
 | `effects` | what does a switch do to a changed unit? |
+| `loaded` | what is a unit, by what systemd says of it? |
 | `units` | what differs in one unit? |
 | `keys` | what differs in one key? |
 | `states` | does a unit do what it should? |
+| `jobs` | what has a running job stopped on purpose? |
+| `rules` | what is left alone although it differs? |
 | `steps` | what closes a drift, and in which order? |
 | `guards` | what is not done without asking, or not just now? |
 | `diff` | what differs on a host? |
@@ -27,7 +30,15 @@ from reconciler.plan.baseline import Baseline
 from reconciler.plan.brought import brought_as_dict, brought_lines, brought_sums
 from reconciler.plan.diff import drifts
 from reconciler.plan.guards import hosts_gone, services_of, told_gone, told_shared
-from reconciler.plan.health import Problem, ProblemKind, in_restart, judge, still_moving
+from reconciler.plan.health import (
+    Problem,
+    ProblemKind,
+    in_restart,
+    judge,
+    still_broken,
+    still_moving,
+    to_ask_about,
+)
 from reconciler.plan.keys import present_keys, restart_steps
 from reconciler.plan.policy import plan, stranger, unaddressed, unreachable
 from reconciler.plan.render import (
@@ -65,9 +76,11 @@ __all__ = [
     "restart_steps",
     "services_of",
     "status_as_dict",
+    "still_broken",
     "still_moving",
     "stranger",
     "summary_lines",
+    "to_ask_about",
     "told_gone",
     "told_shared",
     "unaddressed",

@@ -2,8 +2,9 @@
 What counts of a host from before its switch: what was up, and what was broken.
 
 A deployment answers for what it changes. A unit that was broken before, and whose files
-are the same after, was not broken by it. Kept in history, so that an attempt can be
-judged by another process than the one that began it.
+are the same after, was not broken by it; nor was one that fails in the same way after,
+whatever became of its files: a newer nixpkgs touches them all. Kept in history, so that
+an attempt can be judged by another process than the one that began it.
 """
 
 import json
@@ -13,8 +14,12 @@ from dataclasses import dataclass, field, replace
 from reconciler.errors import StateError
 from reconciler.model import Desired, DesiredUnit, Observed, ObservedUnit, UnitName
 from reconciler.plan.effects import RUNNING
+from reconciler.plan.loaded import unit_of
 from reconciler.plan.states import (
+    GOOD_RESULTS,
     RETRYING,
+    UNREADABLE,
+    between_rounds,
     excused,
     judge_state,
     should_be_active,
@@ -33,11 +38,20 @@ class Baseline:
     boot_id: str
     active: frozenset[UnitName] = frozenset()  # of the units that are declared now
     broken: Mapping[UnitName, Files] = field(default_factory=dict)  # with their files
+    failed: Mapping[UnitName, str] = field(default_factory=dict)  # of these: how
 
     @classmethod
     def of(cls, desired: Desired, observed: Observed) -> "Baseline":
         """Take what counts from a look at a host that is to become *desired*."""
         units = observed.units.items()
+        current = observed.running == desired.toplevel
+        broken = {
+            name: have
+            for name, have in units
+            if _is_broken(
+                unit_of(name, desired, have, current=current), have, observed.clock
+            )
+        }
         return cls(
             boot_id=observed.boot_id,
             active=frozenset(
@@ -45,11 +59,8 @@ class Baseline:
                 for name, have in units
                 if name in desired.units and have.active_state in RUNNING
             ),
-            broken={
-                name: files_of(have)
-                for name, have in units
-                if _is_broken(declared_or_not(name, desired), have, observed.clock)
-            },
+            broken={name: files_of(have) for name, have in broken.items()},
+            failed={name: how for name, have in broken.items() if (how := _how(have))},
         )
 
     @classmethod
@@ -64,6 +75,10 @@ class Baseline:
                     UnitName(name): tuple(files)
                     for name, files in fields["broken"].items()
                 },
+                failed={
+                    UnitName(name): str(how)
+                    for name, how in fields.get("failed", {}).items()
+                },
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             message = f"what a host was before its switch cannot be read: {error!r}"
@@ -75,13 +90,17 @@ class Baseline:
             "boot_id": self.boot_id,
             "active": sorted(self.active),
             "broken": {name: list(files) for name, files in self.broken.items()},
+            "failed": dict(self.failed),
         }
         return json.dumps(fields, sort_keys=True)
 
     def excuses(self, have: ObservedUnit) -> bool:
-        """Return whether the unit was broken before, and has the same files still."""
+        """Return whether it was broken before, and is the same or fails the same."""
         files = self.broken.get(have.name)
-        return files is not None and files == files_of(have)
+        if files is None:
+            return False
+        how = self.failed.get(have.name)
+        return files == files_of(have) or (how is not None and how == _how(have))
 
     def expects(self, want: DesiredUnit) -> DesiredUnit:
         """
@@ -98,10 +117,15 @@ def files_of(have: ObservedUnit) -> Files:
     return (have.fragment, *have.drop_in_files)
 
 
-def declared_or_not(name: UnitName, desired: Desired) -> DesiredUnit:
-    """Return the declaration of a unit; of one without, that it must not fail."""
-    want = desired.units.get(name)
-    return want or DesiredUnit(name=name, path=None, wanted=False)
+def _how(have: ObservedUnit) -> str:
+    """Return in which way a unit has failed; nothing if it has not."""
+    if have.load_state in UNREADABLE:
+        return have.load_state
+    if have.active_state != "failed" and have.sub_state not in RETRYING:
+        return ""
+    if have.result in GOOD_RESULTS:
+        return ""
+    return f"{have.result} {have.ended}".strip()
 
 
 def _is_broken(want: DesiredUnit, have: ObservedUnit, clock: float) -> bool:
@@ -117,7 +141,7 @@ def _is_broken(want: DesiredUnit, have: ObservedUnit, clock: float) -> bool:
     finding = judge_state(want, have)
     if finding is not None and not finding.drift.lasting:
         return True
-    if have.sub_state in RETRYING:
+    if have.sub_state in RETRYING and not between_rounds(have):
         return True
     if have.restarts > 0 and clock - have.condition_at < FLAPPING:
         return True

@@ -24,11 +24,15 @@ from reconciler.model import (
     UnitName,
 )
 from reconciler.plan import places
-from reconciler.plan.baseline import Baseline, declared_or_not
+from reconciler.plan.baseline import Baseline
 from reconciler.plan.effects import MOVING, RUNNING
+from reconciler.plan.jobs import running_jobs, stopped_by
 from reconciler.plan.keys import MISSING, REGULAR, judge_key
+from reconciler.plan.loaded import as_loaded, unit_of
 from reconciler.plan.states import (
+    GOOD_RESULTS,
     RETRYING,
+    between_rounds,
     excused,
     judge_state,
     not_loaded,
@@ -85,7 +89,9 @@ def judge(
        counts then.
     2. Units that are wanted, or were up before and are still declared, are up and in
        the same run as in the early look. Others must not have failed.
-    3. What was broken before and has the same files does not count.
+    3. What was broken before does not count if it has the same files, or is broken in
+       the same way. Neither does what the commit says may be down, nor what a job has
+       stopped that has not ended.
     4. Keys stand where they should, for whom they should. What they hold does not
        count: somebody may have saved another content a moment ago.
     5. Declared checks have passed.
@@ -108,13 +114,16 @@ def still_moving(
 
     Also those that failed and that systemd is about to start again: a service that came
     before its database is fine a moment later. And one that is down for a moment, as
-    between the two halves of a restart. Not those that were broken before, and not the
+    between the two halves of a restart, or while a job is at work. Not those that were
+    broken before, not those that end well and begin anew by themselves, and not the
     units of keys that are not there, for which only a key will do.
     """
+    jobs = running_jobs(desired, observed)
     return tuple(
         have.name
         for have in _to_be_up(desired, observed, before)
-        if have.active_state in MOVING or have.queued
+        if not between_rounds(have)
+        and (have.active_state in MOVING or have.queued or stopped_by(have, jobs))
     )
 
 
@@ -136,7 +145,8 @@ def _to_be_up(
         have
         for name, want in sorted(desired.units.items())
         if (have := observed.units.get(name)) is not None
-        and should_be_active(before.expects(want))
+        and not want.may_fail
+        and should_be_active(before.expects(as_loaded(want, have)))
         and not before.excuses(have)
         and not _waits_for_key(name, desired, observed)
     )
@@ -160,28 +170,39 @@ def _other_system(desired: Desired, early: Observed, now: Observed) -> Problem |
 def _units(
     desired: Desired, before: Baseline, early: Observed, now: Observed
 ) -> Iterator[Problem]:
-    for name in {*desired.units, *now.units}:
-        have = now.units.get(name) or not_loaded(name)
-        want = before.expects(declared_or_not(name, desired))
-        if not _counts(want, have, declared=name in desired.units):
-            continue
-        if before.excuses(have) or _waits_for_key(name, desired, now):
-            continue
-        steady = early.units.get(name) or not_loaded(name)
-        if _key_of(name, desired):
+    for want, have in _judged(desired, before, now):
+        steady = early.units.get(have.name) or not_loaded(have.name)
+        if _key_of(have.name, desired):
             steady = have  # it begins anew with each new content
         if problem := _unit(want, have, steady):
             yield problem
+
+
+def _judged(
+    desired: Desired, before: Baseline, now: Observed
+) -> Iterator[tuple[DesiredUnit, ObservedUnit]]:
+    """Return the units that a deployment answers for."""
+    jobs = running_jobs(desired, now)
+    for name in {*desired.units, *now.units}:
+        have = now.units.get(name) or not_loaded(name)
+        want = before.expects(unit_of(name, desired, have, current=True))
+        if not _counts(want, have, declared=name in desired.units):
+            continue
+        if before.excuses(have) or stopped_by(have, jobs):
+            continue
+        if not _waits_for_key(name, desired, now):
+            yield want, have
 
 
 def _counts(want: DesiredUnit, have: ObservedUnit, *, declared: bool) -> bool:
     """
     Return whether a unit says anything about the new system.
 
-    Not templates, and what the commit masks. Of what it does not declare, not what is
-    left of a file that is gone, and not what people and their tools put there.
+    Not templates, what the commit masks, and what it says may be down. Of what it does
+    not declare, not what is left of a file that is gone, and not what people and their
+    tools put there.
     """
-    if places.is_template(want.name):
+    if places.is_template(want.name) or want.may_fail:
         return False
     if declared:
         return want.path is not None
@@ -192,15 +213,16 @@ def _unit(want: DesiredUnit, have: ObservedUnit, early: ObservedUnit) -> Problem
     """
     Judge one unit; the first that applies.
 
-    It failed or is down (`states`); systemd restarts it; it is still on its way; it
-    began anew since the early look.
+    It failed or is down (`states`); systemd restarts it, unless it works in rounds and
+    each ends well; it is still on its way; it began anew since the early look.
     """
     finding = judge_state(want, have)
     if finding is not None and not finding.drift.lasting:
         return _problem(_what(finding.drift, have), have, finding.drift.observed)
-    if have.sub_state in RETRYING or have.restarts > early.restarts:
+    if _is_restarted(have, early):
         told = f"systemd restarts it again and again, {have.restarts} times so far"
-        return _problem(ProblemKind.RESTART_LOOP, have, told)
+        loop = _problem(ProblemKind.RESTART_LOOP, have, told)
+        return None if _ends_well(have, early) else loop
     if not should_be_active(want) or excused(have):
         return None
     if have.active_state not in RUNNING:
@@ -210,6 +232,43 @@ def _unit(want: DesiredUnit, have: ObservedUnit, early: ObservedUnit) -> Problem
         told = "began anew while it was watched"
         return _problem(ProblemKind.RESTARTED, have, told)
     return None
+
+
+def _is_restarted(have: ObservedUnit, early: ObservedUnit) -> bool:
+    return have.sub_state in RETRYING or have.restarts > early.restarts
+
+
+def _ends_well(have: ObservedUnit, early: ObservedUnit) -> bool:
+    """Return whether each end since the early look is known to have been a good one."""
+    seen = between_rounds(have) and have.restarts <= early.restarts
+    return have.ends_well or seen or have.restart == "on-success"
+
+
+def to_ask_about(early: Observed, now: Observed) -> tuple[UnitName, ...]:
+    """
+    Return the units that systemd starts over and of which a look does not tell why.
+
+    A service with Restart=always may work in rounds, each of which ends well, or die of
+    a fault each time: once it runs again, both look alike. What ended ill too often, or
+    too fast, has failed, which is seen.
+    """
+    return tuple(
+        name
+        for name, have in sorted(now.units.items())
+        if have.restart == "always"
+        and have.result in GOOD_RESULTS
+        and _is_restarted(have, early.units.get(name) or not_loaded(name))
+    )
+
+
+def still_broken(desired: Desired, before: Baseline, now: Observed) -> tuple[str, ...]:
+    """Say of each unit that was broken before how it is now; sorted."""
+    told = []
+    for name, have in sorted(now.units.items()):
+        finding = judge_state(unit_of(name, desired, have, current=True), have)
+        if finding and not finding.drift.lasting and before.excuses(have):
+            told.append(f"{name} {finding.drift.observed}, as it was before")
+    return tuple(told)
 
 
 def _what(drift: Drift, have: ObservedUnit) -> ProblemKind:

@@ -75,6 +75,18 @@ def from_system(unit: ObservedUnit) -> bool:
     return bool(generated or _VANISHED.fullmatch(unit.fragment))
 
 
+def from_package(unit: ObservedUnit) -> bool:
+    """
+    Return whether a package of the system brings the unit (``systemd.packages``).
+
+    Also where a mask hides it.
+    """
+    if unit.beneath:
+        return unit.beneath.startswith(STORE)
+    linked = unit.fragment_path.startswith(SYSTEM)
+    return linked and unit.fragment.startswith(STORE) and not from_system(unit)
+
+
 def overrides(unit: ObservedUnit) -> tuple[str, ...]:
     """
     Return the files that somebody put over or beside those of the system, sorted.

@@ -25,6 +25,7 @@ from reconciler.plan.guards import (
     told_alike,
     told_shared,
 )
+from reconciler.plan.rules import with_policy
 from reconciler.plan.steps import steps_of
 
 _ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
@@ -48,7 +49,7 @@ def plan(
     plan to deploy or heal has steps. Without *digests* of its keys a host with keys is
     never in sync.
     """
-    found = findings(desired, observed, known, digests)
+    found = findings(with_policy(desired, policy), observed, known, digests)
     drifts = tuple(finding.drift for finding in found)
     if strange := stranger(observed, known):
         verdict, reason = Verdict.BLOCKED, strange

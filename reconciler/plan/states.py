@@ -10,32 +10,38 @@ from reconciler.model import (
     Drift,
     DriftKind,
     Effect,
+    Heal,
     Observed,
     ObservedUnit,
     UnitName,
 )
 from reconciler.plan import places
 from reconciler.plan.effects import MOVING, RUNNING, is_up
+from reconciler.plan.loaded import as_loaded
 from reconciler.plan.steps import Finding, steps_of_effect
 
 _STATELESS = frozenset({"slice", "device", "scope"})
-_UNREADABLE = frozenset({"bad-setting", "error"})
+UNREADABLE = frozenset({"bad-setting", "error"})
 RETRYING = frozenset({"auto-restart", "auto-restart-queued"})
 """Sub states in which systemd waits a while before it starts a unit once more."""
 
-_GOOD_RESULTS = frozenset({"", "success"})
+GOOD_RESULTS = frozenset({"", "success"})
 
 
 def active_units(desired: Desired, observed: Observed) -> tuple[int, int]:
     """Return how many units should be active, and how many of those are."""
-    names = [
-        name
+    current = observed.running == desired.toplevel
+    pairs = [
+        (want, observed.units.get(name, not_loaded(name)))
         for name, want in desired.units.items()
-        if should_be_active(want)
-        and not excused(observed.units.get(name, not_loaded(name)))
     ]
-    have = (observed.units.get(name) for name in names)
-    return len(names), sum(u is not None and u.active_state in RUNNING for u in have)
+    due = [
+        have.active_state
+        for want, have in pairs
+        if should_be_active(as_loaded(want, have, current=current))
+        and not excused(have)
+    ]
+    return len(due), sum(state in RUNNING for state in due)
 
 
 def should_be_active(want: DesiredUnit) -> bool:
@@ -59,19 +65,30 @@ def judge_state(want: DesiredUnit, have: ObservedUnit) -> Finding | None:
     """
     Judge what a rightly loaded unit does; None if that is as it should be.
 
-    The first that applies: it has no state; it failed; it runs or is on its way; it
-    need not run; its condition was unmet when systemd last looked; it did its work and
-    ended; it is stopped.
+    The first that applies: it has no state, or is no more than a file; it failed; it
+    runs or is on its way; it need not run; its condition was unmet when systemd last
+    looked, or what conflicts with it runs; it did its work and ended; it is stopped.
     """
-    if places.kind_of(want.name) in _STATELESS:
+    if places.kind_of(want.name) in _STATELESS or _is_only_a_file(want, have):
         return None
     if failure := _judge_failure(want, have):
         return failure
     if have.active_state in RUNNING | MOVING:
         return None
-    if not should_be_active(want) or condition_unmet(have):
+    if not should_be_active(want) or _yields(have):
         return None
     return _ended(want) if have.finished else _stopped(want, have)
+
+
+def _is_only_a_file(want: DesiredUnit, have: ObservedUnit) -> bool:
+    """
+    Return whether a unit cannot be loaded, and nobody asks for it.
+
+    Such as one that holds settings for a service that no package brings: a real nixpkgs
+    declares some.
+    """
+    asked_for = want.wanted or want.triggered or is_up(have)
+    return have.load_state in UNREADABLE and not asked_for
 
 
 def _judge_failure(want: DesiredUnit, have: ObservedUnit) -> Finding | None:
@@ -81,11 +98,11 @@ def _judge_failure(want: DesiredUnit, have: ObservedUnit) -> Finding | None:
     Nothing is done to one that systemd cannot load (only a commit mends the file) and
     to one that systemd itself is starting again.
     """
-    if have.load_state in _UNREADABLE:
+    if have.load_state in UNREADABLE:
         return _failed(want, f"cannot be loaded ({have.load_state})", Effect.NONE)
     if have.active_state == "failed":
         return _failed(want, f"failed ({have.result or 'no result'})", _retry(want))
-    if have.sub_state in RETRYING and have.result not in _GOOD_RESULTS:
+    if have.sub_state in RETRYING and have.result not in GOOD_RESULTS:
         told = f"failed ({have.result}), systemd retries, {have.restarts} so far"
         return _failed(want, told, Effect.NONE)
     return None
@@ -143,11 +160,12 @@ def _retry(want: DesiredUnit) -> Effect:
 
 def wake(want: DesiredUnit, have: ObservedUnit) -> Effect:
     """Return what brings a unit that is not up to where it should be."""
-    if is_up(have):
+    if is_up(have) or want.heal is Heal.NOTHING or want.may_fail:
         return Effect.NONE
     if have.active_state == "failed":
         return _retry(want)
-    return _start(want) if should_be_active(want) else Effect.NONE
+    start = should_be_active(want) and want.heal is Heal.ALL
+    return _start(want) if start else Effect.NONE
 
 
 def _start(want: DesiredUnit) -> Effect:
@@ -164,9 +182,19 @@ def condition_unmet(have: ObservedUnit) -> bool:
     return have.condition_at > 0 and not have.condition_met and not is_up(have)
 
 
+def _yields(have: ObservedUnit) -> bool:
+    """Return whether it cannot run: a condition, or what it conflicts with, forbids."""
+    return condition_unmet(have) or (have.displaced and not is_up(have))
+
+
 def excused(have: ObservedUnit) -> bool:
-    """Return whether a unit may be down: its condition is unmet, or its work done."""
-    return condition_unmet(have) or (have.finished and not is_up(have))
+    """Return whether a unit may be down: it cannot run, or its work is done."""
+    return _yields(have) or (have.finished and not is_up(have))
+
+
+def between_rounds(have: ObservedUnit) -> bool:
+    """Return whether it ended well and systemd is about to start it once more."""
+    return have.sub_state in RETRYING and have.result in GOOD_RESULTS
 
 
 def _state(have: ObservedUnit) -> str:

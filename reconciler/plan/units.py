@@ -26,6 +26,9 @@ from reconciler.model import (
 )
 from reconciler.plan import places
 from reconciler.plan.effects import effect_of_change, effect_of_switch, is_up
+from reconciler.plan.jobs import running_jobs
+from reconciler.plan.loaded import as_loaded, packaged
+from reconciler.plan.rules import left_alone
 from reconciler.plan.states import judge_state, not_loaded, wake
 from reconciler.plan.steps import REACTIVATE, Finding, steps_of_effect
 
@@ -34,8 +37,9 @@ from reconciler.plan.steps import REACTIVATE, Finding, steps_of_effect
 class Scene:
     """What all units of a host are judged against."""
 
-    declared: Mapping[UnitName, DesiredUnit]
+    desired: Desired
     switching: bool  # the running system is not the desired one
+    jobs: tuple[ObservedUnit, ...] = ()  # that have not ended
     paths: frozenset[StorePath] = field(default=frozenset())  # of all declared units
 
     @classmethod
@@ -43,10 +47,16 @@ class Scene:
         """Set the scene for one host."""
         paths = (unit.path for unit in desired.units.values())
         return cls(
-            declared=desired.units,
+            desired=desired,
             switching=observed.running != desired.toplevel,
+            jobs=running_jobs(desired, observed),
             paths=frozenset(path for path in paths if path is not None),
         )
+
+    @property
+    def declared(self) -> Mapping[UnitName, DesiredUnit]:
+        """The units that the commit declares."""
+        return self.desired.units
 
 
 # --- a unit that the commit declares ---------------------------------------------
@@ -63,6 +73,7 @@ def judge_declared(
     read by systemd; not in the state that it should be in.
     """
     have = have or not_loaded(want.name)
+    want = as_loaded(want, have, current=not scene.switching)
     if places.is_template(want.name):
         return _judge_template(want, have, scene)
     if want.path is None:
@@ -74,7 +85,13 @@ def judge_declared(
     if want.path not in (have.fragment, *have.drop_in_files):
         return _judge_other_file(want, have, scene)
     unread = have.needs_reload and not scene.switching
-    return _unread(want, have) if unread else judge_state(want, have)
+    return _unread(want, have) if unread else _state(want, have, scene)
+
+
+def _state(want: DesiredUnit, have: ObservedUnit, scene: Scene) -> Finding | None:
+    """Judge what it does; what is to be left alone is only shown."""
+    finding = judge_state(want, have)
+    return None if finding is None else left_alone(finding, want, have, scene.jobs)
 
 
 def _judge_template(
@@ -232,7 +249,12 @@ def judge_other(have: ObservedUnit, scene: Scene) -> Finding | None:
     template, an alias to the unit that it stands for; anything else is left over from
     another system. A switch stops it, unless its X-StopOnRemoval= forbids. Without
     one, what still runs is stopped; what does not run is nobody's concern.
+
+    What a package brings is no unit of the commit; but if the boot target pulls it in,
+    it must be up like one.
     """
+    if places.from_package(have):
+        return _judge_packaged(have, scene)
     if not places.from_system(have):
         return None
     if have.fragment in scene.paths:
@@ -245,6 +267,21 @@ def judge_other(have: ObservedUnit, scene: Scene) -> Finding | None:
     if not scene.switching and effect is Effect.NONE:
         return None
     return _extra(have, have.fragment, effect, scene)
+
+
+def _judge_packaged(have: ObservedUnit, scene: Scene) -> Finding | None:
+    """
+    Judge a unit that only a package brings: masked by hand, failed, stopped.
+
+    Drop-ins beside it are left: machines write some for themselves. Which of these
+    units another system has, only a host that runs it can tell.
+    """
+    want = as_loaded(packaged(have, scene.desired), have)
+    if scene.switching or not want.wanted:
+        return None
+    if have.load_state == "masked":
+        return _overridden(want, have)
+    return _state(want, have, scene)
 
 
 def _extra(have: ObservedUnit, told: str, effect: Effect, scene: Scene) -> Finding:

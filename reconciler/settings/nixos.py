@@ -19,6 +19,7 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
+from reconciler.model import Heal
 from reconciler.settings import values
 from reconciler.settings.schema import Settings
 
@@ -38,6 +39,7 @@ let
   share = types.either (types.enum [ "off" ]) (types.numbers.between 0 1);
   bytes = types.strMatching "[0-9]+([.][0-9]+)?[KMGT]?";
   size = types.either types.ints.unsigned bytes;
+  healing = types.either types.bool (types.enum [ "restart-only" ]);
   # Text, not a Nix path: that would be copied to the store, which everybody may read.
   file = types.strMatching "[^\\n]+";
   secret = lib.mkOptionType {
@@ -72,7 +74,12 @@ _DURATIONS = {
     values.positive_duration: "duration",
     values.duration: "durationOrNone",
 }
-_OTHERS = {values.share: "share", values.size: "size"}
+_OTHERS = {values.share: "share", values.size: "size", values.heal: "healing"}
+_HEALING = {
+    Heal.ALL: "true",
+    Heal.NOTHING: "false",
+    Heal.RESTART_ONLY: f'"{values.RESTART_ONLY}"',
+}
 _NIX_OPTION = "types.oneOf [ types.bool types.int types.str ]"
 
 Metadata = Sequence[object]
@@ -169,10 +176,10 @@ def _typed(
 def _scalar(kind: Any, metadata: Metadata, place: str) -> str:  # noqa: ANN401 -- see above
     if get_origin(kind) is Literal:
         return _enum(get_args(kind))
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return _enum([member.value for member in kind])
     if name := _duration_type(metadata) or _named(metadata, _OTHERS):
         return name
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return _enum([member.value for member in kind])
     if _has(metadata, values.nix_option):
         return _NIX_OPTION
     if kind is int and (bounds := _bounds(metadata)):
@@ -249,6 +256,8 @@ def _wrapped(function: str, inside: list[str]) -> list[str]:
 
 
 def _value(value: object, metadata: Metadata) -> str:
+    if isinstance(value, Heal):
+        return _HEALING[value]
     if isinstance(value, enum.Enum):
         value = value.value
     if value is None or isinstance(value, bool):

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from reconciler.messages import FIELDS, LINK_FIELDS, Kind
-from reconciler.model import Mode, Reboot
+from reconciler.model import Heal, Mode, Reboot
 from reconciler.settings import senders, values
 
 
@@ -94,6 +94,8 @@ ForgeRepository = Annotated[Text, AfterValidator(senders.forge_repository)]
 ForgeContext = Annotated[Text, AfterValidator(senders.forge_context)]
 Proxy = Annotated[Text, AfterValidator(values.network)]
 TokenName = Annotated[Text, AfterValidator(values.user)]
+Healing = Annotated[Heal, BeforeValidator(values.heal)]
+Unit = Annotated[Text, AfterValidator(values.unit_name)]
 HookName = Annotated[Text, AfterValidator(values.hook_name)]
 PublicKey = Annotated[Text, AfterValidator(values.public_key)]
 
@@ -163,6 +165,12 @@ class HostSettings(_Section):
     user: User | None = None
 
 
+class UnitSettings(_Section):
+    """What overrides the repository for one unit, on every host."""
+
+    heal: Healing = Heal.ALL
+
+
 class PolicySettings(_Section):
     """What may be done, how often and how wide."""
 
@@ -176,6 +184,7 @@ class PolicySettings(_Section):
     removal_limit: Share = 0.5  # part of services or hosts that may go unasked
     min_free: Size = 256 << 20  # bytes that a copy leaves free in a host's store
     reboot: Reboot = Reboot.NEVER
+    units: Annotated[dict[Unit, UnitSettings], BeforeValidator(_or_empty)] = {}
 
 
 class NotifyTarget(_Section):

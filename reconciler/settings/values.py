@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from reconciler.model import Heal, is_unit_name
+
 LONGEST = 366 * 86400.0
 """Seconds of the longest duration; far beyond it, timers of the system overflow."""
 
@@ -39,6 +41,30 @@ _NO_LOGIN = (
 )
 _URL_FORMS = "a path, file:///path, https://host/path, ssh://host/path or host:path"
 DURATION_FORMS = "30s, 5m, 1h, 2d, 1h30m or a plain number of seconds"
+
+
+# --- units -----------------------------------------------------------------------
+
+RESTART_ONLY = "restart-only"
+
+
+def heal(value: object) -> Heal:
+    """Return what is to be done about a unit: a flag, or ``restart-only``."""
+    if isinstance(value, bool):
+        return Heal.ALL if value else Heal.NOTHING
+    if value == RESTART_ONLY:
+        return Heal.RESTART_ONLY
+    message = f"must be true, false or {RESTART_ONLY}, not {value!r}"
+    raise ValueError(message)
+
+
+def unit_name(name: str) -> str:
+    """Return the whole name of a unit; without a suffix it is that of a service."""
+    for whole in (name, f"{name}.service"):
+        if is_unit_name(whole):
+            return whole
+    message = f"is no name of a unit: {name!r}; write one such as app.service"
+    raise ValueError(message)
 
 
 # --- durations -------------------------------------------------------------------

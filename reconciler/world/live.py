@@ -1,6 +1,6 @@
 """The settings in force, which a change of their file replaces as a whole."""
 
-from reconciler.model import Policy
+from reconciler.model import Policy, UnitName
 from reconciler.settings import Settings
 
 
@@ -36,4 +36,5 @@ def policy_of(settings: Settings) -> Policy:
         heal=policy.heal,
         removal_limit=policy.removal_limit,
         reboot=policy.reboot,
+        units={UnitName(name): unit.heal for name, unit in policy.units.items()},
     )

@@ -9,18 +9,20 @@ import pytest
 
 from reconciler import process
 from reconciler.desired import Evaluator, from_json, still_valid, to_json
-from reconciler.errors import BuildError, UnknownHostError
+from reconciler.errors import BuildError, EvaluationError, UnknownHostError
 from reconciler.model import (
     CheckKind,
     CheckSide,
     Desired,
     DesiredKey,
     DesiredUnit,
+    Heal,
     HealthCheck,
     HostName,
     KeyOrigin,
     Target,
     UnitName,
+    UnitRule,
 )
 from reconciler.settings import HostSettings, Layout
 from tests.adapters.desired_nix import NIXPKGS, PLAIN, ROOT, host, settings, write
@@ -381,6 +383,52 @@ def test_health_checks_say_more_than_morphs(tmp_path: Path) -> None:
     tcp, command = desired.checks[2:]
     assert (tcp.side, tcp.within) == (CheckSide.HOST, 0.5)
     assert (command.side, command.command) == (CheckSide.RECONCILER, ("ping",))
+
+
+def test_a_repository_says_how_single_units_are_treated(tmp_path: Path) -> None:
+    desired = keanu(
+        tmp_path,
+        """
+        systemd.services.app.script = "exec sleep infinity";
+        deployment.units.app.heal = "restart-only";
+        deployment.units."app.timer" = { heal = false; };
+        deployment.units."scanner.service".mayFail = true;
+        """,
+    )
+
+    rules = {
+        UnitName("app.service"): UnitRule(heal=Heal.RESTART_ONLY),
+        UnitName("app.timer"): UnitRule(heal=Heal.NOTHING),
+        UnitName("scanner.service"): UnitRule(may_fail=True),
+    }
+    assert desired.rules == rules
+    app = desired.units[UnitName("app.service")]
+    assert (app.heal, app.may_fail) == (Heal.RESTART_ONLY, False)
+    assert from_json(to_json(desired)) == desired
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('deployment.units."a b".heal = false;', "a b.* is no name of a unit"),
+        ('deployment.units.app.heal = "never";', "deployment.units.app.heal"),
+    ],
+)
+def test_a_rule_for_no_unit_is_an_error(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(EvaluationError, match=told):
+        keanu(tmp_path, text)
+
+
+def test_a_file_that_is_no_unit_is_not_judged_as_one(tmp_path: Path) -> None:
+    desired = keanu(
+        tmp_path,
+        """
+        systemd.units."app.service.d/more.conf".text = "[Service]\\nNice=1\\n";
+        systemd.services.app.script = "exec sleep infinity";
+        """,
+    )
+
+    assert [name for name in desired.units if "app" in name] == ["app.service"]
 
 
 def test_a_program_of_a_health_check_comes_with_the_system(tmp_path: Path) -> None:

@@ -209,6 +209,7 @@ class FakeHost:
             f"driver={self.driver}",
             f"store_free={self.store_free} 1",
             "systemctl=0",
+            "limit=24.000",
             "== units",
             "\n".join(blocks),
             "== paths",

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from reconciler.errors import SettingsError
-from reconciler.model import Mode
+from reconciler.model import Heal, Mode
 from reconciler.settings import (
     SOURCEHUT_KEY,
     HostSettings,
@@ -27,7 +27,8 @@ from reconciler.settings import (
     load,
     local_path,
 )
-from reconciler.settings.values import DURATION_FORMS, LONGEST, duration
+from reconciler.settings.schema import UnitSettings
+from reconciler.settings.values import DURATION_FORMS, LONGEST, duration, heal
 from tests.support.wait import within
 
 DOCS = Path(__file__).parents[2] / "docs/settings.md"
@@ -89,7 +90,9 @@ def test_a_file_that_says_everything(tmp_path: Path) -> None:
           chrysalis: {address: "::1", port: 2222, user: deploy}
           no: {address: example.org}
           7:
-        policy: {mode: report, heal: no, parallel: 3, interval: 5}
+        policy:
+          {mode: report, heal: no, parallel: 3, interval: 5,
+           units: {app: {heal: restart-only}, a.timer: {heal: no}}}
         http: {listen: "[::1]:0"}
         state: ../state
         """,
@@ -117,6 +120,10 @@ def test_a_file_that_says_everything(tmp_path: Path) -> None:
     assert list(settings.hosts) == ["chrysalis", "no", "7"]
     assert settings.hosts["7"] == HostSettings()
     assert settings.policy.heal is False
+    assert {n: u.heal for n, u in settings.policy.units.items()} == {
+        "app.service": Heal.RESTART_ONLY,
+        "a.timer": Heal.NOTHING,
+    }
     assert settings.state == tmp_path / "../state"
 
 
@@ -273,6 +280,14 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         ("hosts: {a: {user: -x}}", "hosts.a.user: '-x' is no user name"),
         ("hosts: {-a: {}}", "hosts.-a: '-a' is no host name"),
         ("hosts: {a/b: {}}", "hosts.a/b: 'a/b' is no host name"),
+        (
+            "policy: {units: {app: {heal: never}}}",
+            "policy.units.app.heal: must be true, false or restart-only, not 'never'",
+        ),
+        (
+            "policy: {units: {'a b': {heal: no}}}",
+            "is no name of a unit: 'a b'; write one such as app.service",
+        ),
         ("policy: {heal: 'yes'}", "policy.heal: should be true or false, not 'yes'"),
         ("policy: {heal: 1}", "policy.heal: should be true or false, not 1"),
         ("policy: {mode: on}", "policy.mode: should be auto or report, not true"),
@@ -461,6 +476,7 @@ ROW = re.compile(
 
 NAMED: dict[str, type[BaseModel]] = {
     "hosts": HostSettings,
+    "units": UnitSettings,
     "webhooks": WebhookSettings,
 }
 
@@ -475,7 +491,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> dict[str, object]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found |= fields(kind, f"{prefix}{name}.")
         elif name in NAMED:
-            found |= fields(NAMED[name], f"{name}.NAME.")
+            found |= fields(NAMED[name], f"{prefix}{name}.NAME.")
         else:
             found[f"{prefix}{name}"] = default
     return found
@@ -490,6 +506,9 @@ def test_the_reference_has_the_default(tmp_path: Path, name: str, default: str) 
     """A default of the reference, written into a file, changes nothing."""
     if not default.startswith("`"):
         assert fields(Settings)[name] == (None if default else PydanticUndefined)
+        return
+    if name == "policy.units.NAME.heal":
+        assert fields(Settings)[name] is heal(yaml.safe_load(default.strip("`")))
         return
     if ".NAME." in name:
         assert list(fields(Settings)[name]) == yaml.safe_load(default.strip("`"))  # type: ignore[call-overload]

@@ -14,6 +14,16 @@ let
   keys = import ./keys.nix { inherit lib; };
   checks = import ./checks.nix { inherit lib; };
 
+  unit.options = {
+    heal = option (types.either types.bool (types.enum [ "restart-only" ])) true ''
+      Whether it is started if it was stopped, and restarted if it failed; with
+      "restart-only" only the latter.
+    '';
+    mayFail = option types.bool false ''
+      Whether it may be down, or fail, without condemning a new system.
+    '';
+  };
+
   anything = types.anything or types.unspecified; # a nixpkgs before 20.09 lacks it
 
   # Options of NixOps's backends: `deployment.ec2.region` and their like.
@@ -58,6 +68,9 @@ in
     '';
     keys = option keys.keysType { } "Secret files on the host.";
     healthChecks = checks.options;
+    units = option (types.attrsOf (types.submodule unit)) { } ''
+      How single units are treated, by name; a name without a suffix is a service's.
+    '';
 
     name = required types.str "Name of the deployment; set by the reconciler.";
     uuid = required types.str "Name of the deployment; set by the reconciler.";

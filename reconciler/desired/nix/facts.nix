@@ -87,6 +87,9 @@ builtins.seq toplevel.drvPath {
   keys = builtins.mapAttrs (_: keys.factsOf) (deployment.keys or { });
   checks = checks.factsOf (deployment.healthChecks or { });
   places = import ./places.nix { inherit node outside; };
+  rules = builtins.mapAttrs (_: rule: { inherit (rule) heal mayFail; }) (
+    deployment.units or { }
+  );
   deployment = {
     hasFastConnection = outside.deploy.fastConnection or (deployment.hasFastConnection or false);
     tags = deployment.tags or [ ];

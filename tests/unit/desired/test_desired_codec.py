@@ -45,6 +45,7 @@ def facts(**deployment: object) -> dict[str, Any]:
         "keys": {},
         "checks": {"http": [], "tcp": [], "command": []},
         "places": {"hostName": "keanu", "fqdn": None, "port": 22, "places": []},
+        "rules": {},
         "warnings": ["foo is old"],
         "deployment": {
             "tags": ["web", "house", "web"],

@@ -35,6 +35,17 @@ NEVER = {
     "ActiveExitTimestampMonotonic": "0",
 }
 
+# The table of Restart= in systemd.service(5), its row of a clean exit: may it stay so?
+RESTART = {
+    "no": True,
+    "always": False,
+    "on-success": False,
+    "on-failure": True,
+    "on-abnormal": True,
+    "on-abort": True,
+    "on-watchdog": True,
+}
+
 
 @pytest.mark.parametrize(
     ("times", "others", "finished"),
@@ -46,14 +57,30 @@ NEVER = {
         pytest.param(
             BY_ITSELF, {"Result": "exit-code"}, False, id="by itself, with an error"
         ),
-        pytest.param(
-            BY_ITSELF, {"Restart": "on-failure"}, False, id="asks to be kept running"
+        *(
+            pytest.param(BY_ITSELF, {"Restart": restart}, done, id=restart)
+            for restart, done in RESTART.items()
         ),
         pytest.param(
             BY_ITSELF,
-            {"Restart": "on-failure", "TriggeredBy": "bot.socket"},
+            {"Restart": "always", "RestartPreventExitStatus": "0 3 USR1"},
             True,
-            id="idle, and its socket starts it again",
+            id="not to be restarted after this status",
+        ),
+        pytest.param(
+            {**BY_ITSELF, "ExecMainStatus": "5"},
+            {"Restart": "always", "RestartPreventExitStatus": "0 3 USR1"},
+            False,
+            id="and another status is another",
+        ),
+        pytest.param(
+            BY_ITSELF, {"RemainAfterExit": "yes"}, False, id="it remains until stopped"
+        ),
+        pytest.param(
+            BY_ITSELF,
+            {"Restart": "always", "TriggeredBy": "bot.socket"},
+            False,
+            id="its socket may start it too, but it asks to go on",
         ),
     ],
 )
@@ -75,3 +102,22 @@ def test_finished(
     )
 
     assert read_units(answer, [BOT], booted_at=0.0)[BOT].finished is finished
+
+
+@pytest.mark.parametrize("remains", ["yes", "no"])
+def test_a_timer_that_has_elapsed_is_not_started_again(remains: str) -> None:
+    timer = UnitName("once.timer")
+    block = {
+        "Id": timer,
+        "LoadState": "loaded",
+        "ActiveState": "inactive",
+        "Result": "success",
+        "RemainAfterElapse": remains,
+    }
+    answer = Answer(
+        fields={}, units=(block,), resolved={}, keys={}, digests={}, folders={}
+    )
+
+    found = read_units(answer, [timer], booted_at=0.0)[timer]
+
+    assert found.finished is (remains == "no")

@@ -61,7 +61,8 @@ def test_every_shell_gives_the_same_answer(shell: list[str], tmp_path: Path) -> 
     assert observed.units[ESCAPED].drop_ins == (own + ".d/my own.conf",)
     assert observed.units[ESCAPED].fragment_path == own
     asked = (tmp_path / "asked").read_text()
-    assert asked.endswith(f"-- {ESCAPED} -.mount *.service *.socket *.timer *.path\n")
+    loaded = "*.service *.socket *.timer *.path *.target default.target"
+    assert asked.endswith(f"-- {ESCAPED} -.mount {loaded}\n")
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: Path(shell[0]).name)

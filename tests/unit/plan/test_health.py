@@ -22,7 +22,9 @@ from reconciler.plan import (
     ProblemKind,
     in_restart,
     judge,
+    still_broken,
     still_moving,
+    to_ask_about,
 )
 from tests.unit.plan.samples import (
     BOT,
@@ -83,7 +85,7 @@ def baseline(*units: ObservedUnit, wants: tuple[DesiredUnit, ...] = ()) -> Basel
         (have(**FAILED), ProblemKind.FAILED),
         (have(load_state="bad-setting", **STOPPED), ProblemKind.FAILED),
         (have(**RETRIED, result="exit-code"), ProblemKind.RESTART_LOOP),
-        (have(**RETRIED, result="success"), ProblemKind.RESTART_LOOP),
+        (have(**RETRIED, result="success"), None),
         (have(**STOPPED, condition_met=False), None),
         (have(**STOPPED, finished=True), None),
     ],
@@ -202,7 +204,9 @@ def test_what_was_broken_and_is_untouched_does_not_count(
 
 
 def test_what_nobody_wants_may_be_broken_too() -> None:
-    waits = have(active_state="activating", sub_state="auto-restart")
+    waits = have(
+        active_state="activating", sub_state="auto-restart", result="exit-code"
+    )
     unit = want(wanted=False)
 
     assert verdict(unit, now=(waits,)) == [(ProblemKind.RESTART_LOOP, BOT)]
@@ -211,19 +215,164 @@ def test_what_nobody_wants_may_be_broken_too() -> None:
 
 
 @pytest.mark.parametrize("was", BROKEN)
-def test_what_was_broken_and_is_touched_counts(was: ObservedUnit) -> None:
+def test_what_was_broken_and_is_touched_counts_if_it_fails_in_another_way(
+    was: ObservedUnit,
+) -> None:
     before = baseline(dataclasses.replace(was, **OLD_FILE))  # type: ignore[arg-type]
+    now = have(**{**FAILED, "result": "timeout"})
 
-    found = verdict(want(), now=(have(**FAILED),), before=before)
+    assert verdict(want(), now=(now,), before=before) == [(ProblemKind.FAILED, BOT)]
 
-    assert found == [(ProblemKind.FAILED, BOT)]
+
+DIED = {**FAILED, "ended": "1 7"}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        (DIED, DIED, "failed (exit-code)"),
+        ({**RETRIED, "result": "exit-code", "ended": "1 7"}, DIED, "failed"),
+        (
+            {"load_state": "bad-setting", **STOPPED},
+            {"load_state": "bad-setting", **STOPPED},
+            "cannot be loaded",
+        ),
+    ],
+)
+def test_what_was_broken_in_the_same_way_is_told_and_not_judged(
+    was: dict[str, object], now: dict[str, object], told: str
+) -> None:
+    """A newer nixpkgs touches every unit, also one that has been ill for long."""
+    before = baseline(have(**{**was, **OLD_FILE}))
+    after = have(**now)
+
+    assert verdict(want(), now=(after,), before=before) == []
+    (text,) = still_broken(desired(want()), before, observed(after))
+    assert text.startswith(f"{BOT} {told}")
+
+
+@pytest.mark.parametrize("ended", ["1 8", "2 7", ""])
+def test_another_status_is_another_way(ended: str) -> None:
+    before = baseline(have(**{**DIED, **OLD_FILE}))
+    now = have(**{**DIED, "ended": ended})
+
+    assert verdict(want(), now=(now,), before=before) == [(ProblemKind.FAILED, BOT)]
+    assert still_broken(desired(want()), before, observed(now)) == ()
+
+
+def test_what_was_stopped_is_started_and_then_counts() -> None:
+    before = baseline(have(**{**STOPPED, **OLD_FILE}))
+
+    assert verdict(want(), now=(have(**STOPPED),), before=before) == [
+        (ProblemKind.NOT_ACTIVE, BOT)
+    ]
 
 
 def test_a_drop_in_is_part_of_a_unit() -> None:
     before = baseline(have(**FAILED, drop_in_files=("/nix/store/a",)))
-    now = have(**FAILED, drop_in_files=("/nix/store/b",))
+    now = have(**{**FAILED, "result": "signal"}, drop_in_files=("/nix/store/b",))
 
     assert verdict(want(), now=(now,), before=before) == [(ProblemKind.FAILED, BOT)]
+
+
+# --- services that work in rounds ------------------------------------------------
+
+AGAIN = {"restart": "always", "invocation": "i2", "restarts": 2}
+
+
+@pytest.mark.parametrize(
+    ("now", "what"),
+    [
+        ({**AGAIN, "ends_well": True}, None),
+        ({**AGAIN}, ProblemKind.RESTART_LOOP),  # the journal does not say that
+        ({**AGAIN, "restart": "on-success"}, None),
+        ({**AGAIN, "restart": "on-failure"}, ProblemKind.RESTART_LOOP),
+        ({**RETRIED, "restarts": 1, "result": "success"}, None),
+        (
+            {**FAILED, "result": "start-limit-hit", "ends_well": True},
+            ProblemKind.FAILED,
+        ),
+    ],
+)
+def test_rounds_may_end_well(now: dict[str, object], what: ProblemKind | None) -> None:
+    early = have(restart="always", invocation="i1", restarts=1)
+
+    found = verdict(want(), early=(early,), now=(have(**now),))
+
+    assert found == ([] if what is None else [(what, BOT)])
+
+
+def test_the_journal_is_asked_where_a_look_does_not_tell() -> None:
+    def asked(**fields: object) -> bool:
+        early = observed(have(restart="always", restarts=1))
+        now = observed(have(**{"restart": "always", "restarts": 2, **fields}))
+        return to_ask_about(early, now) == (BOT,)
+
+    assert asked()
+    assert not asked(restarts=1)
+    assert not asked(restart="on-failure")
+    assert not asked(**RETRIED, result="exit-code")
+
+
+def test_a_pause_between_rounds_is_not_waited_for() -> None:
+    pauses = observed(have(**RETRIED, result="success"))
+
+    assert still_moving(desired(want()), pauses, before=NOTHING) == ()
+
+
+# --- what may be down ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("now", [FAILED, STOPPED, STARTING, GONE])
+def test_a_unit_that_may_fail_is_neither_judged_nor_waited_for(
+    now: dict[str, object],
+) -> None:
+    unit, seen = want(may_fail=True), have(**now)
+
+    assert verdict(unit, now=(seen,)) == []
+    assert still_moving(desired(unit), observed(seen), before=NOTHING) == ()
+
+
+def test_a_file_for_a_service_that_is_not_there_does_not_count() -> None:
+    """It has settings, no command, and nobody wants it."""
+    unit, seen = want(wanted=False), have(load_state="bad-setting", **STOPPED)
+    was_up = Baseline(boot_id="b1", active=frozenset({BOT}))
+
+    assert verdict(unit, now=(seen,)) == []
+    assert verdict(unit, now=(seen,), before=was_up) == [(ProblemKind.FAILED, BOT)]
+    assert verdict(want(triggered=True, wanted=False), now=(seen,)) == [
+        (ProblemKind.FAILED, BOT)
+    ]
+
+
+JOB = want("backup.service", wanted=False, triggered=True)
+AT_WORK = have(
+    "backup.service", active_state="activating", type="oneshot", began_at=5.0
+)
+
+
+@pytest.mark.parametrize(
+    ("left_at", "job", "what"),
+    [
+        (6.0, {}, None),
+        (4.0, {}, ProblemKind.NOT_ACTIVE),  # before the job began
+        (0.0, {}, ProblemKind.NOT_ACTIVE),  # it has not run yet
+        (6.0, {"active_state": "inactive"}, ProblemKind.NOT_ACTIVE),
+        (6.0, {"type": "simple"}, ProblemKind.NOT_ACTIVE),
+    ],
+)
+def test_what_a_job_stopped_is_waited_for(
+    left_at: float, job: dict[str, object], what: ProblemKind | None
+) -> None:
+    down = have(**STOPPED, left_at=left_at)
+    at_work = dataclasses.replace(AT_WORK, **job)  # type: ignore[arg-type]
+
+    found = verdict(want(), JOB, now=(down, at_work))
+
+    assert found == ([] if what is None else [(what, BOT)])
+    aim = desired(want(), JOB)
+    moving = still_moving(aim, observed(down, at_work), before=NOTHING)
+    assert moving == ((BOT,) if what is None else ())
 
 
 @pytest.mark.parametrize(
@@ -375,7 +524,7 @@ def test_problems_come_worst_first() -> None:
     wants = [want(f"{name}.service") for name in "abcd"]
     now = observed(
         have("a.service", **STOPPED),
-        have("b.service", **RETRIED),
+        have("b.service", **RETRIED, result="exit-code"),
         have("c.service", **FAILED),
         have("d.service", **FAILED),
     )
@@ -461,6 +610,7 @@ def test_a_baseline_holds_what_counts_and_no_more() -> None:
         boot_id="b1",
         active=frozenset({BOT}),
         broken={failed: (have("c.service").fragment, "/nix/store/d")},
+        failed={failed: "exit-code"},
     )
     assert Baseline.from_json(found.to_json()) == found
 

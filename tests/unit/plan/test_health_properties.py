@@ -17,7 +17,11 @@ T = TypeVar("T")
 BREAKS: list[dict[str, object]] = [
     {"active_state": "failed", "sub_state": "failed", "result": "exit-code"},
     {"active_state": "inactive", "sub_state": "dead"},
-    {"active_state": "activating", "sub_state": "auto-restart"},
+    {
+        "active_state": "activating",
+        "sub_state": "auto-restart",
+        "result": "exit-code",
+    },
     {"active_state": "activating", "sub_state": "start"},
     {"restarts": 1_000_000},
     {"invocation": "another"},

@@ -2,18 +2,29 @@
 
 import pytest
 
-from reconciler.model import DesiredUnit, DriftKind, Effect, ObservedUnit, Verdict
-from reconciler.plan import active_units
+from reconciler.model import (
+    DesiredUnit,
+    DriftKind,
+    Effect,
+    Heal,
+    ObservedUnit,
+    Policy,
+    UnitName,
+    Verdict,
+)
+from reconciler.plan import active_units, plan
 from tests.unit.plan.samples import (
     BOT,
     FAILED,
     GONE,
+    KNOWN,
     STOPPED,
     desired,
     have,
     observed,
     one,
     only_drift,
+    plan_of,
     steps,
     told,
     want,
@@ -31,6 +42,22 @@ RETRYING = {"active_state": "activating", "sub_state": "auto-restart"}
         pytest.param(want(), have(active_state="refreshing"), id="refreshing"),
         pytest.param(want(), have(active_state="activating"), id="on its way up"),
         pytest.param(want(), have(active_state="deactivating"), id="on its way down"),
+        pytest.param(
+            want(wanted=False),
+            have(load_state="bad-setting", **STOPPED),
+            id="no more than a file",
+        ),
+        pytest.param(
+            want(), have(**STOPPED, displaced=True), id="what conflicts with it runs"
+        ),
+        pytest.param(
+            want(), have(**STOPPED, type="oneshot"), id="systemd says: a job that ended"
+        ),
+        pytest.param(
+            want(),
+            have(**STOPPED, type="simple", triggered_by=("a.timer",)),
+            id="systemd says: its timer starts it",
+        ),
         pytest.param(
             want(), have(**RETRYING, result="success"), id="ended well, to be restarted"
         ),
@@ -71,6 +98,16 @@ def test_as_it_should_be(unit: DesiredUnit, seen: ObservedUnit) -> None:
             want(),
             have(**STOPPED, condition_met=False, condition_at=0.0),
             id="condition never checked",
+        ),
+        pytest.param(
+            want(wanted=False),
+            have(**STOPPED, type="simple", wanted=True, on_bus=True),
+            id="systemd says: wanted at boot",
+        ),
+        pytest.param(
+            want(type="oneshot"),
+            have(**STOPPED, type="oneshot", remain_after_exit=True),
+            id="systemd says: it remains",
         ),
         pytest.param(want("a.timer"), have("a.timer", **STOPPED), id="a timer"),
         pytest.param(want("a.socket"), have("a.socket", **STOPPED), id="a socket"),
@@ -186,3 +223,131 @@ def test_active_units(
     unit: DesiredUnit, seen: ObservedUnit, counts: tuple[int, int]
 ) -> None:
     assert active_units(desired(unit), observed(seen)) == counts
+
+
+# --- what only a package brings ------------------------------------------------------
+
+PACKAGED = {
+    "fragment": f"/nix/store/{'p' * 32}-udev-1/lib/systemd/system/{BOT}",
+    "wanted": True,
+    "type": "simple",
+}
+MASK = f"/etc/systemd/system.control/{BOT}"
+
+
+@pytest.mark.parametrize(
+    ("seen", "kind", "done"),
+    [
+        pytest.param(have(**PACKAGED), None, [], id="up"),
+        pytest.param(
+            have(**PACKAGED, **STOPPED),
+            DriftKind.UNIT_STOPPED,
+            [f"start {BOT}"],
+            id="stopped",
+        ),
+        pytest.param(
+            have(**PACKAGED, **FAILED),
+            DriftKind.UNIT_FAILED,
+            [f"restart {BOT}"],
+            id="failed",
+        ),
+        pytest.param(
+            have(
+                **{**PACKAGED, "fragment": "/dev/null"},
+                **STOPPED,
+                fragment_path=MASK,
+                load_state="masked",
+                beneath=PACKAGED["fragment"],
+            ),
+            DriftKind.UNIT_OVERRIDDEN,
+            [f"unmask {BOT}", f"start {BOT}"],
+            id="masked by hand",
+        ),
+        pytest.param(
+            have(**{**PACKAGED, "type": "oneshot"}, **STOPPED), None, [], id="a job"
+        ),
+        pytest.param(
+            have(**{**PACKAGED, "wanted": False}, **STOPPED), None, [], id="not wanted"
+        ),
+        pytest.param(
+            have(**PACKAGED, **STOPPED, fragment_path=f"/usr/lib/systemd/system/{BOT}"),
+            None,
+            [],
+            id="not of a NixOS",
+        ),
+        pytest.param(
+            have(**PACKAGED, **STOPPED, condition_met=False), None, [], id="unmet"
+        ),
+    ],
+)
+def test_a_unit_of_a_package(
+    seen: ObservedUnit, kind: DriftKind | None, done: list[str]
+) -> None:
+    made = one(want("other.service"), have("other.service"), seen)
+
+    assert [drift.kind for drift in made.drifts] == ([kind] if kind else [])
+    assert steps(made) == done
+
+
+# --- what is left alone --------------------------------------------------------------
+
+BACKUP = want("backup.service", wanted=False)
+AT_WORK = have(
+    "backup.service", active_state="activating", type="oneshot", began_at=5.0
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "seen", "done"),
+    [
+        ({"heal": Heal.NOTHING}, STOPPED, []),
+        ({"heal": Heal.NOTHING}, FAILED, []),
+        ({"heal": Heal.RESTART_ONLY}, STOPPED, []),
+        ({"heal": Heal.RESTART_ONLY}, FAILED, [f"restart {BOT}"]),
+        ({"may_fail": True}, STOPPED, []),
+        ({"may_fail": True}, FAILED, []),
+    ],
+)
+def test_a_rule_says_what_is_left_alone(
+    rule: dict[str, object], seen: dict[str, object], done: list[str]
+) -> None:
+    made = one(want(**rule), have(**seen))
+
+    assert steps(made) == done
+    assert only_drift(made).lasting is (not done)
+    assert only_drift(made).subject == BOT
+
+
+def test_the_policy_wins_over_what_the_commit_says_of_a_unit() -> None:
+    seen = observed(have(**STOPPED), have("udev.service", **{**PACKAGED, **STOPPED}))
+    aim = desired(want())
+
+    def done(**units: Heal) -> list[str]:
+        rules = {UnitName(f"{name}.service"): heal for name, heal in units.items()}
+        return steps(plan(aim, seen, known=KNOWN, policy=Policy(units=rules)))
+
+    assert done() == ["start udev.service", f"start {BOT}"]
+    assert done(withinbot=Heal.NOTHING) == ["start udev.service"]
+    assert done(withinbot=Heal.RESTART_ONLY, udev=Heal.NOTHING) == []
+
+
+def test_what_a_job_stopped_is_left_until_it_ends() -> None:
+    down = have(**STOPPED, left_at=6.0)
+
+    made = plan_of([want(), BACKUP], observed(down, AT_WORK))
+    assert (made.verdict, steps(made)) == (Verdict.CONVERGED, [])
+    assert "left until backup.service ends" in only_drift(made).observed
+
+    ended = have("backup.service", **STOPPED, type="oneshot", began_at=5.0)
+    made = plan_of([want(), BACKUP], observed(down, ended))
+    assert steps(made) == [f"start {BOT}"]
+
+    failed = have(**FAILED, left_at=6.0)
+    made = plan_of([want(), BACKUP], observed(failed, AT_WORK))
+    assert steps(made) == [f"restart {BOT}"]
+
+
+def test_a_job_that_began_later_has_not_stopped_it() -> None:
+    made = plan_of([want(), BACKUP], observed(have(**STOPPED, left_at=4.0), AT_WORK))
+
+    assert steps(made) == [f"start {BOT}"]

@@ -128,7 +128,8 @@ rec {
       drv =
         suffix: command:
         derivation {
-          name = "unit-${mangle name}${suffix}";
+          # `x.service.d/y.conf` is taken too, as nixpkgs does.
+          name = "unit-${builtins.replaceStrings [ "/" ] [ "-" ] (mangle name)}${suffix}";
           inherit (pkgs) system;
           builder = "/bin/sh";
           PATH = "/usr/bin:/bin";
@@ -143,7 +144,7 @@ rec {
         };
     in
     if unit.enable then
-      drv "" ''mkdir "$out"; printf %s "$text" >"$out/$unitName"''
+      drv "" ''mkdir -p "$out/$(dirname "$unitName")"; printf %s "$text" >"$out/$unitName"''
     else
       drv "-disabled" ''mkdir "$out"; ln -s /dev/null "$out/$unitName"'';
 
@@ -203,6 +204,7 @@ rec {
             if [ -e "$out/$2" ] && [ "$(readlink "$1")" != /dev/null ]; then
                 dropin "$1" "$2"
             else
+                mkdir -p "$(dirname "$out/$2")"
                 ln -sfn "$1" "$out/$2"
             fi
         }
@@ -210,7 +212,12 @@ rec {
         mkdir "$out"
         for package in $packages; do
             for file in "$package"/etc/systemd/system/* "$package"/lib/systemd/system/*; do
-                case $file in *.wants | *.requires) continue ;; esac
+                case $file in
+                *.wants | *.requires)
+                    for link in "$file"/*; do want "''${link##*/}" "''${file##*/}"; done
+                    continue
+                    ;;
+                esac
                 [ ! -e "$file" ] || ln -sfn "$file" "$out/"
             done
         done
