@@ -39,6 +39,7 @@ VERDICTS = {
     "5": ("held", "text"),
     "6": ("quarantined", "dark-orange"),
     "7": ("blocked", "red"),
+    "8": ("no-address", "dark-red"),
 }
 """What the numbers of `VERDICT` mean."""
 
