@@ -2,10 +2,18 @@
 
 from dataclasses import dataclass, replace
 
-from reconciler.attempt.guarded_switch import RolledBackError
+from reconciler.attempt.guarded_switch import RolledBackError, failed_snippets
 from reconciler.attempt.look import Look
 from reconciler.errors import ReconcilerError, StoppingError, TemporaryError
-from reconciler.model import Attempt, Desired, Guard, Observed, Outcome, StorePath
+from reconciler.model import (
+    Attempt,
+    Desired,
+    Guard,
+    HostName,
+    Observed,
+    Outcome,
+    StorePath,
+)
 from reconciler.plan import Baseline
 from reconciler.world import World
 
@@ -47,7 +55,9 @@ def baseline_of(world: World, desired: Desired, seen: Look) -> Baseline:
     observed = seen.observed
     confirmed = seen.known.applied == desired.toplevel
     if confirmed or observed.running != desired.toplevel:
-        return Baseline.of(desired, observed)
+        found = Baseline.of(desired, observed)
+        ill = _failing_snippets(world, desired.host, observed.running)
+        return replace(found, snippets=ill)
     return replace(_recorded_before(world, desired), boot_id=observed.boot_id)
 
 
@@ -60,6 +70,20 @@ def _recorded_before(world: World, desired: Desired) -> Baseline:
         if (guard := history.guard(attempt.id)) and guard.baseline:
             return baseline_in(guard)
     return Baseline(boot_id="")
+
+
+def _failing_snippets(
+    world: World, host: HostName, running: StorePath | None
+) -> frozenset[str]:
+    """
+    Return which snippets of its activation script fail in the system that runs.
+
+    That shows whenever the host goes back to it.
+    """
+    for attempt in world.history.attempts(host=host, limit=REMEMBERED):
+        if attempt.source == running and attempt.outcome is Outcome.ROLLED_BACK:
+            return failed_snippets("\n".join(world.history.attempt_log(attempt.id)))[1]
+    return frozenset()
 
 
 def baseline_in(guard: Guard) -> Baseline:

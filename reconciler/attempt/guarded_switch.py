@@ -6,6 +6,7 @@ see `reconciler.apply.guardian`. So nothing here ever gives an attempt up by its
 is confirmed, rolled back, or out of sight and followed later.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ ROLL_BACK_SECONDS = 300.0
 SLICE = 5.0  # seconds of waiting in one round trip: a frozen host shows, we can end
 PAUSE = 0.5  # seconds between two tries to reach the host again
 _SWITCHED = (0, 4)  # 4: some unit failed, which the health gate judges
+_ACTIVATION_FAILED = 2
+_GOING_BACK = "going back to /nix/store/"  # a line of guardian.sh
+_OF_SNIPPETS = (_GOING_BACK, "Activation script snippet ")
+_SNIPPET = re.compile(r"^Activation script snippet '(.+)' failed", re.MULTILINE)
 _OUT_OF_TIME = (124, 137)  # of timeout(1), after SIGTERM and SIGKILL
 AWAY = 60.0  # seconds without an answer after which a worker has better to do
 GRACE = 30.0  # seconds beyond what the host needs, until we stop looking for it
@@ -69,6 +74,16 @@ class RolledBackError(TemporaryError):
         super().__init__(message)
 
 
+def failed_snippets(log: str) -> tuple[frozenset[str], frozenset[str]]:
+    """
+    Return which snippets of activation scripts failed, by the log of a guardian.
+
+    Those of the new system, and those of the old one when the host went back to it.
+    """
+    new, _, old = log.partition(_GOING_BACK)
+    return frozenset(_SNIPPET.findall(new)), frozenset(_SNIPPET.findall(old))
+
+
 def limits(world: World, desired: Desired) -> Limits:
     """
     Return how long each part may take on the host.
@@ -94,10 +109,12 @@ class GuardedSwitch:
     desired: Desired
     order: Order
     log: Callable[[str], None]
+    ill_before: frozenset[str] = frozenset()  # snippets that fail without us as well
     started: bool = False  # from then on something may go on without us
     over: bool = False  # and to here
     _logged: int = 0  # lines of the guardian's log that we have
     _said: str = ""  # the end of them
+    _snippets: str = ""  # those of them that `failed_snippets` reads
 
     @property
     def goes_on(self) -> bool:
@@ -165,11 +182,27 @@ class GuardedSwitch:
             until=lambda found: not found.switching,
             seconds=limit.arm + 2 * limit.switch + 2 * limit.roll_back + GRACE,
         )
-        if found.waits:
+        if found.waits and self._is_activated(found):
             return
         # It may be rolling back already, or have been ended.
         ended = found if found.result or not found.known else None
         raise self.error(ended or self.decide(Decision.ROLL_BACK))
+
+    def _is_activated(self, found: Guarded) -> bool:
+        """
+        Return whether the switch did what it should, but for units.
+
+        A snippet of the activation script that failed in the system from before too is
+        not the new one's fault.
+        """
+        if found.status != _ACTIVATION_FAILED:
+            return True
+        failed = failed_snippets(self._snippets)[0]
+        if not failed or not failed <= self.ill_before:
+            return False
+        names = ", ".join(sorted(failed))
+        self.log(f"not judged: the activation of {names} fails, as it did before")
+        return True
 
     def confirm(self) -> None:
         """
@@ -238,6 +271,16 @@ class GuardedSwitch:
             if found.status in _OUT_OF_TIME:
                 ended = "did not end in time"
             told = f"{host}: switch-to-configuration {ended}; rolled back: {said}"
+            new, old = failed_snippets(self._snippets)
+            if found.status == _ACTIVATION_FAILED and new and new <= old:
+                names = ", ".join(sorted(new))
+                told = (
+                    f"{told}\nThe system from before fails in the same snippets of the"
+                )
+                told += (
+                    f" activation script ({names}), so they will not count next time"
+                )
+                return RolledBackError(told, reason=Reason.UNCONFIRMED)
             return RolledBackError(told, reason=Reason.SWITCH_FAILED)
         if found.decision is Decision.ENDED:
             told = f"{host}: the guardian was ended; rolled back"
@@ -302,6 +345,10 @@ class GuardedSwitch:
             # As the host counts them, which knows no other end of a line.
             self._logged += found.log.count("\n") + 1
             self._said = f"{self._said}\n{found.log}"[-2 * QUOTE_LIMIT :]
+            told = (
+                one for one in found.log.splitlines() if one.startswith(_OF_SNIPPETS)
+            )
+            self._snippets = "\n".join([self._snippets, *told])
         if found.result is not None or not found.known:
             self.over = True
         return found

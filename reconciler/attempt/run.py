@@ -111,7 +111,11 @@ class AttemptRun:
             keys=self._keys_to_restore(),
         )
         self.guarded = GuardedSwitch(
-            world=self.world, desired=self.desired, order=order, log=self._log
+            world=self.world,
+            desired=self.desired,
+            order=order,
+            log=self._log,
+            ill_before=self.baseline.snippets,
         )
 
     def _keys_to_restore(self) -> tuple[str, ...]:

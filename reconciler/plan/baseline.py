@@ -39,6 +39,7 @@ class Baseline:
     active: frozenset[UnitName] = frozenset()  # of the units that are declared now
     broken: Mapping[UnitName, Files] = field(default_factory=dict)  # with their files
     failed: Mapping[UnitName, str] = field(default_factory=dict)  # of these: how
+    snippets: frozenset[str] = frozenset()  # of the activation script, that fail
 
     @classmethod
     def of(cls, desired: Desired, observed: Observed) -> "Baseline":
@@ -79,6 +80,7 @@ class Baseline:
                     UnitName(name): str(how)
                     for name, how in fields.get("failed", {}).items()
                 },
+                snippets=frozenset(map(str, fields.get("snippets", ()))),
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             message = f"what a host was before its switch cannot be read: {error!r}"
@@ -91,6 +93,7 @@ class Baseline:
             "active": sorted(self.active),
             "broken": {name: list(files) for name, files in self.broken.items()},
             "failed": dict(self.failed),
+            "snippets": sorted(self.snippets),
         }
         return json.dumps(fields, sort_keys=True)
 

@@ -428,7 +428,9 @@ def test_a_file_that_is_no_unit_is_not_judged_as_one(tmp_path: Path) -> None:
         """,
     )
 
-    assert [name for name in desired.units if "app" in name] == ["app.service"]
+    assert [name for name in desired.units if name.startswith("app.")] == [
+        "app.service"
+    ]
 
 
 def test_a_program_of_a_health_check_comes_with_the_system(tmp_path: Path) -> None:

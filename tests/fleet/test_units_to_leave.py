@@ -73,7 +73,8 @@ def rig(
     module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
     """One host on which all of that was deployed."""
-    with Rig(tmp_path_factory.mktemp("rig"), module_fleet(HOST)) as rig:
+    folder, policy = tmp_path_factory.mktemp("rig"), {"removal_limit": "off"}
+    with Rig(folder, module_fleet(HOST), policy=policy) as rig:
         rig.only(HOST)
         add_extras(rig, HOST)
         set_extra(rig, HOST, NIX)
@@ -182,3 +183,40 @@ def test_what_is_not_to_be_healed_is_only_shown(rig: Rig, host: FleetHost) -> No
     told = {d["subject"]: d for d in rig.json("show", HOST)["drifts"]}
     assert told["left.service"]["lasting"]
     rig.wait_in_sync(HOST)
+
+
+def test_a_snippet_of_the_activation_that_failed_before_does_not_count(
+    rig: Rig, host: FleetHost
+) -> None:
+    """
+    That it did, shows when the host goes back to the system from before.
+
+    Nothing else fails here: a unit that does hides what became of the activation.
+    """
+    snippet = """
+      system.activationScripts.flaky = "[ ! -e /run/flaky-fails ]";
+    """
+    set_extra(rig, HOST, snippet)
+    rig.push("A snippet that does not fail yet")
+    rig.wait_in_sync(HOST)
+    host.exec("touch", "/run/flaky-fails")
+    done = len(attempts(rig, HOST))
+    set_extra(rig, HOST, f'{snippet}environment.variables.RELEASE = "next";')
+
+    rig.push("Another release")
+
+    rig.wait_in_sync(HOST)
+    last, first = attempts(rig, HOST)[: len(attempts(rig, HOST)) - done]
+    assert first.outcome is Outcome.ROLLED_BACK
+    assert "fails in the same snippets" in first.message
+    assert "flaky" in first.message
+    assert last.outcome is Outcome.SUCCEEDED
+
+    new = """
+      system.activationScripts.new = "false";
+    """
+    set_extra(rig, HOST, snippet + new)
+    rig.push("A release with a snippet of its own that fails")
+
+    told = rig.wait_error(HOST, "reconciler retry")
+    assert "'new' failed" in told

@@ -351,7 +351,7 @@ class FakeHost:
         status = self._activate(guard.new) if guard.new in self.systems else 127
         guard.phase, guard.status = "waiting", str(status)
         guard.log.append(self.switch_output)
-        if status in {0, 4}:
+        if status in {0, 2, 4}:
             return
         if "Could not acquire lock" in self.switch_output:
             guard.result = "locked"
