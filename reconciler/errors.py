@@ -3,12 +3,14 @@ Every error this program raises on purpose.
 
 ReconcilerError
 ├── SettingsError            the settings file must be edited
+├── OutputError              what was asked for cannot be printed
 ├── PermanentError           the same commit will fail again: wait for a new one
 │   ├── LayoutError          the repository is not laid out in a way we know
 │   ├── EvaluationError      Nix could not evaluate a host
 │   ├── OverlayError         a folder of secrets cannot be laid over a checkout
 │   ├── KeyContentError      the content of a key cannot be had
 │   ├── UnknownHostError     no host of that name
+│   ├── EmptySelectionError  what was named leaves no host
 │   ├── UnknownAttemptError  history knows no attempt of that id
 │   ├── UnknownGenerationError  a host has no such generation
 │   ├── HostKeyError         the host's SSH key is unknown or has changed
@@ -39,16 +41,33 @@ Only the loop turns them into retries; every other module lets them pass.
 
 from collections.abc import Sequence
 
+from reconciler.printable import printable
+
 QUOTE_LIMIT = 2000
 """Characters of a foreign program's output that an error message may quote."""
 
 
 class ReconcilerError(Exception):
-    """Something went wrong that this program knows how to name."""
+    """
+    Something went wrong that this program knows how to name.
+
+    Messages quote hosts, Nix, git and forges: what a terminal obeys is taken out here.
+    """
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*(printable(x) if isinstance(x, str) else x for x in told))
 
 
 class SettingsError(ReconcilerError):
     """The settings file must be edited; the message names file, line and key."""
+
+
+class OutputError(ReconcilerError):
+    """What was asked for cannot be printed: the disk is full, the file is closed."""
+
+    def __init__(self, stream: str, why: str) -> None:
+        name = {"stdout": "standard output", "stderr": "standard error"}[stream]
+        super().__init__(f"cannot write to {name}: {why}")
 
 
 class PermanentError(ReconcilerError):
@@ -96,6 +115,14 @@ class UnknownHostError(PermanentError):
         tag = host.startswith("@")
         missing = f"has the tag {host[1:]!r}" if tag else f"is named {host!r}"
         super().__init__(f"no host {missing}; the repository has: {names}")
+
+
+class EmptySelectionError(PermanentError):
+    """What was named, less what was to be left out, is no host."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = tuple(words)
+        super().__init__(f"no host is left of: {' '.join(words)}")
 
 
 class UnknownAttemptError(PermanentError):

@@ -18,9 +18,10 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.common import INTERRUPTED, Chosen, fail, plain_text
+from reconciler.cli.common import INTERRUPTED, Chosen, fail, plain_text, stdout
 from reconciler.cli.lazy import Subcommands
-from reconciler.cli.log_format import LogFormat, configure
+from reconciler.cli.screen.console import stand_up
+from reconciler.cli.screen.log_format import LogFormat, configure
 from reconciler.errors import ReconcilerError
 
 DEFAULT_CONFIG = Path("/etc/reconciler/reconciler.yaml")
@@ -98,15 +99,26 @@ def choose(
 
 def main() -> None:
     """Run the command line and exit."""
+    stand_up()
     with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
         try:
-            app(standalone_mode=True)
+            _run()
         except ReconcilerError as error:
             sys.exit(fail(error))
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         except Exception as error:  # noqa: BLE001 # the last place that can explain it
             sys.exit(fail(error))
+
+
+def _run() -> None:
+    """Run the command line to its end, which is when all is printed."""
+    try:
+        app(standalone_mode=True)
+    except SystemExit:
+        with contextlib.suppress(BrokenPipeError):  # whoever read it has enough
+            stdout.flush()
+        raise
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
-"""``reconciler check``: is everything set up, and if not, what to mend."""
+"""Is everything set up, and if not, what to mend."""
 
 import functools
+import platform
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Annotated, TypeVar
 
 import typer
@@ -10,17 +13,9 @@ from rich.text import Text
 
 from reconciler import process
 from reconciler.attempt import look
-from reconciler.cli.common import (
-    KNOWN_ERROR,
-    AsJson,
-    Hosts,
-    choose_hosts,
-    chosen,
-    err,
-    out,
-    print_json,
-)
-from reconciler.cli.worlds import for_each, opened, warn_of
+from reconciler.cli.common import KNOWN_ERROR, chosen, out, print_json, waiting
+from reconciler.cli.options import AsJson, Hosts
+from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
 from reconciler.errors import ReconcilerError
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
@@ -60,11 +55,6 @@ class Report:
     def passed(self) -> bool:
         """Whether every check passed."""
         return all(line["ok"] for line in self.lines)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command()(check)
 
 
 OnlySettings = Annotated[
@@ -123,7 +113,7 @@ def _check(
         _try(report, f"command {tool}", functools.partial(_tool, tool))
     for target in settings.notify.targets:
         _try(report, f"notifications to {target.name}", Channel(target).check)
-    with err.status("checking"), opened(context) as world:
+    with waiting("checking"), opened(context) as world:
         repository = Repository(world, tells=False)
         _try(report, f"repository {shown(settings.repository.url)}", repository.look)
         revision = repository.current
@@ -131,7 +121,7 @@ def _check(
             return
         commit = revision.commit
         report.add("commit", told=f"{commit.short} {commit.subject}")
-        names = choose_hosts(hosts, revision.hosts)
+        names = hosts_meant(world, revision, hosts)
         evaluations = Evaluations(world)
         told = for_each(
             world, names, lambda host: _host(world, evaluations, repository, host)
@@ -191,3 +181,34 @@ def _try(report: Report, what: str, act: Callable[[], T], told: str = "") -> T |
         return None
     report.add(what, told=told)
     return result
+
+
+def version(*, as_json: AsJson = False) -> None:
+    """
+    Print the versions of reconciler, Python and Nix.
+
+    Tell all three when you report a bug.
+    """
+    versions = {
+        "reconciler": metadata.version("reconciler"),
+        "python": platform.python_version(),
+        "nix": _nix(),
+    }
+    if as_json:
+        print_json(versions)
+        return
+    for name, text in versions.items():
+        out.print(f"{name} {text}")
+
+
+def _nix() -> str:
+    if shutil.which("nix-instantiate") is None:
+        return "not found"
+    try:
+        told = process.run(["nix-instantiate", "--version"], deadline=10)
+    except ReconcilerError as error:
+        return f"unusable: {error}"
+    return told.stdout.strip().rpartition(" ")[2]
+
+
+COMMANDS = {"check": check, "version": version}

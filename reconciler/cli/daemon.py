@@ -1,78 +1,123 @@
-"""Talking to a daemon that runs on this machine, through its socket."""
+"""The daemon: running it, and talking to one that runs on this machine."""
 
-import http.client
-import json
-import socket
-from pathlib import Path
-from typing import Any
+import time
+from typing import Annotated
 
-from typing_extensions import override
+import typer
 
-from reconciler.errors import DaemonError, quote
+from reconciler.app import run_daemon
+from reconciler.cli.client import Json, ask
+from reconciler.cli.common import chosen, out, print_json, waiting
+from reconciler.cli.options import AsJson, Why
+from reconciler.errors import DaemonError
 from reconciler.settings import Settings
-from reconciler.web import local
-
-SECONDS = 10.0
-"""How long an answer may take that nobody waits for."""
-
-Json = Any  # what json.loads returns
+from reconciler.settings.values import DURATION_FORMS, positive_duration
 
 
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a socket in the file system."""
-
-    def __init__(self, path: Path, *, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    @override
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        with local.address(self._path) as name:
-            self.sock.connect(name)
-
-
-def ask(
-    settings: Settings,
-    method: str,
-    path: str,
-    *,
-    body: object = None,
-    seconds: float = SECONDS,
-) -> Json:
+def run(context: typer.Context) -> None:
     """
-    Return what the daemon answers to a request for *path* below ``/api/v1``.
+    Run the daemon: watch the repository, keep hosts as it says.
 
-    Raises DaemonError when none runs, it does not answer within *seconds*, or it says
-    no.
+    Stops on SIGTERM or Ctrl-C: it starts nothing new and waits for what is under way.
+    Metrics, health, webhooks and the API are at `http.listen` of the settings. A
+    changed settings file is read again by itself, and at SIGHUP; a wrong one is
+    refused, and the old settings stay.
+
+    ```
+    reconciler -c /etc/reconciler/reconciler.yaml run
+    curl http://127.0.0.1:9876/healthz
+    ```
     """
-    where = settings.state / local.NAME
-    connection = _Connection(where, timeout=seconds)
+    given = chosen(context)
+    raise typer.Exit(run_daemon(given.settings(), file=given.config))
+
+
+STEP = 30.0
+"""Seconds that one request waits at most."""
+
+
+def duration(text: str) -> float:
+    """Return the seconds that *text* means. Raises BadParameter."""
     try:
-        content = None if body is None else json.dumps(body)
-        headers = {"Content-Type": "application/json"} if content else {}
-        connection.request(method, f"/api/v1{path}", content, headers)
-        answer = connection.getresponse()
-        told = json.loads(answer.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DaemonError(_why(error, where)) from error
-    finally:
-        connection.close()
-    if answer.status >= http.HTTPStatus.BAD_REQUEST:
-        detail = told.get("detail") if isinstance(told, dict) else told
-        message = f"the daemon says no: {quote(str(detail), 500)}"
-        raise DaemonError(message, refused=True)
-    return told
+        return positive_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
-def _why(error: Exception, where: Path) -> str:
-    match error:
-        case FileNotFoundError() | ConnectionRefusedError():
-            return f"no daemon answers at {where}: start `reconciler run`"
-        case PermissionError():
-            return f"{where} is for root and the user that the daemon runs as"
-        case TimeoutError():
-            return f"the daemon at {where} does not answer"
-        case _:
-            return f"the daemon at {where} cannot be understood: {error}"
+def sync(
+    context: typer.Context,
+    *,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", "-w", help="Wait until the repository was read."),
+    ] = False,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            parser=duration,
+            metavar="DURATION",
+            help=f"How long to wait at most: {DURATION_FORMS}.",
+        ),
+    ] = "5m",  # type: ignore[assignment] # it goes through the parser as well
+    reason: Why = "",
+    as_json: AsJson = False,
+) -> None:
+    """
+    Have the daemon read the repository now.
+
+    That is the daemon on this machine. With `--wait`, the command ends once the
+    repository was read by a look that began after the command, so whatever was pushed
+    before is in it. It prints the commit that hosts are brought to since then, and has
+    exit status 1, with the reason, if that is not the newest one. Hosts follow; see
+    `reconciler status`.
+
+    ```
+    git push && reconciler sync --wait
+    reconciler sync --reason "the forge was away"
+    ```
+    """
+    settings = chosen(context).settings()
+    asked = ask(settings, "POST", "/sync", body={"reason": reason})
+    if not wait:
+        _tell(asked, as_json=as_json, text="The repository is read now.")
+        return
+    with waiting("waiting for the repository to be read"):
+        found = _await(settings, asked["token"], timeout)
+    if found["error"]:
+        if as_json:
+            print_json(found)
+        raise DaemonError(found["error"])
+    commit = found["commit"] or ""
+    _tell(found, as_json=as_json, text=f"The newest commit is {commit[:8]}.")
+
+
+def looked(settings: Settings, seconds: float) -> Json:
+    """Have the repository read, and return how that ended. Raises DaemonError."""
+    asked = ask(settings, "POST", "/sync", body={"reason": ""})
+    with waiting("waiting for the repository to be read"):
+        return _await(settings, asked["token"], seconds)
+
+
+def _await(settings: Settings, token: str, seconds: float) -> Json:
+    """Return how the look of *token* ended. Raises DaemonError if it did not."""
+    give_up = time.monotonic() + seconds
+    while True:
+        left = max(0.0, give_up - time.monotonic())
+        step = min(left, STEP)
+        path = f"/sync/{token}?timeout={step:.3f}"
+        found = ask(settings, "GET", path, seconds=step + 10.0)
+        if found["done"]:
+            return found
+        if left <= 0:
+            message = f"the repository was not read within {seconds:g} s"
+            raise DaemonError(message)
+
+
+def _tell(told: Json, *, as_json: bool, text: str) -> None:
+    if as_json:
+        print_json(told)
+    else:
+        out.print(text)
+
+
+COMMANDS = {"run": run, "sync": sync}

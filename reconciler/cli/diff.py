@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from reconciler.attempt.system_diff import difference
-from reconciler.cli.common import AsJson, Host, err, out, print_json
-from reconciler.cli.places import last_known
-from reconciler.cli.worlds import at_commit, look, opened
+from reconciler.cli.common import out, print_json, waiting
+from reconciler.cli.options import AsJson, Host
+from reconciler.cli.worlds import at_commit, last_known, look, opened
 from reconciler.errors import FactError, SourceError, UnknownGenerationError
 from reconciler.model import Desired, HostName, PackageKind, StorePath, SystemDiff
 from reconciler.observed import Generation
@@ -30,11 +30,6 @@ STORE = "/nix/store/"
 RUNNING, BOOTED, DESIRED = "running", "booted", "desired"
 LINKS = {RUNNING: "/run/current-system", BOOTED: "/run/booted-system"}
 LINK_SECONDS = 20.0
-
-
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command()(diff)
 
 
 def diff(
@@ -75,7 +70,7 @@ def diff(
         reader = world.connections.reader(place.host, place.target)
         finding = _Finding(world, place.host, place, build=build)
         old, new = finding.system(before), finding.system(after)
-        with err.status("comparing"):
+        with waiting("comparing"):
             found = difference(old, new, reader)
     if as_json:
         print_json({"host": host, **brought_as_dict(found)})
@@ -159,7 +154,7 @@ class _Finding:
         revision = look(world)[1] if name == DESIRED else self._revision(name)
         desired = Evaluations(world).desired(revision, self._host)
         if self._build:
-            with err.status("building"):
+            with waiting("building"):
                 root = world.gc_root(self._host)
                 root = root.with_name(f"{root.name}.diff")
                 world.evaluator.build(desired, root=root)
@@ -174,3 +169,6 @@ class _Finding:
                 f" {DESIRED}: {error}"
             )
             raise SourceError(message) from error
+
+
+COMMANDS = {"diff": diff}

@@ -1,43 +1,27 @@
-"""``reconciler history [HOST]``: attempts, newest first, and the log of one."""
+"""What was done: the attempts, the log of one, and who did what."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from reconciler.cli.common import (
-    AsJson,
-    complete_hosts,
-    now,
-    out,
-    print_json,
-    recorded,
-)
-from reconciler.cli.listing import Listing, Row
-from reconciler.cli.words import OUTCOME_STYLES, ago
-from reconciler.errors import UnknownAttemptError, UnknownHostError
-from reconciler.history import History
+from reconciler.cli.common import err, now, out, print_json
+from reconciler.cli.options import AsJson, Hosts
+from reconciler.cli.records import recorded
+from reconciler.cli.screen.listing import Listing, Row
+from reconciler.cli.screen.words import OUTCOME_STYLES, ago, when
+from reconciler.errors import UnknownAttemptError
+from reconciler.history import Event, History
 from reconciler.model import Attempt, HostName
+from reconciler.model.selection import NOT, select
 from reconciler.plan import attempt_as_dict
-
-
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command()(history)
 
 
 def history(
     context: typer.Context,
-    host: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="HOST",
-            autocompletion=complete_hosts,
-            help="Only this host.",
-            show_default=False,
-        ),
-    ] = None,
+    hosts: Hosts = None,
     *,
     limit: Annotated[
         int, typer.Option("-n", "--limit", min=1, help="At most so many attempts.")
@@ -64,7 +48,7 @@ def history(
         if log is not None:
             _show_log(found, log)
             return
-        attempts = _attempts(found, host, limit) if found else []
+        attempts = _attempts(found, hosts, limit) if found else []
     if as_json:
         print_json([attempt_as_dict(one) for one in attempts])
     else:
@@ -74,27 +58,43 @@ def history(
 def _show_log(history: History | None, attempt: str) -> None:
     if history is None:
         raise UnknownAttemptError(attempt)
+    made = history.attempt(attempt)
+    outcome = made.outcome.value if made.outcome else "running"
+    told = f"{made.host}, {made.verdict.value} of {made.commit[:8]}, {outcome}"
+    err.print(f"{told}; by: {made.owner}", soft_wrap=True)
     for line in history.attempt_log(attempt):
         out.print(Text(line), soft_wrap=True)
 
 
-def _attempts(history: History, host: str | None, limit: int) -> list[Attempt]:
-    name = HostName(host) if host else None
-    attempts = history.attempts(host=name, limit=limit)
-    known = [status.host for status in history.statuses()]
-    # A host that left the repository still has its attempts.
-    if name is not None and not attempts and name not in known:
-        raise UnknownHostError(name, known=known)
-    return attempts
+def _attempts(history: History, words: list[str] | None, limit: int) -> list[Attempt]:
+    if not words:
+        return history.attempts(limit=limit)
+    names = _named(history, words, lambda host: history.attempts(host=host, limit=1))
+    found = [one for name in names for one in history.attempts(host=name, limit=limit)]
+    return sorted(found, key=lambda one: one.id, reverse=True)[:limit]
+
+
+def _named(
+    history: History,
+    words: list[str],
+    recorded_of: Callable[[HostName], Sequence[object]],
+) -> list[HostName]:
+    """Return the hosts that *words* mean, also such as left but were *recorded*."""
+    known = {one.host: one.tags for one in history.statuses()}
+    plain = {HostName(word.removeprefix(NOT)) for word in words}
+    left = {host: () for host in plain - known.keys() if recorded_of(host)}
+    return select(words, {**known, **left})
 
 
 def attempt_table(attempts: Sequence[Attempt]) -> Listing:
     """Return attempts as a table."""
     titles = ("ATTEMPT", "HOST", "BEGAN", "WHY", "COMMIT", "TOOK", "OUTCOME")
-    return Listing(titles=titles, rows=[_row(one) for one in attempts], give_way=(1,))
+    return Listing(
+        titles=titles, rows=[_attempt_row(one) for one in attempts], give_way=(1,)
+    )
 
 
-def _row(one: Attempt) -> Row:
+def _attempt_row(one: Attempt) -> Row:
     outcome = one.outcome.value if one.outcome else "running"
     style = OUTCOME_STYLES[one.outcome] if one.outcome else "cyan"
     took = ago(one.ended_at - one.began_at) if one.ended_at else "-"
@@ -110,3 +110,58 @@ def _row(one: Attempt) -> Row:
         ),
         note=Text(one.message, style) if one.message else None,
     )
+
+
+def events(
+    context: typer.Context,
+    hosts: Hosts = None,
+    *,
+    limit: Annotated[
+        int, typer.Option("-n", "--limit", min=1, help="At most so many events.")
+    ] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Show the audit log, newest first: who did what, when and why.
+
+    Orders of people, over the command line or the API; changes of the settings; how
+    the repository was; trust. Without a name, the reconciler itself did it.
+
+    ```
+    reconciler events
+    reconciler events lufta -n 10
+    reconciler events --json | jq -r '.[] | select(.kind == "hold").actor'
+    ```
+    """
+    with recorded(context) as history:
+        found = _events(history, hosts, limit) if history else []
+    if as_json:
+        print_json([asdict(event) for event in found])
+    elif not found:
+        out.print("Nothing is recorded yet.")
+    else:
+        titles = ("WHEN", "WHAT", "HOST", "WHO", "WHY")
+        out.print(Listing(titles=titles, rows=[_event_row(event) for event in found]))
+
+
+def _events(history: History, words: list[str] | None, limit: int) -> list[Event]:
+    if not words:
+        return history.events(limit=limit)
+    names = _named(history, words, lambda host: history.events(host=host, limit=1))
+    found = [one for name in names for one in history.events(host=name, limit=limit)]
+    return sorted(found, key=lambda one: one.at, reverse=True)[:limit]
+
+
+def _event_row(event: Event) -> Row:
+    return Row(
+        cells=(
+            when(event.at),
+            event.kind,
+            Text(event.host or "-", "bold"),
+            event.actor or "-",
+            event.text.replace("\n", "; "),
+        )
+    )
+
+
+COMMANDS = {"history": history, "events": events}

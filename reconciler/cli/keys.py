@@ -1,25 +1,21 @@
 """``reconciler keys``: the secrets of hosts, and never their content."""
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from reconciler.attempt import Look
 from reconciler.attempt import look as look_at
-from reconciler.cli.common import (
-    KNOWN_ERROR,
-    OK,
-    AsJson,
-    Hosts,
-    choose_hosts,
-    out,
-    print_json,
-)
-from reconciler.cli.listing import Listing, Row
-from reconciler.cli.worlds import for_each, look, opened
+from reconciler.cli.common import KNOWN_ERROR, OK, err, out, print_json
+from reconciler.cli.lazy import ListByDefault
+from reconciler.cli.options import AsJson, Hosts, Why
+from reconciler.cli.screen.listing import Listing, Row
+from reconciler.cli.worlds import for_each, hosts_meant, look, note_order, opened
 from reconciler.errors import ReconcilerError
-from reconciler.loop import KEY_KINDS
+from reconciler.loop import KEY_KINDS, Running, deliver, look_at_running
 from reconciler.model import (
     Desired,
     DesiredKey,
@@ -42,12 +38,38 @@ class Found:
     error: str = ""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command()(keys)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    """One key of a host; or only why nothing is known of them, as its state."""
+
+    host: HostName
+    key: str | None = None
+    path: str | None = None
+    origin: str | None = None
+    owner: str | None = None
+    state: str = IN_PLACE
 
 
-def keys(
+keys = typer.Typer(
+    cls=ListByDefault,
+    help="""
+    Show the keys of hosts, or deliver those that differ.
+
+    `keys [HOST]` is short for `keys list [HOST]`.
+
+    ```
+    reconciler keys
+    reconciler keys lufta --json
+    reconciler keys send lufta
+    ```
+    """,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+
+
+@keys.command("list")
+def list_keys(
     context: typer.Context, hosts: Hosts = None, *, as_json: AsJson = False
 ) -> None:
     """
@@ -57,19 +79,16 @@ def keys(
     place, 1 if not.
 
     ```
-    reconciler keys
-    reconciler keys lufta --json
+    reconciler keys list
+    reconciler keys list lufta --json
     ```
     """
     with opened(context) as world:
         _, revision = look(world)
         found = look_at_each(world, revision, hosts)
     rows = [row for one in found for row in rows_of(one)]
-    if as_json:
-        print_json(rows)
-    else:
-        out.print(table_of(rows) if rows else "No host declares a key.")
-    good = all(row["state"] == IN_PLACE for row in rows)
+    _show(rows, "No host declares a key.", as_json=as_json)
+    good = all(row.state == IN_PLACE for row in rows)
     raise typer.Exit(OK if good else KNOWN_ERROR)
 
 
@@ -87,13 +106,13 @@ def look_at_each(
             return Found(host=host, error=str(error))
         return Found(host=host, desired=desired, seen=seen)
 
-    return for_each(world, choose_hosts(hosts, revision.hosts), one)
+    return for_each(world, hosts_meant(world, revision, hosts), one)
 
 
-def rows_of(one: Found) -> list[dict[str, str]]:
+def rows_of(one: Found) -> list[KeyRow]:
     """Return what is told of each key of a host."""
     if one.desired is None or one.seen is None:
-        return [{"host": one.host, "key": "-", "state": one.error}]
+        return [KeyRow(host=one.host, state=one.error)]
     drifts = {
         drift.subject: f"{drift.kind.value.removeprefix('key-')}: {drift.observed}"
         for drift in one.seen.plan.drifts
@@ -101,14 +120,14 @@ def rows_of(one: Found) -> list[dict[str, str]]:
     }
     problems = one.seen.digests.problems
     return [
-        {
-            "host": one.host,
-            "key": key.name,
-            "path": key.path,
-            "origin": origin(key),
-            "owner": f"{key.user}:{key.group} {key.mode:04o}",
-            "state": problems.get(key.name) or drifts.get(key.name, IN_PLACE),
-        }
+        KeyRow(
+            host=one.host,
+            key=key.name,
+            path=key.path,
+            origin=origin(key),
+            owner=f"{key.user}:{key.group} {key.mode:04o}",
+            state=problems.get(key.name) or drifts.get(key.name, IN_PLACE),
+        )
         for key in sorted(one.desired.keys.values(), key=lambda key: key.name)
     ]
 
@@ -124,25 +143,115 @@ def origin(key: DesiredKey) -> str:
             return "text of the configuration"
 
 
-def table_of(rows: list[dict[str, str]]) -> Listing:
+def _show(rows: list[KeyRow], nothing: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        out.print(table_of(rows) if rows else nothing)
+
+
+def table_of(rows: list[KeyRow]) -> Listing:
     """Return keys as a table; what is wrong with one stands below it."""
     titles = ("HOST", "KEY", "STATE", "OWNER", "PATH", "ORIGIN")
     return Listing(titles=titles, rows=[_row(row) for row in rows], give_way=(-1, -2))
 
 
-def _row(row: dict[str, str]) -> Row:
-    good = row["state"] == IN_PLACE
+def _row(row: KeyRow) -> Row:
+    good = row.state == IN_PLACE
     told = Text("in place", "green") if good else Text("differs", "yellow")
-    if "path" not in row:
+    if row.key is None:
         told = Text("unknown", "red")
     return Row(
         cells=(
-            row["host"],
-            row["key"],
+            row.host,
+            row.key or "-",
             told,
-            row.get("owner", "-"),
-            row.get("path", "-"),
-            row.get("origin", "-"),
+            row.owner or "-",
+            row.path or "-",
+            row.origin or "-",
         ),
-        note=None if good else Text(row["state"], "yellow"),
+        note=None if good else Text(row.state, "yellow"),
     )
+
+
+@keys.command("send")
+def send_keys(
+    context: typer.Context,
+    hosts: Hosts = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent.")
+    ] = False,
+    reason: Why = "",
+    as_json: AsJson = False,
+) -> None:
+    """
+    Deliver the keys that differ, and nothing else.
+
+    The keys are those that the running system was declared with, which on a held host
+    need not be the newest commit's; none is removed. The daemon does this by itself,
+    also after a reboot; this is for hosts that are held, or where the policy only
+    reports. Exit status: 0 all are in place, 1 if not.
+
+    ```
+    reconciler keys send --dry-run
+    reconciler keys send lufta
+    ```
+    """
+    with opened(context, asked=True) as world, ExitStack() as held:
+        _, revision = look(world)
+        names = hosts_meant(world, revision, hosts)
+        found = _look_at_each(world, revision, names, held)
+        if dry_run:
+            pairs = zip(names, found, strict=True)
+            rows = [row for name, one in pairs for row in _rows(name, one)]
+            _show(rows, "Every key is in place.", as_json=as_json)
+            raise typer.Exit(OK)
+        note_order(world, "send-keys", names, reason)
+        problems = [one if isinstance(one, str) else _send(world, one) for one in found]
+    ended = dict(zip(names, problems, strict=True))
+    if as_json:
+        print_json([{"host": name, "error": told} for name, told in ended.items()])
+    else:
+        for name, problem in ended.items():
+            out.print(Text.assemble((name, "bold"), f"  {problem or 'keys in place'}"))
+    raise typer.Exit(KNOWN_ERROR if any(problems) else OK)
+
+
+def _look_at_each(
+    world: World, revision: Revision, names: list[HostName], held: ExitStack
+) -> list[Running | str]:
+    """Look at hosts side by side; say what is wrong where that cannot be."""
+    evaluations = Evaluations(world)
+
+    def one(host: HostName) -> Running | str:
+        try:
+            return look_at_running(world, evaluations, revision, host, held)
+        except ReconcilerError as error:
+            return str(error)
+
+    return for_each(world, names, one)
+
+
+def _rows(name: HostName, one: Running | str) -> list[KeyRow]:
+    """Return what is told of the keys of a host that differ."""
+    if isinstance(one, str):
+        return rows_of(Found(host=name, error=one))
+    found = Found(host=name, desired=one.wanted.desired, seen=one.seen)
+    return [row for row in rows_of(found) if row.state != IN_PLACE]
+
+
+def _send(world: World, one: Running) -> str:
+    """Deliver what differs on one host; return what went wrong, if anything."""
+    try:
+        deliver(world, one, _say)
+    except ReconcilerError as error:
+        return str(error)
+    return one.problem
+
+
+def _say(line: str) -> None:
+    err.print(line, soft_wrap=True)
+
+
+COMMANDS = {"keys": keys}

@@ -17,21 +17,18 @@ SUMMARIES = {
     "run": "Run the daemon: watch the repository, keep hosts as it says.",
     "sync": "Have the daemon read the repository now.",
     "wait": "Wait until hosts run a commit and are well.",
-    "status": "Show how every host stood when it was last looked at.",
-    "show": "Show one host: how it stands, what differs, its last attempts.",
+    "status": "Show how hosts stood when last looked at; of one, all of it.",
     "hold": "Have hosts left alone, or show who is held.",
     "release": "Let go of hosts that are held.",
     "retry": "Try hosts again at once, also a system that failed there.",
     "approve": "Let pass what a guard stopped.",
     "rollback": "Take a host back to an older generation, and hold it there.",
-    "generations": "List the systems that a host can be taken back to.",
     "history": "Show attempts, newest first: what was done where, how it ended.",
     "events": "Show the audit log, newest first: who did what, when and why.",
     "logs": "Show the journal of a unit on a host.",
     "ssh": "Log in to a host, or run a command there.",
     "hosts": "List the hosts of the newest commit and what they should run.",
-    "keys": "Show the keys of hosts: where they come from, how they stand.",
-    "send-keys": "Deliver the keys that differ, and nothing else.",
+    "keys": "Show the keys of hosts, or deliver those that differ.",
     "secrets": "Keep secrets in the repository, encrypted with age.",
     "notify": "Show who is told what happens, and try it out.",
     "reboot": "Reboot hosts; wait, deliver their keys, see that all is well.",
@@ -39,6 +36,28 @@ SUMMARIES = {
     "version": "Print the versions of reconciler, Python and Nix.",
 }
 """The subcommands in the order of their use, and the first lines of their help."""
+
+FAMILIES = {
+    "apply": "plan",
+    "hosts": "plan",
+    "run": "daemon",
+    "sync": "daemon",
+    "hold": "orders",
+    "release": "orders",
+    "retry": "orders",
+    "approve": "orders",
+    "events": "history",
+    "logs": "ssh",
+    "version": "check",
+}
+"""The modules of those that do not have one of their own name."""
+
+OLD_NAMES = {
+    "show": ("status",),
+    "generations": ("rollback", "--list"),
+    "send-keys": ("keys", "send"),
+}
+"""What those of 0.1 are called now; they are understood for one version more."""
 
 
 class Subcommands(TyperGroup):
@@ -65,6 +84,16 @@ class Subcommands(TyperGroup):
         return self.commands[cmd_name] if self._listing else load(cmd_name)
 
     @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the subcommand that *args* begin with; one by its old name too."""
+        if instead := OLD_NAMES.get(args[0]):
+            if not ctx.resilient_parsing:  # as for the completion of a line
+                told = f"hint: `{args[0]}` is `reconciler {' '.join(instead)}` now"
+                typer.echo(told, err=True)
+            args = [*instead, *args[1:]]
+        return super().resolve_command(ctx, args)
+
+    @override
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, for which the summaries are enough."""
         with self._summaries():
@@ -85,17 +114,31 @@ class Subcommands(TyperGroup):
             self._listing = False
 
 
+class ListByDefault(TyperGroup):
+    """Subcommands of which ``list`` need not be said."""
+
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take *args*; those of no subcommand are those of ``list``."""
+        helps = set(self.get_help_option_names(ctx))
+        if not helps.intersection(args[:1]) and not self.commands.keys() & args[:1]:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
 def load(name: str) -> Any:  # noqa: ANN401 -- Typer has its own copy of click
     """Import the subcommand *name*, which may have subcommands of its own."""
-    module = import_module(f"reconciler.cli.{name.replace('-', '_')}")
-    only = getattr(module, "GROUP", None)
-    if only is None:
+    module = import_module(f"reconciler.cli.{FAMILIES.get(name, name)}")
+    found = module.COMMANDS[name]
+    if isinstance(found, typer.Typer):
+        only = found
+    else:
         only = typer.Typer(
             add_completion=False,
             rich_markup_mode="markdown",
             pretty_exceptions_enable=False,
         )
-        module.register(only)
+        only.command(name)(found)
     command = typer.main.get_command(only)
     command.name = name
     return command

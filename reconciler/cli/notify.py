@@ -5,18 +5,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from reconciler.cli.common import (
-    KNOWN_ERROR,
-    AsJson,
-    chosen,
-    err,
-    now,
-    out,
-    print_json,
-    recorded,
-)
-from reconciler.cli.listing import Listing, Row
-from reconciler.cli.words import ago
+from reconciler.cli.common import KNOWN_ERROR, chosen, now, out, print_json, waiting
+from reconciler.cli.options import AsJson
+from reconciler.cli.records import recorded
+from reconciler.cli.screen.listing import Listing, Row
+from reconciler.cli.screen.words import ago
 from reconciler.errors import DeliveryError, SettingsError
 from reconciler.history import History
 from reconciler.messages import Backlog
@@ -40,8 +33,7 @@ notify = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-GROUP = notify
-"""What the command line loads: these are subcommands of one."""
+COMMANDS = {"notify": notify}
 
 Fact = str | int | float | list[str] | None
 
@@ -98,7 +90,7 @@ def send_test(context: typer.Context, name: Name = None) -> None:
     failed = False
     for target in _chosen_targets(chosen(context).settings(), name):
         try:
-            with err.status(f"sending to {target.name}"):
+            with waiting(f"sending to {target.name}"):
                 Channel(target).send(text_to_try(target.name))
         except DeliveryError as error:
             failed = True

@@ -1,4 +1,4 @@
-"""``reconciler plan``: what would be done, unit by unit, without doing it."""
+"""What the repository says of hosts: list it, plan for it, bring hosts to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,20 +13,52 @@ from reconciler.cli.common import (
     DIFFERENCES,
     KNOWN_ERROR,
     OK,
-    AsJson,
-    Hosts,
-    choose_hosts,
-    err,
+    now,
     out,
     print_json,
+    waiting,
 )
-from reconciler.cli.plans import error_group, plan_group
-from reconciler.cli.words import VERDICT_WORDS, counted
-from reconciler.cli.worlds import at_commit, for_each, look, opened, warn_of
+from reconciler.cli.options import AsJson, Hosts, Why
+from reconciler.cli.screen.listing import Listing, Row
+from reconciler.cli.screen.plans import error_group, plan_group
+from reconciler.cli.screen.progress import Progress
+from reconciler.cli.screen.words import (
+    VERDICT_WORDS,
+    ago,
+    counted,
+    note,
+    short_path,
+    state,
+)
+from reconciler.cli.worlds import (
+    at_commit,
+    for_each,
+    hosts_meant,
+    look,
+    note_order,
+    opened,
+    warn_of,
+)
 from reconciler.errors import ReconcilerError
-from reconciler.model import Desired, HostName, Plan, Verdict
-from reconciler.plan import as_dict
-from reconciler.revisions import Evaluations, Revision
+from reconciler.loop import Failed, Gate, HostPass, Result
+from reconciler.loop.queue import Backoff
+from reconciler.model import (
+    Attempt,
+    Desired,
+    HostName,
+    HostStatus,
+    Plan,
+    Target,
+    Verdict,
+)
+from reconciler.plan import (
+    PlanShape,
+    as_dict,
+    no_plan_as_dict,
+    no_status_as_dict,
+    status_as_dict,
+)
+from reconciler.revisions import Evaluations, Repository, Revision
 from reconciler.world import World
 
 
@@ -38,11 +70,6 @@ class Planned:
     plan: Plan | None = None
     desired: Desired | None = None
     error: str = ""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command(name="plan")(plan_hosts)
 
 
 def plan_hosts(
@@ -73,13 +100,8 @@ def plan_hosts(
     """
     with opened(context) as world:
         revision = at_commit(world, commit) if commit else look(world)[1]
-        planned = plan_each(world, revision, choose_hosts(hosts, revision.hosts))
-    if as_json:
-        print_json([_as_dict(one, revision) for one in planned])
-    else:
-        short, subject = revision.commit.short, revision.commit.subject
-        out.print(Text.assemble((f"commit {short}", "bold"), f"  {subject}\n"))
-        show_plans(planned)
+        planned = plan_each(world, revision, hosts_meant(world, revision, hosts))
+    show_plans(planned, revision, as_json=as_json)
     raise typer.Exit(exit_status(planned))
 
 
@@ -95,7 +117,7 @@ def plan_each(world: World, revision: Revision, hosts: list[HostName]) -> list[P
             return Planned(host=host, error=str(error))
         return Planned(host=host, plan=seen.plan, desired=desired)
 
-    with err.status("looking at the hosts"):
+    with waiting("looking at the hosts"):
         planned = for_each(world, hosts, one)
     for seen in planned:
         warn_of(seen.desired)
@@ -112,8 +134,15 @@ def exit_status(planned: Sequence[Planned]) -> int:
     return DIFFERENCES if differs else OK
 
 
-def show_plans(planned: Sequence[Planned]) -> None:
+def show_plans(
+    planned: Sequence[Planned], revision: Revision, *, as_json: bool
+) -> None:
     """Print every host's plan, and how many there are of each kind."""
+    if as_json:
+        print_json([_plan_as_dict(one, revision) for one in planned])
+        return
+    short, subject = revision.commit.short, revision.commit.subject
+    out.print(Text.assemble((f"commit {short}", "bold"), f"  {subject}\n"))
     for one in planned:
         out.print(_group(one))
     words = [
@@ -126,8 +155,207 @@ def _group(one: Planned) -> Group:
     return plan_group(one.plan) if one.plan else error_group(one.host, one.error)
 
 
-def _as_dict(one: Planned, revision: Revision) -> dict[str, object]:
-    commit = {"commit": revision.commit.id}
+def _plan_as_dict(one: Planned, revision: Revision) -> PlanShape:
     if one.plan is None or one.desired is None:
-        return {"host": one.host, "error": one.error, **commit}
-    return as_dict(one.plan, one.desired) | commit
+        return no_plan_as_dict(one.host, revision.commit.id, one.error)
+    return as_dict(one.plan, one.desired, revision.commit.id)
+
+
+def apply(
+    context: typer.Context,
+    hosts: Hosts = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan; change nothing.")
+    ] = False,
+    reason: Why = "",
+    as_json: AsJson = False,
+) -> None:
+    """
+    Bring hosts to the newest commit once, without the daemon.
+
+    Builds, copies, activates, starts what should run, and looks again. Works beside a
+    running daemon, and also where the policy only reports: a person asked for it.
+    Exit status: 0 every host is in sync afterwards, 1 if not; with --dry-run as `plan`.
+
+    ```
+    reconciler apply lufta --dry-run
+    reconciler apply lufta
+    reconciler apply
+    ```
+    """
+    progress = Progress()
+    with opened(context, asked=True, tell=progress.tell) as world:
+        repository, revision = look(world)
+        names = hosts_meant(world, revision, hosts)
+        if dry_run:
+            planned = plan_each(world, revision, names)
+            show_plans(planned, revision, as_json=as_json)
+            raise typer.Exit(exit_status(planned))
+        commit = f"commit {revision.commit.short}"
+        note_order(world, "apply", names, reason, commit)
+        before = _last_attempts(world, names)
+        with progress:
+            results = _bring(world, repository, names, progress)
+        known = {one.host: one for one in world.history.statuses()}
+        statuses = [known[name] for name in names if name in known]
+        done = _last_attempts(world, names)
+    if as_json:
+        problems = {
+            name: _problem(one) for name, one in zip(names, results, strict=True)
+        }
+        print_json(
+            [
+                status_as_dict(known[name])
+                if name in known
+                else no_status_as_dict(name, revision.commit.id, problems[name])
+                for name in names
+            ]
+        )
+    else:
+        new = {h: one for h, one in done.items() if one != before.get(h)}
+        rows = [_applied_row(status, new.get(status.host)) for status in statuses]
+        out.print(Listing(titles=("HOST", "STATE", "SERVICES", "DONE"), rows=rows))
+        out.print(Text(counted([state(one).plain for one in statuses]), "bold"))
+    good = len(statuses) == len(names) and all(one.in_sync for one in statuses)
+    failed = any(isinstance(result, Failed) for result in results)
+    raise typer.Exit(OK if good and not failed else KNOWN_ERROR)
+
+
+def _bring(
+    world: World, repository: Repository, names: list[HostName], progress: Progress
+) -> list[Result]:
+    gate = Gate(Backoff())
+    one_pass = HostPass(world, repository, Evaluations(world), gate)
+
+    def run(host: HostName) -> Result:
+        try:
+            result = one_pass.run(host)
+        except ReconcilerError as error:
+            result = Failed(error)
+        progress.ended(host, _problem(result))
+        return result
+
+    return for_each(world, names, run)
+
+
+def _problem(result: Result) -> str:
+    return str(result.error) if isinstance(result, Failed) else ""
+
+
+def _last_attempts(world: World, names: list[HostName]) -> dict[HostName, Attempt]:
+    found = [
+        one for name in names for one in world.history.attempts(host=name, limit=1)
+    ]
+    return {one.host: one for one in found}
+
+
+def _applied_row(status: HostStatus, attempt: Attempt | None) -> Row:
+    done = "nothing was to be done"
+    if attempt is not None and attempt.ended_at is not None:
+        did = f"{attempt.verdict.value} of {attempt.commit[:8]}"
+        outcome = attempt.outcome.value if attempt.outcome else "running"
+        done = f"{did} {outcome} in {ago(attempt.ended_at - attempt.began_at)}"
+    return Row(
+        cells=(
+            status.host,
+            state(status),
+            f"{status.units_active}/{status.units_desired}",
+            done,
+        ),
+        note=note(status, now()),
+    )
+
+
+def list_hosts(
+    context: typer.Context, hosts: Hosts = None, *, as_json: AsJson = False
+) -> None:
+    """
+    List the hosts of the newest commit and what they should run.
+
+    Evaluates every host and asks none. Exit status 1 if one does not evaluate.
+
+    ```
+    reconciler hosts
+    reconciler hosts --json | jq -r '.[] | select(.tags | index("web")).host'
+    ```
+    """
+    with opened(context) as world:
+        _, revision = look(world)
+        evaluations = Evaluations(world)
+
+        def evaluate(host: HostName) -> Desired | ReconcilerError:
+            try:
+                return evaluations.desired(revision, host)
+            except ReconcilerError as error:
+                return error
+
+        names = hosts_meant(world, revision, hosts)
+        with waiting("evaluating"):
+            found = dict(zip(names, for_each(world, names, evaluate), strict=True))
+    if as_json:
+        print_json([_host_as_dict(*pair) for pair in found.items()])
+    else:
+        out.print(_host_table(found))
+    bad = any(isinstance(one, ReconcilerError) for one in found.values())
+    raise typer.Exit(KNOWN_ERROR if bad else OK)
+
+
+def _host_as_dict(
+    host: HostName, found: Desired | ReconcilerError
+) -> dict[str, object]:
+    if isinstance(found, ReconcilerError):
+        return _host_fields(host, None) | {"error": str(found)}
+    return _host_fields(host, found)
+
+
+def _host_fields(host: HostName, found: Desired | None) -> dict[str, object]:
+    return {
+        "host": host,
+        "address": (found.target.address or None) if found else None,
+        "port": found.target.port if found else None,
+        "user": found.target.user if found else None,
+        "address_from": (found.address_from or None) if found else None,
+        "tags": list(found.tags) if found else [],
+        "toplevel": found.toplevel if found else None,
+        "services": _services(found) if found else [],
+        "error": "",
+    }
+
+
+def _services(desired: Desired) -> list[str]:
+    return sorted(
+        unit.name
+        for unit in desired.units.values()
+        if unit.wanted and unit.name.endswith(".service")
+    )
+
+
+def _host_table(found: dict[HostName, Desired | ReconcilerError]) -> Listing:
+    titles = ("HOST", "ADDRESS", "FROM", "TAGS", "SERVICES", "SYSTEM")
+    return Listing(titles=titles, rows=[_host_row(*pair) for pair in found.items()])
+
+
+def _reached(target: Target) -> str:
+    if not target.address:
+        return "no address"
+    return f"{target.user}@{target.address}:{target.port}"
+
+
+def _host_row(host: HostName, found: Desired | ReconcilerError) -> Row:
+    if isinstance(found, ReconcilerError):
+        return Row(cells=(host, "-", "-", "-", "-", "-"), note=Text(str(found), "red"))
+    target = found.target
+    return Row(
+        cells=(
+            host,
+            _reached(target),
+            found.address_from or "-",
+            ", ".join(found.tags) or "-",
+            str(len(_services(found))),
+            short_path(found.toplevel),
+        )
+    )
+
+
+COMMANDS = {"plan": plan_hosts, "apply": apply, "hosts": list_hosts}

@@ -10,16 +10,10 @@ from rich.text import Text
 from reconciler.attempt import look as look_at
 from reconciler.attempt.reboot import DEADLINE, await_order
 from reconciler.attempt.reboot import reboot as restart
-from reconciler.cli.common import (
-    KNOWN_ERROR,
-    OK,
-    choose_hosts,
-    complete_hosts,
-    out,
-)
-from reconciler.cli.ordering import actor
-from reconciler.cli.progress import Progress
-from reconciler.cli.worlds import for_each, look, opened
+from reconciler.cli.common import KNOWN_ERROR, OK, actor, out
+from reconciler.cli.options import WHICH, complete_selection
+from reconciler.cli.screen.progress import Progress
+from reconciler.cli.worlds import for_each, hosts_meant, look, opened
 from reconciler.errors import HostBusyError, ReconcilerError, StoppingError
 from reconciler.loop import (
     Gate,
@@ -37,19 +31,14 @@ from reconciler.world import World
 _LEFT_ALONE = frozenset({Verdict.HELD, Verdict.QUARANTINED, Verdict.BLOCKED})
 
 
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command()(reboot)
-
-
 def reboot(
     context: typer.Context,
     hosts: Annotated[
         list[str],
         typer.Argument(
-            metavar="HOST",
-            help="The hosts, by their names in the repository.",
-            autocompletion=complete_hosts,
+            metavar="HOST|@TAG|!HOST",
+            help=f"These hosts: {WHICH}.",
+            autocompletion=complete_selection,
         ),
     ],
     *,
@@ -76,7 +65,7 @@ def reboot(
     progress = Progress()
     with opened(context, asked=True, tell=progress.tell) as world:
         repository, revision = look(world)
-        names = choose_hosts(hosts, revision.hosts)
+        names = hosts_meant(world, revision, hosts)
 
         def one(host: HostName) -> str:
             problem = ""
@@ -193,3 +182,6 @@ def _told(running: Running) -> str:
     # What is no longer declared takes nothing from what runs.
     wrong = [one for one in drifts if one.kind is not DriftKind.KEY_EXTRA]
     return "; ".join(f"{one.kind.value} {one.subject}".strip() for one in wrong)
+
+
+COMMANDS = {"reboot": reboot}

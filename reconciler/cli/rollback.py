@@ -1,5 +1,6 @@
 """``reconciler rollback HOST``: back to an older generation, and held there."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -9,42 +10,41 @@ from reconciler.attempt.rollback import Rollback
 from reconciler.cli.common import (
     KNOWN_ERROR,
     OK,
-    AsJson,
-    DryRun,
-    Host,
-    err,
+    actor,
+    duration,
     out,
     print_json,
+    waiting,
 )
-from reconciler.cli.generations import as_dict as generation_as_dict
-from reconciler.cli.generations import generation_table
 from reconciler.cli.history import attempt_table
-from reconciler.cli.ordering import actor, duration
-from reconciler.cli.places import last_known
-from reconciler.cli.progress import Progress
-from reconciler.cli.worlds import opened
+from reconciler.cli.options import AsJson, DryRun, Host
+from reconciler.cli.screen.listing import Listing, Row
+from reconciler.cli.screen.progress import Progress
+from reconciler.cli.screen.words import short_path, when
+from reconciler.cli.worlds import last_known, opened
 from reconciler.loop.rollback_orders import choose
-from reconciler.model import Attempt, Desired, Hold, Outcome
+from reconciler.model import Attempt, CommitId, Desired, Hold, Outcome, StorePath
 from reconciler.observed import Generation, generations
 from reconciler.plan import attempt_as_dict
 from reconciler.world import World
 
-
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command()(rollback)
+NO_COMMIT = CommitId("")
 
 
 def rollback(  # noqa: PLR0913 -- an option each
     context: typer.Context,
     host: Host,
     *,
+    list_: Annotated[
+        bool,
+        typer.Option("--list", "-l", help="Show what it can be taken back to."),
+    ] = False,
     to: Annotated[
         int | None,
         typer.Option(
             metavar="GENERATION",
             min=1,
-            help="Its number, as `generations` shows it; the one before by default.",
+            help="Its number, as `--list` shows it; the one before by default.",
             show_default=False,
         ),
     ] = None,
@@ -71,11 +71,17 @@ def rollback(  # noqa: PLR0913 -- an option each
     undo it: `reconciler release HOST` has it follow the repository again. Needs no
     repository. Exit status: 0 done, 1 if not.
 
-    Keys stay as they are, those of the newest commit. `reconciler send-keys HOST` sends
+    Keys stay as they are, those of the newest commit. `reconciler keys send HOST` sends
     those that the older system was declared with, once it runs. Where it needs one that
     is gone from the host by now, revert the commit instead: that brings keys first.
 
+    `--list` asks the host for its generations and changes nothing: IS says what it
+    runs, what it was booted with, and what it boots next; COMMIT is the one that last
+    had the system brought there.
+
     ```
+    reconciler rollback lufta --list
+    reconciler rollback lufta --list --json | jq '.[] | select(.running).number'
     reconciler rollback lufta --dry-run
     reconciler rollback lufta --reason "the bot forgets everything since today"
     reconciler rollback lufta --to 41
@@ -85,9 +91,12 @@ def rollback(  # noqa: PLR0913 -- an option each
     progress = Progress()
     with opened(context, tell=progress.tell) as world:
         desired = last_known(world, host)
-        with err.status("looking at the host"):
+        with waiting("looking at the host"):
             reader = world.connections.reader(desired.host, desired.target)
             found = generations(reader)
+        if list_:
+            _show_list(world, desired, found, as_json=as_json)
+            return
         chosen = choose(desired.host, found, to)
         if dry_run:
             _show_choice(world, desired, chosen, as_json=as_json)
@@ -109,12 +118,24 @@ def rollback(  # noqa: PLR0913 -- an option each
     raise typer.Exit(OK if done else KNOWN_ERROR)
 
 
+def _show_list(
+    world: World, desired: Desired, found: Sequence[Generation], *, as_json: bool
+) -> None:
+    commits = world.history.commits_of(desired.host)
+    if as_json:
+        print_json([as_dict(one, commits) for one in found])
+    elif not found:
+        out.print(f"{desired.host} has no system profile.")
+    else:
+        out.print(generation_table(found, commits))
+
+
 def _show_choice(
     world: World, desired: Desired, chosen: Generation, *, as_json: bool
 ) -> None:
     commits = world.history.commits_of(desired.host)
     if as_json:
-        print_json({"host": desired.host, "to": generation_as_dict(chosen, commits)})
+        print_json({"host": desired.host, "to": as_dict(chosen, commits)})
         return
     out.print(Text(f"{desired.host} would be taken back to this, and held:", "bold"))
     out.print(generation_table([chosen], commits))
@@ -124,7 +145,7 @@ def _show_choice(
 def _tell_of_keys(desired: Desired) -> None:
     """Say what becomes of the keys of a host that has any."""
     if desired.keys:
-        sent = f"reconciler send-keys {desired.host}"
+        sent = f"reconciler keys send {desired.host}"
         told = f"Keys stay as they are; to have those of that system then: {sent}"
         out.print(Text(told, "magenta"))
 
@@ -142,3 +163,49 @@ def _show_done(
         )
         out.print(Text(told, "magenta"))
         _tell_of_keys(desired)
+
+
+# --- the generations -------------------------------------------------------------
+
+
+def as_dict(
+    one: Generation, commits: Mapping[StorePath, CommitId]
+) -> dict[str, object]:
+    """Return a generation for ``--json``. The keys stay; new ones may come."""
+    return {
+        "number": one.number,
+        "made_at": one.made_at,
+        "toplevel": one.toplevel,
+        "label": one.label,
+        "running": one.running,
+        "booted": one.booted,
+        "default": one.default,
+        "commit": commits.get(one.toplevel),
+    }
+
+
+def generation_table(
+    found: Sequence[Generation], commits: Mapping[StorePath, CommitId]
+) -> Listing:
+    """Return generations as a table."""
+    titles = ("NUMBER", "MADE", "IS", "COMMIT", "VERSION", "SYSTEM")
+    rows = [_row(one, commits.get(one.toplevel, NO_COMMIT)) for one in found]
+    return Listing(titles=titles, rows=rows)
+
+
+def _row(one: Generation, commit: CommitId) -> Row:
+    marks = {"running": one.running, "booted": one.booted, "default": one.default}
+    told = ", ".join(name for name, applies in marks.items() if applies)
+    return Row(
+        cells=(
+            str(one.number),
+            when(one.made_at),
+            Text(told or "-", "green" if one.running else ""),
+            commit[:8] or "-",
+            one.label or "-",
+            short_path(one.toplevel),
+        )
+    )
+
+
+COMMANDS = {"rollback": rollback}

@@ -49,8 +49,7 @@ people = typer.Typer(
 secrets.add_typer(people, name="recipients")
 
 
-GROUP = secrets
-"""What the command line loads: these are subcommands of one."""
+COMMANDS = {"secrets": secrets}
 
 IdentityFiles = Annotated[
     list[Path] | None,
@@ -108,7 +107,7 @@ def edit(
         err.print("Nothing changed.")
         return
     files.replace(file, age.encrypt(after, audience))
-    err.print(f"{file}: encrypted for {len(audience)} recipients.", markup=False)
+    err.print(f"{file}: encrypted for {len(audience)} recipients.")
 
 
 @secrets.command()
@@ -143,7 +142,7 @@ def encrypt(
     else:
         content = files.read(Path(source), shown=source)
     files.replace(output, age.encrypt(content, audience))
-    err.print(f"{output}: encrypted for {len(audience)} recipients.", markup=False)
+    err.print(f"{output}: encrypted for {len(audience)} recipients.")
 
 
 @people.command("list")
@@ -154,7 +153,7 @@ def list_(
 ) -> None:
     """Print who can decrypt what is encrypted in FOLDER."""
     for recipient in recipients.read(_list_of(folder, recipients_file)):
-        out.print(recipient, markup=False, soft_wrap=True)
+        out.print(recipient, soft_wrap=True)
 
 
 @people.command()
@@ -175,9 +174,9 @@ def add(
     found = recipients_file or recipients.find(Path())
     path = found or Path(recipients.NAME)
     if recipients.add(path, " ".join(recipient.split()), " ".join(name.split())):
-        err.print(f"Added to {path}.", markup=False)
+        err.print(f"Added to {path}.")
     else:
-        err.print(f"{path} has it already.", markup=False)
+        err.print(f"{path} has it already.")
     if rekey:
         _rekey(path, _identities(context, identity))
 
@@ -199,9 +198,9 @@ def remove(
     """
     path = _list_of(Path(), recipients_file)
     if not recipients.remove(path, " ".join(recipient.split())):
-        err.print(f"{path} has no such recipient.", markup=False)
+        err.print(f"{path} has no such recipient.")
         raise typer.Exit(KNOWN_ERROR)
-    err.print(f"Removed from {path}.", markup=False)
+    err.print(f"Removed from {path}.")
     if rekey:
         _rekey(path, _identities(context, identity))
 
@@ -229,7 +228,7 @@ def _rekey(path: Path, identities: Sequence[Path]) -> None:
     anew = [age.encrypt(content, audience) for content in contents]
     for file, encrypted in zip(found, anew, strict=True):
         files.replace(file, encrypted)
-        out.print(str(file), markup=False, soft_wrap=True)
+        out.print(str(file), soft_wrap=True)
     err.print(f"{len(found)} files encrypted for {len(audience)} recipients.")
 
 

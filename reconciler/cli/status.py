@@ -1,59 +1,99 @@
-"""``reconciler status``: how every host stands, as the last pass left it."""
+"""``reconciler status [HOST]``: how hosts stand, as the last pass left them."""
 
 import typer
 from rich.text import Text
 
-from reconciler.cli.common import (
-    AsJson,
-    chosen,
-    now,
-    out,
-    print_json,
-    recorded,
-    warn,
+from reconciler.cli.client import is_running
+from reconciler.cli.common import chosen, now, out, print_json, warn
+from reconciler.cli.history import attempt_table
+from reconciler.cli.options import AsJson, Selection
+from reconciler.cli.records import recorded
+from reconciler.cli.screen.listing import Listing, Paragraphs, Row
+from reconciler.cli.screen.plans import drift_lines
+from reconciler.cli.screen.words import (
+    ago,
+    counted,
+    note,
+    short_path,
+    state,
+    told_hold,
+    told_quarantine,
+    when,
 )
-from reconciler.cli.listing import Listing, Row
-from reconciler.cli.words import ago, counted, note, short_path, state
+from reconciler.errors import StateError
 from reconciler.history import History
-from reconciler.model import HostStatus
-from reconciler.plan import status_as_dict
+from reconciler.model import HostName, HostStatus
+from reconciler.model.selection import select
+from reconciler.plan import attempt_as_dict, status_as_dict
 from reconciler.settings import Settings
 
-
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command()(status)
+RECENT = 5  # attempts shown of one host
 
 
-def status(context: typer.Context, *, as_json: AsJson = False) -> None:
+def status(
+    context: typer.Context, hosts: Selection = None, *, as_json: AsJson = False
+) -> None:
     """
-    Show how every host stood when it was last looked at.
+    Show how hosts stood when last looked at; of one, all of it.
 
     Reads what the daemon (or the last `apply`) recorded and asks no host; `plan` looks
-    at the hosts now, `show HOST` tells more of one.
+    at the hosts now. Of one host, named by itself: what differs and its last attempts,
+    as JSON one object with `attempts` besides.
 
     ```
     reconciler status
+    reconciler status lufta
     reconciler status --json | jq -r '.[] | select(.in_sync | not).host'
     ```
     """
+    settings = chosen(context).settings()
     with recorded(context) as history:
-        found = _read(history) if history else []
-        if history:
-            _warn_of_targets(history, chosen(context).settings())
+        found = _read(history) if history else {}
+        if history and not hosts:
+            _warn_of_targets(history, settings)
+        if not found:
+            _tell_of_none(hosts, running=is_running(settings), as_json=as_json)
+            return
+        names = select(hosts or (), {name: one.tags for name, one in found.items()})
+        if history and hosts and list(hosts) == names:
+            _show_one(history, found[names[0]], as_json=as_json)
+            return
+    _show_all([found[name] for name in names], as_json=as_json)
+
+
+def _tell_of_none(hosts: list[str] | None, *, running: bool, as_json: bool) -> None:
+    """Tell that no host was looked at. Raises StateError if some were asked for."""
+    if hosts:
+        told = " ".join(hosts)
+        wait = "the daemon is about to" if running else "start `reconciler run`"
+        message = (
+            f"nothing is known of {told}: no host was looked at yet; {wait},"
+            f" or look now with `reconciler plan {told}`"
+        )
+        raise StateError(message)
+    if as_json:
+        print_json([])
+    elif running:
+        out.print("No host was looked at yet; the daemon runs and is about to.")
+    else:
+        out.print("No host was looked at yet: start `reconciler run`.")
+
+
+def _read(history: History) -> dict[HostName, HostStatus]:
+    if problem := history.repository.problem():
+        warn(f"the repository, when last looked at: {problem}")
+    return {one.host: one for one in history.statuses(now=now())}
+
+
+# --- all of them -----------------------------------------------------------------
+
+
+def _show_all(found: list[HostStatus], *, as_json: bool) -> None:
     if as_json:
         print_json([status_as_dict(status) for status in found])
-    elif not found:
-        out.print("No host was looked at yet: start `reconciler run`.")
     else:
         out.print(_table(found))
         out.print(Text(_summary(found), "bold"))
-
-
-def _read(history: History) -> list[HostStatus]:
-    if problem := history.repository.problem():
-        warn(f"the repository, when last looked at: {problem}")
-    return sorted(history.statuses(now=now()), key=lambda status: status.host)
 
 
 def _warn_of_targets(history: History, settings: Settings) -> None:
@@ -74,7 +114,7 @@ def _table(found: list[HostStatus]) -> Listing:
 
 
 def _row(status: HostStatus) -> Row:
-    drift = f"{len(status.drifts)}" if status.drifts else "-"
+    drift = str(sum(one.is_open for one in status.drifts) or "-")
     if status.drift_since is not None:
         drift += f" for {ago(now() - status.drift_since)}"
     return Row(
@@ -93,3 +133,48 @@ def _row(status: HostStatus) -> Row:
 
 def _summary(found: list[HostStatus]) -> str:
     return counted([state(status).plain for status in found])
+
+
+# --- one -------------------------------------------------------------------------
+
+
+def _show_one(history: History, status: HostStatus, *, as_json: bool) -> None:
+    attempts = history.attempts(host=status.host, limit=RECENT)
+    if as_json:
+        told = [attempt_as_dict(attempt) for attempt in attempts]
+        print_json(status_as_dict(status) | {"attempts": told})
+        return
+    out.print(_facts(status))
+    if status.drifts:
+        out.print(Text("\nDrift", "bold"))
+        out.print(drift_lines(status))
+    if attempts:
+        out.print(Text("\nAttempts", "bold"))
+        out.print(attempt_table(attempts))
+
+
+def _facts(status: HostStatus) -> Paragraphs:
+    since = status.drift_since
+    rows: list[tuple[str, str | Text]] = [
+        ("host", status.host),
+        ("state", state(status)),
+        ("address", status.address or "-"),
+        ("tags", ", ".join(status.tags) or "-"),
+        ("commit", status.commit),
+        ("desired system", status.target or "-"),
+        ("running system", status.running or "-"),
+        ("services", f"{status.units_active} of {status.units_desired} active"),
+        ("drift since", f"{when(since)} ({ago(now() - since)})" if since else "-"),
+        ("last looked at", f"{when(status.updated_at)}"),
+    ]
+    if status.hold is not None:
+        rows.append(("hold", Text(told_hold(status.hold, now()), "magenta")))
+    if status.quarantine is not None:
+        told = told_quarantine(status.quarantine, now())
+        rows.append(("quarantine", Text(told, "red")))
+    if status.error:
+        rows.append(("problem", Text(status.error, "red")))
+    return Paragraphs(rows=[(Text(name, "bold"), value) for name, value in rows])
+
+
+COMMANDS = {"status": status}

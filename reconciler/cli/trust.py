@@ -5,16 +5,14 @@ from typing import Annotated
 import typer
 
 from reconciler.app import known_hosts
-from reconciler.cli.common import Host, choose_hosts, err, out
+from reconciler.cli.common import actor, err, out
 from reconciler.cli.forge import trust_forge
+from reconciler.cli.options import Host
 from reconciler.cli.worlds import look, opened
+from reconciler.errors import UnknownHostError
+from reconciler.model import HostName
 from reconciler.remote import trust as fetch_keys
 from reconciler.revisions import Evaluations
-
-
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command()(trust)
 
 
 def trust(
@@ -57,7 +55,9 @@ def trust(
         raise typer.BadParameter(message)
     with opened(context) as world:
         _, revision = look(world)
-        (name,) = choose_hosts([host], revision.hosts)
+        name = HostName(host)
+        if name not in revision.hosts:
+            raise UnknownHostError(host, known=revision.hosts)
         desired = Evaluations(world).desired(revision, name)
         settings = world.settings
         keys = fetch_keys(
@@ -72,8 +72,12 @@ def trust(
             now=world.now(),
             kind="trust",
             host=name,
+            actor=actor(),
             text=", ".join(f"{key.type} {key.fingerprint}" for key in keys),
         )
         for key in keys:
             out.print(f"{name} {key.type} {key.fingerprint}")
         err.print(f"Recorded in {known_hosts(settings)}.")
+
+
+COMMANDS = {"trust": trust}

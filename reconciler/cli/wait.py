@@ -6,10 +6,12 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 import typer
+from rich.text import Text
 
-from reconciler.cli.common import AsJson, Hosts, chosen, err, out, print_json, warn
-from reconciler.cli.daemon import Json, ask
-from reconciler.cli.sync import duration, looked
+from reconciler.cli.client import Json, ask
+from reconciler.cli.common import chosen, out, print_json, waiting, warn
+from reconciler.cli.daemon import duration, looked
+from reconciler.cli.options import AsJson, Hosts
 from reconciler.errors import DaemonError
 from reconciler.settings import Settings
 from reconciler.settings.values import DURATION_FORMS
@@ -36,11 +38,6 @@ _ENDS = {
     "waiting": Ended.TIME_IS_UP,
 }
 _STYLES = {"arrived": "green", "failed": "red", "asked": "magenta", "waiting": "cyan"}
-
-
-def register(app: typer.Typer) -> None:
-    """Add the subcommand."""
-    app.command()(wait)
 
 
 def wait(
@@ -81,7 +78,7 @@ def wait(
     give_up = time.monotonic() + timeout
     name = commit or _newest(settings, timeout)
     told: dict[str, str] = {}
-    with err.status("waiting for the hosts"):
+    with waiting("waiting for the hosts"):
         while True:
             left = max(0.0, give_up - time.monotonic())
             found = _found(settings, name, hosts or [], min(left, STEP), left)
@@ -134,5 +131,9 @@ def _tell(found: Json, told: dict[str, str]) -> None:
         if told.get(name) != line:
             told[name] = line
             style = _STYLES[one["standing"]]
-            out.print(f"[bold]{name}[/]  [{style}]{one['standing']}[/]", end="  ")
-            out.print(one["why"], markup=False)
+            standing = (one["standing"], style)
+            shown = Text.assemble((name, "bold"), "  ", standing, f"  {one['why']}")
+            out.print(shown, soft_wrap=True)
+
+
+COMMANDS = {"wait": wait}

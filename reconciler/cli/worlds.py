@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -12,10 +12,11 @@ import typer
 
 from reconciler import process
 from reconciler.app import open_world
-from reconciler.cli.common import INTERRUPTED, chosen, err, warn
-from reconciler.errors import SourceError
+from reconciler.cli.common import INTERRUPTED, actor, chosen, err, waiting, warn
+from reconciler.errors import ReconcilerError, SourceError, StoppingError
 from reconciler.model import Desired, HostName, Mode
-from reconciler.revisions import Repository, Revision
+from reconciler.model.selection import needs_tags, select
+from reconciler.revisions import Evaluations, Repository, Revision, last_address
 from reconciler.source import notes_of
 from reconciler.world import Tell, World, policy_of, tell_nobody
 
@@ -42,7 +43,7 @@ def opened(
 def look(world: World) -> tuple[Repository, Revision]:
     """Return the repository, newest commit read. Raises SourceError and more."""
     repository = Repository(world, tells=False)
-    with err.status("reading the repository"):
+    with waiting("reading the repository"):
         repository.look()
     if repository.current is None:
         msg = repository.problem or "the repository has no commit"
@@ -53,9 +54,43 @@ def look(world: World) -> tuple[Repository, Revision]:
     return repository, repository.current
 
 
+def hosts_meant(
+    world: World, revision: Revision, words: Sequence[str] | None
+) -> list[HostName]:
+    """
+    Return the hosts that a person named, all if none; see `select`.
+
+    Tags are what the commit says, so each host is evaluated where they matter. Raises
+    UnknownHostError and EmptySelectionError.
+    """
+    names, words = list(revision.hosts), words or ()
+    if not needs_tags(words):
+        return select(words, dict.fromkeys(names, ()))
+    with waiting("reading the tags of hosts"):
+        return select(words, tags_of(world, revision))
+
+
+def tags_of(world: World, revision: Revision) -> dict[HostName, tuple[str, ...]]:
+    """Return the tags of every host; of one that does not evaluate, its last ones."""
+    evaluations = Evaluations(world)
+
+    def one(host: HostName) -> tuple[str, ...]:
+        try:
+            return evaluations.desired(revision, host).tags
+        except StoppingError:
+            raise
+        except ReconcilerError as error:
+            warn(f"{host}: its tags may be others by now: {error}")
+        last = evaluations.last_good(host)
+        return last.desired.tags if last else ()
+
+    names = list(revision.hosts)
+    return dict(zip(names, for_each(world, names, one), strict=True))
+
+
 def at_commit(world: World, ref: str) -> Revision:
     """Return what the commit *ref* declares. Raises SourceError and PermanentError."""
-    with err.status("reading the repository"):
+    with waiting("reading the repository"):
         try:
             world.mirror.fetch()
         except SourceError as error:
@@ -85,6 +120,17 @@ def warn_of(desired: Desired | None) -> None:
     if desired is not None:
         for text in desired.warnings:
             warn(f"{desired.host}: {text}")
+
+
+def note_order(
+    world: World, kind: str, hosts: Sequence[HostName], reason: str, text: str = ""
+) -> None:
+    """Write into the audit log that a person does *kind* on these hosts."""
+    told = "; ".join(filter(None, (text, reason.strip())))
+    for host in hosts:
+        world.history.event(
+            now=world.now(), kind=kind, host=host, actor=actor(), text=told
+        )
 
 
 def for_each(
@@ -119,3 +165,15 @@ def _end(pool: ThreadPoolExecutor) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
     process.kill_all()
     pool.shutdown()
+
+
+def last_known(world: World, name: str) -> Desired:
+    """
+    Return what was last known of a host, with what the settings say of its address.
+
+    The repository is asked only about a host that was never evaluated. Raises
+    UnknownHostError, SourceError, EvaluationError.
+    """
+    return last_address.last_known(
+        world, Evaluations(world), HostName(name), lambda: look(world)[1]
+    )

@@ -32,7 +32,7 @@ def new_id(connection: Connection, now: float) -> str:
             return attempt_id
 
 
-def insert_attempt(connection: Connection, attempt: Attempt, *, owner: str) -> None:
+def insert_attempt(connection: Connection, attempt: Attempt) -> None:
     """Record an attempt that begins."""
     connection.execute(
         insert(attempts).values(
@@ -42,7 +42,7 @@ def insert_attempt(connection: Connection, attempt: Attempt, *, owner: str) -> N
             verdict=attempt.verdict.value,
             source=attempt.source,
             target=attempt.target,
-            owner=clean(owner),
+            owner=clean(attempt.owner),
             began_at=attempt.began_at,
             message="",
             log_lines=0,
@@ -207,6 +207,7 @@ def _attempt(
         ended_at=row.ended_at,
         outcome=None if row.outcome is None else Outcome(row.outcome),
         message=row.message,
+        owner=row.owner,
         reason=reason,
         steps=done,
     )

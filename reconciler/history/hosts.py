@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from reconciler.history import orders
-from reconciler.history.records import clean
+from reconciler.history.records import clean, storable
 from reconciler.history.schema import delivered_keys, statuses
 from reconciler.model import (
     CommitId,
@@ -80,7 +80,7 @@ def note_delivered(
     connection: Connection, host: HostName, paths: Iterable[str]
 ) -> None:
     """Add paths; those that are known stay."""
-    new = {clean(path) for path in paths} - delivered(connection, host)
+    new = {storable(path) for path in paths} - delivered(connection, host)
     if new:
         rows = [{"host": host, "path": path} for path in sorted(new)]
         connection.execute(insert(delivered_keys), rows)
@@ -90,7 +90,7 @@ def note_removed(connection: Connection, host: HostName, paths: Iterable[str]) -
     """Drop paths."""
     of_host = delete(delivered_keys).where(delivered_keys.c.host == host)
     for path in paths:
-        connection.execute(of_host.where(delivered_keys.c.path == clean(path)))
+        connection.execute(of_host.where(delivered_keys.c.path == storable(path)))
 
 
 def _status(row: Row[tuple[object, ...]]) -> HostStatus:

@@ -98,6 +98,12 @@ class Outbox:
             letters.end(connection, numbers, accepted=True, now=now)
             letters.prune(connection, now)
 
+    def refused(self, numbers: Sequence[int], *, error: str, now: float) -> None:
+        """Record that letters were refused, and are not tried again."""
+        with self._database.writing() as connection:
+            letters.fail(connection, numbers, error=error, next_at=now)
+            letters.end(connection, numbers, accepted=False, now=now)
+
     def failed(self, numbers: Sequence[int], *, error: str, next_at: float) -> None:
         """Record a try that failed, and when the next may be."""
         with self._database.writing() as connection:

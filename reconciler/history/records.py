@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from reconciler.model import CommitId, HostName, StorePath
+from reconciler.printable import printable
 
 DAY = 86400.0
 
@@ -63,8 +64,17 @@ def approval_of_commit(commit: CommitId) -> str:
 
 def clean(text: str) -> str:
     """
-    Return *text* as every database can keep it.
+    Return *text* as every database can keep it, and every terminal can be shown it.
+
+    Much of it comes from hosts, builds and commits; see `printable`.
+    """
+    return printable(text)
+
+
+def storable(path: str) -> str:
+    """
+    Return a name that must stay as it is, as every database can keep it.
 
     Undecodable bytes (lone surrogates) and NUL become question marks.
     """
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "?")
+    return path.encode("utf-8", "replace").decode("utf-8").replace("\0", "?")

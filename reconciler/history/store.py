@@ -133,8 +133,9 @@ class History(OrderBook):
                 source=source,
                 target=target,
                 began_at=now,
+                owner=clean(this_process()),
             )
-            attempt_rows.insert_attempt(connection, attempt, owner=this_process())
+            attempt_rows.insert_attempt(connection, attempt)
             if guard is not None:
                 attempt_rows.insert_guard(connection, attempt.id, guard)
         return attempt

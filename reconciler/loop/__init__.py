@@ -11,7 +11,7 @@ from reconciler.loop.keys_of_running import (
     look_at_running,
 )
 from reconciler.loop.numbered_looks import Looked, Looks
-from reconciler.loop.orders import Orders, select
+from reconciler.loop.orders import Orders
 from reconciler.loop.results import Again, Done, Failed, Result
 
 __all__ = [
@@ -30,5 +30,4 @@ __all__ = [
     "UnknownSystemError",
     "deliver",
     "look_at_running",
-    "select",
 ]

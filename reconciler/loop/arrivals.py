@@ -3,8 +3,8 @@
 import functools
 from collections.abc import Sequence
 
-from reconciler.errors import UnknownHostError
-from reconciler.model import CommitId, HostName
+from reconciler.model import CommitId
+from reconciler.model.selection import select
 from reconciler.plan import Arrival, Standing, arrival
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository
@@ -21,11 +21,12 @@ class Arrivals:
         self._repository = repository
         self._evaluations = evaluations
 
-    def of(self, ref: str, hosts: Sequence[HostName] = ()) -> Arrival:
+    def of(self, ref: str, hosts: Sequence[str] = ()) -> Arrival:
         """
-        Return how far the commit *ref* has come on *hosts*, or on all.
+        Return how far the commit *ref* has come on *hosts*, or on all; see `select`.
 
-        Raises UnknownCommitError, UnknownHostError, SourceError and its kin.
+        Raises UnknownCommitError, UnknownHostError, EmptySelectionError, SourceError
+        and its kin.
         """
         mirror, repository = self._world.mirror, self._repository
         commit = mirror.resolve(ref).id
@@ -35,12 +36,15 @@ class Arrivals:
             return Arrival(commit=commit, refused=Standing.ASKED, why=why)
         if current is None or not mirror.contains(current.commit.id, commit):
             return self._not_counting(commit)
-        if missing := [host for host in hosts if host not in current.hosts]:
-            raise UnknownHostError(missing[0], known=current.hosts)
+        statuses = {status.host: status for status in self._world.history.statuses()}
+        known = {
+            host: statuses[host].tags if host in statuses else ()
+            for host in current.hosts
+        }
         return arrival(
             commit,
-            hosts or current.hosts,
-            {status.host: status for status in self._world.history.statuses()},
+            select(hosts, known),
+            statuses,
             contains=functools.cache(lambda newer: mirror.contains(newer, commit)),
             problems={host: self._evaluations.problem(host) for host in current.hosts},
         )

@@ -6,7 +6,7 @@ history, where a daemon that runs, in whatever process, sees them within a secon
 (`OrderWatch`), and one that starts later finds them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -22,9 +22,6 @@ from reconciler.model import CommitId, Hold, HostName, StorePath
 from reconciler.world import World
 
 log = structlog.get_logger(__name__)
-
-TAG = "@"
-"""What a name begins with that means every host with a tag."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,33 +118,6 @@ class Orders:
         """Let *commit* count, whatever hosts it takes away."""
         what = approval_of_commit(commit)
         self.history.approve(what, now=self.now, actor=self.actor, reason=reason)
-
-
-def select(
-    names: Sequence[str], known: Mapping[HostName, Collection[str]]
-) -> list[HostName]:
-    """
-    Return the hosts that *names* mean, sorted: ``lufta``, or ``@home`` for a tag.
-
-    *known* are all hosts with their tags. Raises UnknownHostError for a name or tag
-    that none of them has.
-    """
-    chosen: set[HostName] = set()
-    for name in names:
-        tag = name.removeprefix(TAG)
-        if tag != name:
-            found = {host for host, tags in known.items() if tag in tags}
-        else:
-            found = {HostName(name)} & known.keys()
-        if not found:
-            raise UnknownHostError(name, known=_names(known))
-        chosen |= found
-    return sorted(chosen)
-
-
-def _names(known: Mapping[HostName, Collection[str]]) -> list[str]:
-    tags = {f"{TAG}{tag}" for of_host in known.values() for tag in of_host}
-    return [*sorted(known), *sorted(tags)]
 
 
 class OrderWatch:

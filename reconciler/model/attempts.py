@@ -83,6 +83,7 @@ class Attempt:
     ended_at: float | None = None
     outcome: Outcome | None = None
     message: str = ""
+    owner: str = field(default="", compare=False)  # the command that makes or made it
     reason: Reason | None = None  # of a rollback
     steps: tuple[StepRecord, ...] = ()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from reconciler.messages import Kind
 from reconciler.model import DriftKind, HostStatus, Verdict
 from reconciler.notify.told import Told
+from reconciler.printable import on_one_line
 
 TEXT_LIMIT = 500
 """Characters of a reason that a message quotes."""
@@ -72,7 +73,7 @@ def has_arrived(status: HostStatus) -> bool:
 
 def cut(text: str) -> str:
     """Return *text* in one line that fits into a message."""
-    line = " ".join(text.split())
+    line = on_one_line(text)
     return line if len(line) <= TEXT_LIMIT else f"{line[: TEXT_LIMIT - 1]}…"
 
 

@@ -27,21 +27,14 @@ def next_group(waiting: Sequence[Waiting]) -> tuple[Waiting, ...]:
     return tuple(group)
 
 
-def ready_in(
-    group: Sequence[Waiting], *, now: float, window: float, longest: float
-) -> float:
+def opens_in(group: Sequence[Waiting], *, now: float, window: float) -> float:
     """
-    Return in how many seconds a group may be sent.
+    Return in how many seconds a group may be sent: *window* after its first message.
 
-    That is *window* seconds after its first message, and not before the next try is
-    due, which is at most *longest* seconds away. More of either means that the clock
-    was set back meanwhile, and nothing is to wait for that.
+    More than that means that the clock was set back, and nothing is to wait for that.
     """
     opens = group[0].message.at + window - now
-    retry = max(letter.next_at for letter in group) - now
-    return max(
-        opens if opens <= window else 0.0, retry if retry <= longest else 0.0, 0.0
-    )
+    return max(opens if opens <= window else 0.0, 0.0)
 
 
 def _group_of(message: Message) -> tuple[Kind, str, tuple[Kind, ...]]:

@@ -40,10 +40,10 @@ from reconciler.notify.commits import (
     stand_of,
 )
 from reconciler.notify.conditions import Condition, Seen, cut
+from reconciler.notify.mark_sender import MarkSender
 from reconciler.notify.senders import (
     Box,
     LetterSender,
-    MarkSender,
     Meter,
     Sender,
 )

@@ -15,11 +15,11 @@ from typing_extensions import override
 
 from reconciler.errors import DeliveryError, StateError, StoppingError
 from reconciler.messages import Backlog, Waiting, WaitingMark
-from reconciler.notify.channel import Channel, post, read_secret
-from reconciler.notify.forges import AT_MOST, Answer, Request, request_of, result_of
-from reconciler.notify.groups import next_group, ready_in
+from reconciler.notify.channel import Channel
+from reconciler.notify.groups import next_group, opens_in
+from reconciler.notify.late import FOR_GOOD, Late
 from reconciler.notify.words import text_of
-from reconciler.settings import NotifyTarget, StatusTarget
+from reconciler.settings import NotifyTarget
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,15 @@ BACKOFF_BASE, BACKOFF_CAP = 5.0, 900.0
 TOO_OLD = 3 * 86400.0
 """Seconds after which a message is given up: it would be no news."""
 
+NEWS = 30.0
+"""Seconds after which a target that fails is tried with what it never got."""
+
+PROBE = 3
+"""Failures in a row after which one message alone is tried, not all that wait."""
+
+REFUSED = 9
+"""Tries after which one more that fails is the last, if others are accepted."""
+
 COMMIT_STATUS = "commit-status"
 """What metrics call a mark, beside the kinds of messages."""
 
@@ -46,6 +55,9 @@ class Box(Protocol):
         self, target: str, *, before: float, now: float
     ) -> list[Waiting]: ...
     def accepted(self, numbers: Sequence[int], *, now: float) -> None: ...  # noqa: D102
+    def refused(  # noqa: D102
+        self, numbers: Sequence[int], *, error: str, now: float
+    ) -> None: ...
     def failed(  # noqa: D102
         self, numbers: Sequence[int], *, error: str, next_at: float
     ) -> None: ...
@@ -79,6 +91,7 @@ class Sender:
         self._box = box
         self._meter = meter
         self._now = now
+        self._late = Late()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(
@@ -155,16 +168,29 @@ class LetterSender(Sender):
         self._channel = Channel(target)
         self._window = window
         self._checked = False
+        self._failures = 0  # in a row, of whatever was sent
+        self._failed_at = 0.0  # the last of these
+        self._quiet_until = 0.0  # after it
+        self._suspects: set[int] = set()  # letters of a group that failed by itself
 
     @override
     def turn(self) -> float:
+        self._late.settle()
         self._give_up()
-        group = next_group(self._box.waiting(self.name))
-        if not group:
+        now = self._now()
+        waiting = [
+            one for one in self._box.waiting(self.name) if not self._held(one, now)
+        ]
+        due = [one for one in waiting if not self._waits(one, now)]
+        if not waiting:
             self._check()
+        if not due:
             return LOOK
-        seconds = ready_in(
-            group, now=self._now(), window=self._window, longest=BACKOFF_CAP
+        # What was tried least comes first: whatever is to blame moves to the end.
+        due.sort(key=lambda one: one.tries + self._late.tries(one.seq))
+        group = self._apart(next_group(due))
+        seconds = max(
+            opens_in(group, now=now, window=self._window), self._pause(group, now)
         )
         if seconds > 0:
             return seconds
@@ -175,8 +201,37 @@ class LetterSender(Sender):
     def backlog(self) -> Backlog:
         return self._box.backlog(self.name)
 
+    def _held(self, letter: Waiting, now: float) -> bool:
+        return self._late.holds(letter.seq, now)
+
+    def _waits(self, letter: Waiting, now: float) -> bool:
+        """Say whether its next try is not due; further away, the clock was set back."""
+        return 0 < letter.next_at - now <= BACKOFF_CAP
+
+    def _pause(self, group: Sequence[Waiting], now: float) -> float:
+        """
+        Return the seconds for which a target that fails is left alone.
+
+        Not for long with what was never tried: all that failed may be to blame itself.
+        """
+        left = self._quiet_until - now
+        if not any(one.tries or self._late.tries(one.seq) for one in group):
+            left = min(left, NEWS - (now - self._failed_at))
+        return left if left <= BACKOFF_CAP else 0.0
+
+    def _apart(self, group: tuple[Waiting, ...]) -> tuple[Waiting, ...]:
+        """
+        Return of a group what goes together; the first alone where one may be to blame.
+
+        So one that its target never accepts takes no other with it, whether the others
+        were in its group or wait behind it.
+        """
+        alone = self._failures >= PROBE or group[0].seq in self._suspects
+        if alone:
+            return group[:1]
+        return tuple(one for one in group if one.seq not in self._suspects)
+
     def _send(self, group: Sequence[Waiting]) -> None:
-        numbers = [letter.seq for letter in group]
         template = self._target
         try:
             self._channel.send(
@@ -187,19 +242,64 @@ class LetterSender(Sender):
                 )
             )
         except DeliveryError as error:
-            wait = backoff(max(letter.tries for letter in group))
-            self._box.failed(numbers, error=str(error), next_at=self._now() + wait)
-            self._count(group, "failed")
-            log.warning("message not accepted", error=str(error), again_in=wait)
-            return
-        self._box.accepted(numbers, now=self._now())
+            self._failed(group, str(error))
+        else:
+            self._delivered(group)
+
+    def _delivered(self, group: Sequence[Waiting]) -> None:
+        numbers, now = [letter.seq for letter in group], self._now()
+        self._failures, self._quiet_until = 0, 0.0
+        self._suspects.difference_update(numbers)
+        self._late.write(
+            numbers, lambda: self._box.accepted(numbers, now=now), until=FOR_GOOD
+        )
         self._count(group, "delivered")
         kind = group[0].message.kind.value
         log.info("message delivered", kind=kind, messages=len(group))
 
+    def _failed(self, group: Sequence[Waiting], error: str) -> None:
+        numbers, now = [letter.seq for letter in group], self._now()
+        tries = max(letter.tries + self._late.tries(letter.seq) for letter in group)
+        if not self._failures:  # it accepts others: look for the one that it does not
+            self._suspects.update(numbers)
+        if len(group) == 1 and tries >= REFUSED and not self._failures:
+            self._refused(group, error)
+            return
+        self._failed_at, self._quiet_until = now, now + backoff(self._failures)
+        self._failures += 1
+        if self._failures >= PROBE:  # the target is away, and none of them to blame
+            self._suspects.clear()
+        next_at = now + (wait := backoff(tries))
+        self._late.write(
+            numbers,
+            lambda: self._box.failed(numbers, error=error, next_at=next_at),
+            until=next_at,
+        )
+        self._count(group, "failed")
+        log.warning("message not accepted", error=error, again_in=wait)
+
+    def _refused(self, group: Sequence[Waiting], error: str) -> None:
+        """Give up what its target does not accept, though it does accept others."""
+        numbers, now = [letter.seq for letter in group], self._now()
+        self._suspects.difference_update(numbers)
+        self._late.write(
+            numbers,
+            lambda: self._box.refused(numbers, error=error, now=now),
+            until=FOR_GOOD,
+        )
+        self._count(group, "dropped")
+        kind = group[0].message.kind.value
+        log.error("message refused for good", error=error, kind=kind)
+
     def _give_up(self) -> None:
         now = self._now()
-        if given_up := self._box.give_up(self.name, before=now - TOO_OLD, now=now):
+        try:
+            given_up = self._box.give_up(self.name, before=now - TOO_OLD, now=now)
+        except StateError as error:
+            # What is new is to be told all the same.
+            log.warning("old messages cannot be given up", error=str(error))
+            return
+        if given_up:
             self._count(given_up, "dropped")
             log.error("messages given up", messages=len(given_up))
 
@@ -216,79 +316,6 @@ class LetterSender(Sender):
     def _count(self, letters: Sequence[Waiting], result: str) -> None:
         for letter in letters:
             self._meter.notified(letter.message.kind.value, result)
-
-
-class MarkSender(Sender):
-    """Tells a forge how far commits have come."""
-
-    def __init__(
-        self,
-        target: StatusTarget,
-        box: Box,
-        meter: Meter,
-        now: Callable[[], float],
-        *,
-        post: Callable[[Request], Answer] = post,
-    ) -> None:
-        super().__init__(target.name, box, meter, now)
-        self._target = target
-        self._post = post
-        self._quiet_until = 0.0  # the forge asked us to send nothing before
-
-    @override
-    def turn(self) -> float:
-        waiting, now = self._box.waiting_marks(self.name), self._now()
-        # More than a forge may ask for means that the clock was set back.
-        waits = {
-            one: max(0.0, max(one.next_at, self._quiet_until) - now) for one in waiting
-        }
-        for one, seconds in waits.items():
-            if not 0 < seconds <= AT_MOST:
-                self._send(one)
-                return 0.0
-        return min(waits.values(), default=LOOK)
-
-    @override
-    def backlog(self) -> Backlog:
-        return self._box.mark_backlog(self.name)
-
-    def _send(self, waiting: WaitingMark) -> None:
-        now, told = self._now(), {"commit": waiting.mark.commit}
-        if waiting.at < now - TOO_OLD:
-            self._refused(
-                waiting, f"given up after many tries; the last: {waiting.error}"
-            )
-            return
-        try:
-            token = read_secret(self._target.token_file)
-            answer = self._post(request_of(self._target, waiting.mark, token))
-        except DeliveryError as error:
-            self._failed(waiting, str(error), 0.0)
-            return
-        result = result_of(answer, token=token, now=now)
-        if result.accepted:
-            self._box.mark_ended(self.name, waiting, now=now)
-            self._meter.notified(COMMIT_STATUS, "delivered")
-            log.info("commit status set", state=waiting.mark.state.value, **told)
-        elif result.lasting:
-            self._refused(waiting, result.error)
-        else:
-            self._failed(waiting, result.error, result.wait)
-
-    def _refused(self, waiting: WaitingMark, error: str) -> None:
-        self._box.mark_ended(self.name, waiting, now=self._now(), error=error)
-        self._meter.notified(COMMIT_STATUS, "dropped")
-        log.error("commit status refused", error=error, commit=waiting.mark.commit)
-
-    def _failed(self, waiting: WaitingMark, error: str, asked: float) -> None:
-        wait = max(asked, backoff(waiting.tries))
-        next_at = self._now() + wait
-        if asked:
-            self._quiet_until = next_at
-        self._box.mark_failed(self.name, waiting, error=error, next_at=next_at)
-        self._meter.notified(COMMIT_STATUS, "failed")
-        commit = waiting.mark.commit
-        log.warning("commit status not set", error=error, commit=commit, again_in=wait)
 
 
 def backoff(tries: int) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.messages import Kind, Message
+from reconciler.printable import on_one_line, printable
 
 LINES = 20
 """Hosts that a body lists; of the others it says how many there are."""
@@ -55,8 +56,8 @@ def text_of(messages: Sequence[Message], *, title: str, body: str) -> Text:
     """Return the text of a group, by the templates of its target."""
     fields = fields_of(messages)
     return Text(
-        title=string.Template(title).substitute(fields),
-        body=string.Template(body).substitute(fields),
+        title=on_one_line(string.Template(title).substitute(fields)),
+        body=printable(string.Template(body).substitute(fields)),
         level=level_of(messages[0].kind),
     )
 

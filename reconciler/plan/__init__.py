@@ -23,6 +23,7 @@ Pure: values in, values out; no clock, no network, no file.
 | `packages` | which packages do two closures have in other versions? |
 | `arrival` | how far has a commit come? |
 | `brought` | how is that told to people and machines? |
+| `shapes` | what does a machine find in that? |
 """
 
 from reconciler.plan.arrival import Arrival, Standing, arrival, arrival_as_dict
@@ -46,15 +47,22 @@ from reconciler.plan.render import (
     as_dict,
     as_text,
     attempt_as_dict,
+    no_plan_as_dict,
+    no_status_as_dict,
     status_as_dict,
     summary_lines,
 )
+from reconciler.plan.shapes import AttemptShape, HostShape, OneHostShape, PlanShape
 from reconciler.plan.states import active_units
 
 __all__ = [
     "Arrival",
+    "AttemptShape",
     "Baseline",
+    "HostShape",
     "Line",
+    "OneHostShape",
+    "PlanShape",
     "Problem",
     "ProblemKind",
     "Standing",
@@ -71,6 +79,8 @@ __all__ = [
     "hosts_gone",
     "in_restart",
     "judge",
+    "no_plan_as_dict",
+    "no_status_as_dict",
     "plan",
     "present_keys",
     "restart_steps",

@@ -11,17 +11,28 @@ from dataclasses import dataclass
 
 from reconciler.model import (
     Attempt,
+    CommitId,
     Desired,
     Drift,
     DriftKind,
     Effect,
     Hold,
+    HostName,
     HostStatus,
     Plan,
     Quarantine,
     Step,
     StepKind,
     Verdict,
+)
+from reconciler.plan.shapes import (
+    AttemptShape,
+    DriftShape,
+    HoldShape,
+    HostShape,
+    PlanShape,
+    QuarantineShape,
+    StepShape,
 )
 
 HASH_SHOWN = 8
@@ -179,23 +190,11 @@ def _reverted(drift: Drift, plan: Plan) -> bool:
 # --- for machines ----------------------------------------------------------------
 
 
-def as_dict(plan: Plan, desired: Desired) -> dict[str, object]:
-    """
-    Return *plan* for JSON. The keys stay; new ones may come.
-
-    - ``host``, ``address``, ``tags``: the host, and where it is reached
-    - ``target``, ``derivation``: the desired toplevel and what builds it
-    - ``verdict``: ``converged``, ``deploy``, ``heal``, ``reported``, ``held``,
-      ``quarantined``, ``blocked``
-    - ``in_sync``: whether nothing differs that should not
-    - ``reason``: why there are no steps though something differs, else empty
-    - ``drifts``: list of ``kind``, ``subject`` (empty: the host), ``desired``,
-      ``observed``, ``effect``, ``restarts`` (units, by a key), ``lasting``, ``open``
-      (counts against ``in_sync``)
-    - ``steps``: list of ``kind``, ``unit`` (or null), ``files``, ``keys``, in order
-    """
+def as_dict(plan: Plan, desired: Desired, commit: CommitId) -> PlanShape:
+    """Return *plan* for JSON."""
     return {
         "host": plan.host,
+        "commit": commit,
         "address": desired.target.address,
         "tags": list(desired.tags),
         "target": plan.target,
@@ -205,21 +204,30 @@ def as_dict(plan: Plan, desired: Desired) -> dict[str, object]:
         "reason": plan.reason,
         "drifts": [_drift_as_dict(drift) for drift in plan.drifts],
         "steps": [_step_as_dict(step) for step in plan.steps],
+        "error": "",
     }
 
 
-def status_as_dict(status: HostStatus) -> dict[str, object]:
-    """
-    Return *status* for JSON. The keys stay; new ones may come.
+def no_plan_as_dict(host: HostName, commit: CommitId, error: str) -> PlanShape:
+    """Return for JSON that there is no plan for *host*, with every key of one."""
+    return {
+        "host": host,
+        "commit": commit,
+        "address": None,
+        "tags": [],
+        "target": None,
+        "derivation": None,
+        "verdict": None,
+        "in_sync": False,
+        "reason": "",
+        "drifts": [],
+        "steps": [],
+        "error": error,
+    }
 
-    As in `as_dict`: ``host``, ``address``, ``tags``, ``target``, ``verdict`` (null: no
-    plan could be made), ``in_sync``, ``drifts``. Besides: ``commit``, ``running`` (a
-    toplevel), ``reachable``, ``updated_at`` and ``drift_since`` (seconds since the
-    epoch, or null), ``units`` with ``desired`` and ``active``, ``keys`` with
-    ``desired`` and ``present``, ``error``; ``hold`` with ``reason``, ``actor``,
-    ``since``, ``until`` (or null) and ``quarantine`` of the target with ``toplevel``,
-    ``reason``, ``since``, ``attempt``, ``failures``, each null while there is none.
-    """
+
+def status_as_dict(status: HostStatus) -> HostShape:
+    """Return *status* for JSON."""
     return {
         "host": status.host,
         "address": status.address,
@@ -241,15 +249,31 @@ def status_as_dict(status: HostStatus) -> dict[str, object]:
     }
 
 
-def attempt_as_dict(attempt: Attempt) -> dict[str, object]:
-    """
-    Return an attempt for ``--json``. The keys stay; new ones may come.
+def no_status_as_dict(host: HostName, commit: CommitId, error: str) -> HostShape:
+    """Return for JSON that nothing is known of *host*, with every key of a status."""
+    return {
+        "host": host,
+        "address": "",
+        "tags": [],
+        "commit": commit,
+        "target": None,
+        "running": None,
+        "verdict": None,
+        "in_sync": False,
+        "reachable": False,
+        "updated_at": None,
+        "drift_since": None,
+        "units": {"desired": 0, "active": 0},
+        "keys": {"desired": 0, "present": 0},
+        "drifts": [],
+        "error": error,
+        "hold": None,
+        "quarantine": None,
+    }
 
-    ``id``, ``host``, ``commit``, ``why`` (the verdict), ``from`` and ``to`` (systems),
-    ``began_at`` and ``ended_at`` (seconds since the epoch, or null), ``outcome`` (null
-    while it runs), ``reason`` (why it was rolled back, or null), ``message``, and
-    ``steps``, each with ``name``, ``began_at``, ``seconds``, ``error``.
-    """
+
+def attempt_as_dict(attempt: Attempt) -> AttemptShape:
+    """Return *attempt* for JSON."""
     return {
         "id": attempt.id,
         "host": attempt.host,
@@ -262,6 +286,7 @@ def attempt_as_dict(attempt: Attempt) -> dict[str, object]:
         "outcome": attempt.outcome.value if attempt.outcome else None,
         "reason": attempt.reason.value if attempt.reason else None,
         "message": attempt.message,
+        "owner": attempt.owner,
         "steps": [
             {
                 "name": step.name,
@@ -274,7 +299,7 @@ def attempt_as_dict(attempt: Attempt) -> dict[str, object]:
     }
 
 
-def _hold_as_dict(hold: Hold | None) -> dict[str, object] | None:
+def _hold_as_dict(hold: Hold | None) -> HoldShape | None:
     if hold is None:
         return None
     return {
@@ -285,7 +310,7 @@ def _hold_as_dict(hold: Hold | None) -> dict[str, object] | None:
     }
 
 
-def _quarantine_as_dict(quarantine: Quarantine | None) -> dict[str, object] | None:
+def _quarantine_as_dict(quarantine: Quarantine | None) -> QuarantineShape | None:
     if quarantine is None:
         return None
     return {
@@ -297,7 +322,7 @@ def _quarantine_as_dict(quarantine: Quarantine | None) -> dict[str, object] | No
     }
 
 
-def _drift_as_dict(drift: Drift) -> dict[str, object]:
+def _drift_as_dict(drift: Drift) -> DriftShape:
     return {
         "kind": drift.kind.value,
         "subject": drift.subject,
@@ -310,7 +335,7 @@ def _drift_as_dict(drift: Drift) -> dict[str, object]:
     }
 
 
-def _step_as_dict(step: Step) -> dict[str, object]:
+def _step_as_dict(step: Step) -> StepShape:
     return {
         "kind": step.kind.value,
         "unit": step.unit,

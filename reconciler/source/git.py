@@ -9,6 +9,7 @@ import structlog
 
 from reconciler.errors import CommandError, SourceError, UnknownCommitError
 from reconciler.model import Commit, CommitId
+from reconciler.printable import on_one_line
 from reconciler.settings import RepositorySettings
 from reconciler.source import command
 from reconciler.source.checkout import Checkouts
@@ -212,8 +213,8 @@ class Mirror:
             id=CommitId(name),
             tree=tree,
             branch=branch,
-            subject=subject,
-            author=author,
+            subject=on_one_line(subject),
+            author=on_one_line(author),
             committed_at=float(time),
         )
 

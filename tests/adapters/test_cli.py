@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -69,7 +70,7 @@ def no_traceback(done: subprocess.CompletedProcess[str]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "words", [("status",), ("plan",), ("check",), ("run",), ("show", "lufta")]
+    "words", [("status",), ("plan",), ("check",), ("run",), ("status", "lufta")]
 )
 def test_wrong_settings_are_a_known_error(tmp_path: Path, words: tuple[str]) -> None:
     file = tmp_path / "reconciler.yaml"
@@ -130,6 +131,53 @@ def test_a_reader_that_has_had_enough_is_no_error(settings: Path) -> None:
     assert process.returncode in (1, 141)
 
 
+@pytest.mark.parametrize("words", [("status",), ("status", "--json"), ("version",)])
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
+)
+def test_what_cannot_be_printed_is_said_in_one_sentence(
+    settings: Path, words: tuple[str, ...], where: str, why: str
+) -> None:
+    argv = shlex.join([*PROGRAM, "-c", str(settings), *words])
+    done = subprocess.run(
+        ["sh", "-c", f"{argv} {where}"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+
+    assert done.stderr == f"error: cannot write to standard output: {why}\n"
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
+def test_that_nobody_hears_comments_changes_nothing(settings: Path, where: str) -> None:
+    argv = shlex.join([*PROGRAM, "-c", str(settings), "events", "nowhere"])
+    done = subprocess.run(
+        ["sh", "-c", f"{argv} {where}"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=False,
+        timeout=DEADLINE,
+    )
+
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+def test_a_terminal_without_our_letters_is_no_bug(settings: Path) -> None:
+    for encoding in ("latin-1", "ascii"):
+        done = run("-c", str(settings), "status", env={"PYTHONIOENCODING": encoding})
+
+        assert done.returncode == 0
+        assert "2 hosts: 2 in sync" in done.stdout
+        assert done.stderr == ""
+
+
 BUG = """
 import sys
 from reconciler.history import History
@@ -156,7 +204,7 @@ def test_an_unexpected_exception_is_called_a_bug(settings: Path) -> None:
 
 
 def test_host_names_are_completed(settings: Path) -> None:
-    words = f"reconciler -c {settings} show lu"
+    words = f"reconciler -c {settings} status lu"
     done = run(
         env={
             "_RECONCILER_COMPLETE": "complete_bash",

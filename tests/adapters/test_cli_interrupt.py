@@ -95,7 +95,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
 TELL = """
 import os, sys, time
 from pathlib import Path
-from reconciler.cli.progress import Progress
+from reconciler.cli.screen.progress import Progress
 
 here = Path(sys.argv[1])
 progress = Progress()

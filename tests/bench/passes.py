@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.app import open_world
-from reconciler.cli.log_format import LogFormat, configure
+from reconciler.cli.screen.log_format import LogFormat, configure
 from reconciler.loop import Done, Gate, HostPass
 from reconciler.loop.queue import Backoff
 from reconciler.model import HostName, Policy

@@ -118,7 +118,7 @@ def test_a_person_is_told_where_the_fault_is(rig: Rig, good: str) -> None:
 
     rig.wait_error("keanu", *told)
     for words, status in (
-        (["show", "keanu"], 0),
+        (["status", "keanu"], 0),
         (["plan", "chrysalis", "keanu"], 1),
         (["hosts"], 1),
         (["check", "keanu"], 1),
@@ -204,7 +204,11 @@ def test_a_good_commit_ends_the_warning(rig: Rig) -> None:
 
 
 def test_a_name_that_is_no_host(rig: Rig) -> None:
-    for words in (["plan", "nosuch"], ["apply", "keanu", "nosuch"], ["show", "nosuch"]):
+    for words in (
+        ["plan", "nosuch"],
+        ["apply", "keanu", "nosuch"],
+        ["status", "nosuch"],
+    ):
         told = flat(rig.run(*words, status=1).stderr)
         assert "'nosuch'" in told
         assert "chrysalis, keanu, lufta" in told

@@ -49,7 +49,7 @@ def test_a_service_that_dies_after_every_start(rig: Rig, more: str) -> None:
     rig.wait_error("keanu", MAYFLY, "reconciler retry keanu")
     begun = looks(rig)
     wait_until(lambda: looks(rig) >= begun + 3, DEADLINE, "looks that only look")
-    assert MAYFLY in flat(rig.run("show", "keanu").stdout)
+    assert MAYFLY in flat(rig.run("status", "keanu").stdout)
     (tried,) = [one for one in attempts(rig, "keanu") if one.commit == head]
     assert (tried.outcome, tried.reason) == (Outcome.ROLLED_BACK, Reason.UNHEALTHY)
     assert booted == boot_default(rig) == host.running_toplevel
@@ -78,7 +78,7 @@ def test_without_heal_drift_is_shown_and_commits_are_deployed(rig: Rig) -> None:
     assert not host.is_active(FACTS)
     stopped = 'reconciler_drift_items{host="keanu",kind="unit-stopped"}'
     assert rig.metric(stopped) == 1
-    assert FACTS in flat(rig.run("show", "keanu").stdout)
+    assert FACTS in flat(rig.run("status", "keanu").stdout)
     assert "not to heal" in flat(rig.run("plan", "keanu", status=2).stdout)
 
     set_extra(rig, "keanu")

@@ -167,13 +167,13 @@ def test_the_secret_is_nowhere_but_in_its_key(rig: Rig, tmp_path: Path) -> None:
         wait_until(lambda: secret in token_of(rig), DEADLINE, "the bot to use it")
         rig.run("keys", status=None)
         rig.run("plan", status=None)
-        rig.run("show", "chrysalis")
+        rig.run("status", "chrysalis")
         rig.wait_in_sync("chrysalis")
     answers = tmp_path / "answers"
     answers.write_text(
         rig.get("/metrics")[1]
         + rig.get("/healthz")[1]
-        + rig.run("show", "chrysalis", "--json").stdout
+        + rig.run("status", "chrysalis", "--json").stdout
         + rig.run("plan", "--json", status=None).stdout
         + host.exec("journalctl", "--no-pager")
     )

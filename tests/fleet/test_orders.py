@@ -71,7 +71,7 @@ def test_a_held_host_is_left_alone_until_it_is_released(rig: Rig) -> None:
     assert not rig.host("lufta").is_active(BOT)
     assert rig.host("lufta").running_toplevel == running
     rig.host("lufta").exec("rm", KEY)
-    rig.run("send-keys", "lufta")
+    rig.run("keys", "send", "lufta")
     assert rig.host("lufta").exec_status("test", "-f", KEY) == 0
     boot = rig.host("lufta").boot_id
     rig.run("reboot", "lufta")
@@ -139,7 +139,7 @@ def test_a_rollback_stays_until_the_host_is_released(rig: Rig) -> None:
     rig.push("A mistake")
     rig.wait_in_sync("lufta")
     new = rig.host("lufta").running_toplevel
-    *_, last_but_one, last = rig.json("generations", "lufta")
+    *_, last_but_one, last = rig.json("rollback", "lufta", "--list")
     assert (last["toplevel"], last["commit"]) == (new, rig.repository.head)
     assert (last["running"], last["default"]) == (True, True)
     assert (last_but_one["toplevel"], last_but_one["commit"]) == (old, before)
@@ -186,8 +186,8 @@ def test_keys_stay_at_a_rollback_and_its_own_can_be_sent(rig: Rig) -> None:
     said = rig.run("rollback", "lufta").stdout
 
     assert note() == "second"
-    assert "reconciler send-keys lufta" in " ".join(said.split())
-    rig.run("send-keys", "lufta")
+    assert "reconciler keys send lufta" in " ".join(said.split())
+    rig.run("keys", "send", "lufta")
     assert note() == "first"
 
     rig.run("release", "lufta")
@@ -196,7 +196,7 @@ def test_keys_stay_at_a_rollback_and_its_own_can_be_sent(rig: Rig) -> None:
 
 
 def test_a_generation_is_chosen_by_its_number(rig: Rig) -> None:
-    first = rig.json("generations", "lufta")[0]
+    first = rig.json("rollback", "lufta", "--list")[0]
     missing = rig.run("rollback", "lufta", "--to", "9999", status=1)
     assert "has no generation 9999" in missing.stderr
 

@@ -83,7 +83,7 @@ def test_a_full_disk_is_told_and_served_once_there_is_room(
         assert host.running_toplevel == running
         assert host.is_active(FACTS)
         assert last_ended(rig, "keanu").outcome is Outcome.FAILED
-        assert "the store has no room" in flat(rig.run("show", "keanu").stdout)
+        assert "the store has no room" in flat(rig.run("status", "keanu").stdout)
         assert rig.healthy()
 
         host.exec("rm", FILLER)

@@ -37,7 +37,6 @@ READING = (
     "/status",
     "/hosts",
     "/hosts/lufta",
-    "/hosts/lufta/plan",
     "/attempts",
     "/events",
     "/sync/x-1",
@@ -146,7 +145,7 @@ def test_a_plan_is_made_now_and_nothing_is_done(scene: Scene, tmp_path: Path) ->
         scene.machine("lufta").change(BOT, active_state="inactive")
         before = scene.machine("lufta").commands
 
-        plan = api.get("/hosts/lufta/plan").json()
+        plan = api.post("/hosts/lufta/plan").json()
 
         assert (plan["host"], plan["verdict"]) == ("lufta", "held")
         assert [drift["subject"] for drift in plan["drifts"]] == [BOT]
@@ -157,7 +156,7 @@ def test_a_plan_is_made_now_and_nothing_is_done(scene: Scene, tmp_path: Path) ->
 def test_a_plan_that_cannot_be_made_says_why(api: Api) -> None:
     api.scene.machine("keanu").disconnect()
 
-    answer = api.get("/hosts/keanu/plan")
+    answer = api.post("/hosts/keanu/plan")
 
     assert answer.status_code == 409
     assert "keanu: cannot connect" in answer.json()["detail"]
@@ -165,7 +164,7 @@ def test_a_plan_that_cannot_be_made_says_why(api: Api) -> None:
 
 def test_before_the_first_commit_there_is_no_plan(scene: Scene, tmp_path: Path) -> None:
     with api_server(scene, tmp_path, start=False) as api:
-        answer = api.get("/hosts/lufta/plan")
+        answer = api.post("/hosts/lufta/plan")
         assert answer.status_code == 503
         assert answer.json() == {"detail": "no commit was read yet"}
         assert answer.headers["retry-after"] == "5"
@@ -182,10 +181,10 @@ def test_so_many_plans_at_a_time(api: Api) -> None:
 
     api.scene.machine("lufta").before_read = wait
     with ThreadPoolExecutor(PLANS + 1) as pool:
-        asked = [pool.submit(api.get, "/hosts/lufta/plan") for _ in range(PLANS)]
+        asked = [pool.submit(api.post, "/hosts/lufta/plan") for _ in range(PLANS)]
         for _ in range(PLANS):
             assert probing.acquire(timeout=DEADLINE)
-        refused = api.get("/hosts/lufta/plan")
+        refused = api.post("/hosts/lufta/plan")
         others = api.get("/hosts")
         go_on.set()
         answers = [one.result().status_code for one in asked]
@@ -199,7 +198,7 @@ def test_so_many_plans_at_a_time(api: Api) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/hosts/nobody", "/hosts/nobody/plan", "/attempts/nothing"),
+        *("/hosts/nobody", "/attempts/nothing"),
         *("/attempts/nothing/log", "/sync/nothing", "/nothing", "/hosts/%00"),
     ],
 )
@@ -400,6 +399,49 @@ def test_what_only_looks_like_loopback_is_not(
 ) -> None:
     with api_server(scene, tmp_path, loopback_reads=True) as api:
         assert api.ask("GET", "/hosts", headers=headers).status_code == 401
+
+
+def test_a_proxy_that_says_nothing_of_itself_is_not_here(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """A bare `proxy_pass`: it speaks HTTP/1.0, and names us as the host."""
+    with api_server(scene, tmp_path, loopback_reads=True) as api:
+        port = api.server.address[1]
+        for version, status in (("1.0", b" 401 "), ("1.1", b" 200 ")):
+            with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
+                asked = (
+                    f"GET /api/v1/hosts HTTP/{version}\r\nHost: 127.0.0.1:{port}\r\n"
+                )
+                connection.sendall(f"{asked}Connection: close\r\n\r\n".encode())
+                assert status in connection.makefile("rb").readline()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://reconciler.example", "Host": "reconciler.example"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://front.example"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+    ],
+)
+def test_no_page_from_elsewhere_has_a_browser_ask(
+    shared: Api, headers: dict[str, str], status: int
+) -> None:
+    for method, path in (("GET", "/hosts"), ("POST", "/hosts/lufta/plan")):
+        answer = shared.ask(method, path, by="viewer", headers=headers)
+        assert answer.status_code == status
+
+
+def test_a_plan_is_asked_for_and_only_looked_at(shared: Api) -> None:
+    assert shared.ask("GET", "/hosts/lufta/plan", by="operator").status_code == 405
+    assert shared.post("/hosts/lufta/plan", by=None).status_code == 401
+    assert shared.post("/hosts/lufta/plan", by="viewer").status_code == 200
+    assert shared.post("/hosts/nobody/plan", by="viewer").status_code == 404
+    assert shared.post("/hosts/lufta/hold", by="viewer").status_code == 403
 
 
 # --- the socket ------------------------------------------------------------------

@@ -31,7 +31,7 @@ TAKE_ANYTHING = [  # so nothing can be wrong
 OPERATIONS = [
     *("GET /api/v1/status", "GET /api/v1/hosts"),
     "GET /api/v1/hosts/{host}",
-    *("GET /api/v1/hosts/{host}/plan", "GET /api/v1/attempts"),
+    *("POST /api/v1/hosts/{host}/plan", "GET /api/v1/attempts"),
     *("GET /api/v1/attempts/{attempt}", "GET /api/v1/attempts/{attempt}/log"),
     *("GET /api/v1/events", "POST /api/v1/sync", "GET /api/v1/sync/{token}"),
     *("POST /api/v1/hosts/{host}/hold", "POST /api/v1/hosts/{host}/release"),

@@ -193,7 +193,7 @@ def _drift() -> tuple[Panel, ...]:
         lines(
             Face(
                 title="Differences by kind",
-                text="What differs. `reconciler show` names the units and keys.",
+                text="What differs. `reconciler status` names the units and keys.",
                 queries=one(some(BY_KIND, "kind", "no difference"), "{{kind}}"),
                 decimals=0,
                 width=12,

@@ -65,7 +65,7 @@ class Access:
         """
         if peer.local and peer.trusted:
             return Caller(name=peer.user, role=Role.OPERATOR)
-        found = _by_name(headers)
+        found = by_name(headers)
         if (sent := found.get(b"authorization")) is not None:
             return self._bearer(sent)
         if self._loopback_reads and not peer.local and _is_from_here(address, found):
@@ -97,7 +97,7 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def _by_name(headers: Sequence[Header]) -> Mapping[bytes, bytes]:
+def by_name(headers: Sequence[Header]) -> Mapping[bytes, bytes]:
     """Return headers by name; one that came twice is there, and empty."""
     found: dict[bytes, bytes] = {}
     for name, value in headers:

@@ -1,6 +1,7 @@
 """Who is let in, and why somebody is not."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import structlog
 
 from reconciler.metrics import ApiMetrics, ApiResult
-from reconciler.web.api.access import Access, Caller
+from reconciler.web.api.access import Access, Caller, by_name
 from reconciler.web.limiter import Limiter, source_of
 from reconciler.web.peer import REMOTE
 from reconciler.web.sparse import Sparse
@@ -21,6 +22,7 @@ BODY_LIMIT = 64 << 10
 """Bytes of the largest body."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_PLAN = re.compile(r"/hosts/[^/]+/plan")  # asks a host, and changes nothing
 
 Scope = Mapping[str, Any]  # of ASGI
 
@@ -45,6 +47,11 @@ _FORBIDDEN = Refusal(
     result=ApiResult.FORBIDDEN,
     status=HTTPStatus.FORBIDDEN,
     detail="a viewer may look only; this takes the role operator",
+)
+_ELSEWHERE = Refusal(
+    result=ApiResult.FORBIDDEN,
+    status=HTTPStatus.FORBIDDEN,
+    detail="a web page from elsewhere has a browser ask this",
 )
 TOO_LARGE = Refusal(
     result=ApiResult.TOO_LARGE,
@@ -93,14 +100,39 @@ class Door:
                 detail="too many wrong requests",
                 headers={"Retry-After": str(math.ceil(wait))},
             )
+        if _is_for_another_page(by_name(scope["headers"])):
+            return _ELSEWHERE
         peer = scope.get("state", {}).get("peer", REMOTE)
-        caller = self._access.caller(peer, address, scope["headers"])
+        # Programs speak 1.1; what speaks 1.0 is a proxy that says nothing of itself.
+        near = "" if scope.get("http_version") == "1.0" else address
+        caller = self._access.caller(peer, near, scope["headers"])
         if caller is None:
             return _UNKNOWN
         self._limiter.give_back(source)
-        if scope["method"] not in _READING and not caller.may_change:
+        if _changes(scope) and not caller.may_change:
             return _FORBIDDEN
         return TOO_LARGE if _says_too_much(scope) else caller
+
+
+def _changes(scope: Scope) -> bool:
+    if scope["method"] in _READING:
+        return False
+    return not (
+        scope["method"] == "POST"
+        and _PLAN.fullmatch(scope["path"].partition("/api/v1")[2])
+    )
+
+
+def _is_for_another_page(headers: Mapping[bytes, bytes]) -> bool:
+    """
+    Say whether a browser asks for a page that is not ours.
+
+    Browsers say so by themselves, and no page can make them lie.
+    """
+    if (site := headers.get(b"sec-fetch-site")) is not None:
+        return site not in {b"same-origin", b"none"}
+    origin = headers.get(b"origin")
+    return origin is not None and origin.rpartition(b"//")[2] != headers.get(b"host")
 
 
 def _address(scope: Scope) -> str:

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, HTTPException, Path, Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from reconciler.loop import Looked, Looks, Orders, select
+from reconciler.loop import Looked, Looks, Orders
 from reconciler.model import Hold, HostName
-from reconciler.plan import attempt_as_dict
+from reconciler.model.selection import select
+from reconciler.plan import AttemptShape, attempt_as_dict
 from reconciler.settings.values import positive_duration
 from reconciler.web.api.access import Caller
 from reconciler.web.api.parts import Parts
 from reconciler.web.api.reading import CommitName, Wait
 from reconciler.web.api.shapes import (
     ApprovedShape,
-    AttemptShape,
     LookedShape,
     OrderedShape,
     SyncShape,
@@ -182,13 +182,12 @@ def _about_rollbacks(routes: APIRouter, parts: Parts) -> None:
     @routes.post(
         "/hosts/{host}/rollback",
         status_code=HTTPStatus.ACCEPTED,
-        response_model=AttemptShape,
     )
     def rollback(
         host: Name,
         by: By,
         body: Annotated[RollbackBody, Body(default_factory=RollbackBody)],
-    ) -> dict[str, object]:
+    ) -> AttemptShape:
         """
         Take a host back to an older generation, and hold it there.
 

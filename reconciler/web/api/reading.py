@@ -15,6 +15,10 @@ from fastapi.concurrency import run_in_threadpool
 from reconciler.errors import UnknownHostError
 from reconciler.model import Commit, HostName, HostStatus
 from reconciler.plan import (
+    AttemptShape,
+    HostShape,
+    OneHostShape,
+    PlanShape,
     Standing,
     arrival_as_dict,
     as_dict,
@@ -24,12 +28,8 @@ from reconciler.plan import (
 from reconciler.web.api.parts import Parts
 from reconciler.web.api.shapes import (
     ArrivalShape,
-    AttemptShape,
     EventShape,
-    HostShape,
     LogShape,
-    OneHostShape,
-    PlanShape,
     StatusShape,
 )
 
@@ -73,13 +73,13 @@ def _about_hosts(routes: APIRouter, parts: Parts) -> None:
         """Tell how it all stands, in figures."""
         return _figures(parts)
 
-    @routes.get("/hosts", response_model=list[HostShape])
-    def hosts() -> list[Json]:
+    @routes.get("/hosts")
+    def hosts() -> list[HostShape]:
         """Tell how every host stood when it was last looked at."""
         return [status_as_dict(one) for one in _statuses(parts)]
 
-    @routes.get("/hosts/{host}", response_model=OneHostShape)
-    def one_host(host: Name) -> Json:
+    @routes.get("/hosts/{host}")
+    def one_host(host: Name) -> OneHostShape:
         """Tell how one host stood, and its last attempts."""
         found = {one.host: one for one in _statuses(parts)}
         name = HostName(host)
@@ -87,14 +87,14 @@ def _about_hosts(routes: APIRouter, parts: Parts) -> None:
             raise UnknownHostError(host, known=sorted(found))
         attempts = parts.history.attempts(host=name, limit=RECENT)
         told = [attempt_as_dict(attempt) for attempt in attempts]
-        return status_as_dict(found[name]) | {"attempts": told}
+        return {**status_as_dict(found[name]), "attempts": told}
 
-    @routes.get("/hosts/{host}/plan", response_model=PlanShape)
-    def plan(host: Name) -> Json:
+    @routes.post("/hosts/{host}/plan")
+    def plan(host: Name) -> PlanShape:
         """Look at a host now, and tell what would be done; nothing is done."""
         with _one_of(making):
             made = parts.daemon.plan(HostName(host))
-        return as_dict(made.plan, made.desired) | {"commit": made.commit}
+        return as_dict(made.plan, made.desired, made.commit)
 
 
 def _about_commits(routes: APIRouter, parts: Parts) -> None:
@@ -124,15 +124,15 @@ def _about_commits(routes: APIRouter, parts: Parts) -> None:
 def _about_the_past(routes: APIRouter, parts: Parts) -> None:
     history = parts.history
 
-    @routes.get("/attempts", response_model=list[AttemptShape])
-    def attempts(host: OneHost = None, limit: Limit = 20) -> list[Json]:
+    @routes.get("/attempts")
+    def attempts(host: OneHost = None, limit: Limit = 20) -> list[AttemptShape]:
         """Tell of the last attempts, newest first."""
         name = HostName(host) if host else None
         found = history.attempts(host=name, limit=limit)
         return [attempt_as_dict(attempt) for attempt in found]
 
-    @routes.get("/attempts/{attempt}", response_model=AttemptShape)
-    def one_attempt(attempt: Name) -> Json:
+    @routes.get("/attempts/{attempt}")
+    def one_attempt(attempt: Name) -> AttemptShape:
         """Tell of one attempt."""
         return attempt_as_dict(history.attempt(attempt))
 

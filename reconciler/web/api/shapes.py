@@ -1,8 +1,7 @@
 """
-What the API answers, described for those who read ``/openapi.json``.
+What the API answers beside what ``--json`` has on the command line as well.
 
-The values are those of ``--json`` on the command line; a test holds the two together.
-Keys stay; new ones may come.
+That is in `reconciler.plan.shapes`. Keys stay; new ones may come.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +11,7 @@ Seconds = float
 
 
 class _Shape(BaseModel):
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
+    model_config = ConfigDict(extra="allow")
 
 
 class CommitShape(_Shape):
@@ -42,140 +41,11 @@ class StatusShape(_Shape):
     quarantined: int
 
 
-class CountShape(_Shape):
-    """How many there should be, and how many there are."""
-
-    desired: int
-
-
-class UnitsShape(CountShape):
-    """Units that should be active."""
-
-    active: int
-
-
-class KeysShape(CountShape):
-    """Keys that the commit declares."""
-
-    present: int
-
-
-class DriftShape(_Shape):
-    """One thing that differs."""
-
-    kind: str
-    subject: str
-    desired: str
-    observed: str
-    effect: str
-    restarts: list[str]
-    lasting: bool
-    open: bool
-
-
-class HoldShape(_Shape):
-    """Why a host is left alone, who said so, and how long."""
-
-    reason: str
-    actor: str
-    since: Seconds
-    until: Seconds | None
-
-
-class QuarantineShape(_Shape):
-    """What failed on a host, and is not tried again."""
-
-    toplevel: str
-    reason: str
-    since: Seconds
-    attempt: str
-    failures: int
-
-
-class HostShape(_Shape):
-    """How a host stood when it was last looked at."""
-
-    host: str
-    address: str
-    tags: list[str]
-    commit: str
-    target: str | None
-    running: str | None
-    verdict: str | None
-    in_sync: bool
-    reachable: bool
-    updated_at: Seconds
-    drift_since: Seconds | None
-    units: UnitsShape
-    keys: KeysShape
-    drifts: list[DriftShape]
-    error: str
-    hold: HoldShape | None
-    quarantine: QuarantineShape | None
-
-
-class AttemptStepShape(_Shape):
-    """One step of an attempt."""
-
-    name: str
-    began_at: Seconds
-    seconds: float
-    error: str
-
-
-class AttemptShape(_Shape):
-    """One carrying-out of a plan."""
-
-    id: str
-    host: str
-    commit: str
-    why: str
-    from_: str | None = Field(alias="from")
-    to: str
-    began_at: Seconds
-    ended_at: Seconds | None
-    outcome: str | None
-    reason: str | None
-    message: str
-    steps: list[AttemptStepShape]
-
-
-class OneHostShape(HostShape):
-    """A host with its last attempts, newest first."""
-
-    attempts: list[AttemptShape]
-
-
 class LogShape(_Shape):
     """What Nix, the copy and the switch said."""
 
     attempt: str
     lines: list[str]
-
-
-class StepShape(_Shape):
-    """One thing that would be done."""
-
-    kind: str
-    unit: str | None
-    files: list[str]
-    keys: list[str]
-
-
-class PlanShape(_Shape):
-    """What differs on a host now, and what would be done."""
-
-    host: str
-    commit: str
-    address: str
-    tags: list[str]
-    target: str
-    derivation: str
-    verdict: str
-    in_sync: bool
-    reason: str
-    drifts: list[DriftShape]
-    steps: list[StepShape]
 
 
 class EventShape(_Shape):

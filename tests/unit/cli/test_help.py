@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli.lazy import SUMMARIES, load
+from reconciler.cli.lazy import OLD_NAMES, SUMMARIES, load
 from tests.unit.cli.conftest import Cli
 
-ACTING = {"run", "trust", "send-keys", "secrets", "reboot", "logs", "ssh"}
+ACTING = {"run", "trust", "secrets", "reboot", "logs", "ssh"}
 """The subcommands that do something and have no data to print."""
 
 
@@ -89,3 +89,19 @@ def test_the_version_is_also_an_option(cli: Cli) -> None:
         cli("--version").out
         == f"reconciler {cli('version', '--json').json['reconciler']}\n"
     )
+
+
+@pytest.mark.parametrize("name", OLD_NAMES)
+def test_old_names_are_understood_and_not_shown(cli: Cli, name: str) -> None:
+    instead = OLD_NAMES[name]
+
+    said = cli(name, "--help")
+
+    assert said.out == cli(*instead, "--help").out
+    assert said.err == f"hint: `{name}` is `reconciler {' '.join(instead)}` now\n"
+    assert not any(line.startswith(f"│ {name} ") for line in cli("--help").lines)
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("nowhere",)])
+def test_list_need_not_be_said_for_keys(cli: Cli, words: tuple[str, ...]) -> None:
+    assert cli("keys", *words) == cli("keys", "list", *words)

@@ -1,6 +1,7 @@
 """Keys for what a host runs, which need not be what the newest commit says."""
 
 import dataclasses
+import getpass
 
 import pytest
 
@@ -41,17 +42,17 @@ def contents(scene: Scene) -> dict[str, bytes]:
     return {path: file.content for path, file in files.items()}
 
 
-# --- send-keys -------------------------------------------------------------------
+# --- keys send -------------------------------------------------------------------
 
 
 def test_a_held_host_keeps_and_gets_back_the_keys_of_what_it_runs(
     cli: Cli, held: Scene
 ) -> None:
-    assert cli("send-keys", "lufta").status == 0
+    assert cli("keys", "send", "lufta").status == 0
     assert contents(held) == {A: b"of a"}
 
     held.machine("lufta").keys.files.clear()
-    said = cli("send-keys", "lufta")
+    said = cli("keys", "send", "lufta")
 
     assert (said.status, said.out) == (0, "lufta  keys in place\n")
     assert contents(held) == {A: b"of a"}
@@ -60,7 +61,7 @@ def test_a_held_host_keeps_and_gets_back_the_keys_of_what_it_runs(
 def test_what_is_shown_before_is_of_the_running_system(cli: Cli, held: Scene) -> None:
     held.machine("lufta").keys.files.clear()
 
-    said = cli("send-keys", "--dry-run")
+    said = cli("keys", "send", "--dry-run")
 
     assert said.status == 0
     assert "/run/keys/a" in said.out
@@ -80,7 +81,7 @@ def test_the_commit_of_an_older_system_is_found_in_history(
     hold(held)
     lufta.running = toplevel_of("lufta", OLD["lufta"])
 
-    assert cli("send-keys", "lufta").status == 0
+    assert cli("keys", "send", "lufta").status == 0
 
     assert contents(held) == {A: b"of a", B: b"of b"}
 
@@ -89,7 +90,7 @@ def test_an_unknown_system_gets_no_key(cli: Cli, held: Scene) -> None:
     held.machine("lufta").running = FIRST
     held.machine("lufta").keys.files.clear()
 
-    said = cli("send-keys", "lufta")
+    said = cli("keys", "send", "lufta")
 
     assert said.status == 1
     assert f"runs {FIRST}, which no commit that we know of declares" in said.out
@@ -100,7 +101,7 @@ def test_another_machine_gets_no_key(cli: Cli, held: Scene) -> None:
     held.machine("lufta").machine_id = "f" * 32
     held.machine("lufta").keys.files.clear()
 
-    said = cli("send-keys", "lufta")
+    said = cli("keys", "send", "lufta")
 
     assert said.status == 1
     assert "another machine answers as lufta" in said.out
@@ -117,9 +118,24 @@ def test_a_host_on_the_newest_commit_loses_no_key_either(
     files["/run/keys/stray"] = dataclasses.replace(files[A], content=b"of old")
     del files[A]
 
-    assert cli("send-keys", "lufta").status == 0
+    assert cli("keys", "send", "lufta").status == 0
 
     assert contents(scene) == {A: b"of a", "/run/keys/stray": b"of old"}
+
+
+def test_what_became_of_each_host_can_be_read_by_programs(
+    cli: Cli, held: Scene
+) -> None:
+    held.machine("lufta").keys.files.clear()
+
+    (row,) = cli("keys", "send", "--dry-run", "--json").json
+    assert (row["path"], row["host"]) == (A, "lufta")
+    said = cli("keys", "send", "--json", "--reason", "after the repair")
+
+    assert said.json == [{"host": "lufta", "error": ""}]
+    event = held.history.events(host=LUFTA)[0]
+    assert (event.kind, event.actor) == ("send-keys", getpass.getuser())
+    assert event.text == "after the repair"
 
 
 # --- reboot ----------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from reconciler.cli.log_format import HumanLines, LogFormat, configure
+from reconciler.cli.screen.log_format import HumanLines, LogFormat, configure
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SYSTEM = "/nix/store/abcdefghijklmnopqrstuvwxyz012345-nixos-system-lufta"

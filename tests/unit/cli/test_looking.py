@@ -1,9 +1,12 @@
 """The subcommands that look at hosts: plan, apply, hosts, check."""
 
+import getpass
+import os
+
 import pytest
 
 from reconciler.errors import BuildError, EvaluationError
-from reconciler.model import UnitName
+from reconciler.model import HostName, UnitName
 from tests.support.scene import Scene
 from tests.support.world import FIRST, toplevel_of
 from tests.unit.cli.conftest import Cli
@@ -79,7 +82,9 @@ def test_plan_as_json_has_the_commit_and_every_documented_key(
     said = cli("plan", "--json")
 
     keanu, lufta = said.json
-    assert keanu == {"host": "keanu", "error": str(BROKEN), "commit": commit.id}
+    assert (keanu["host"], keanu["error"]) == ("keanu", str(BROKEN))
+    assert (keanu["commit"], keanu["in_sync"]) == (commit.id, False)
+    assert keanu.keys() == lufta.keys()
     assert set(lufta) >= {
         "host",
         "address",
@@ -150,7 +155,99 @@ def test_a_mistyped_host_is_an_error_with_a_guess(cli: Cli, deployed: Scene) -> 
     assert deployed.machine("lufta").running == toplevel_of("lufta", A["lufta"])
 
 
+# --- which hosts -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("plan",), ("apply", "--dry-run"), ("keys",), ("keys", "send"), ("hosts",)],
+)
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("@home",), ["keanu", "lufta"]),
+        (("lu*",), ["lufta"]),
+        (("!lufta",), ["keanu"]),
+        (("@home", "!k*"), ["lufta"]),
+    ],
+)
+def test_hosts_are_meant_in_one_way_by_every_command(
+    cli: Cli,
+    deployed: Scene,
+    command: tuple[str, ...],
+    words: tuple[str, ...],
+    meant: str,
+) -> None:
+    """Also where nothing is recorded yet: tags are what the commit says."""
+    deployed.push({host: {**units, "/run/keys/a": "a"} for host, units in A.items()})
+
+    said = cli(*command, *words, "--json")
+
+    assert sorted({row["host"] for row in said.json}) == meant
+
+
+def test_tags_are_those_of_the_commit_and_not_of_the_last_look(
+    cli: Cli, scene: Scene
+) -> None:
+    scene.push(A)
+
+    assert cli("plan", "@home").lines[-1] == "2 hosts: 2 to deploy"
+    assert cli("hold", "@home", "--reason", "holidays", "--dry-run").status == 0
+
+
+def test_a_host_that_does_not_evaluate_has_the_tags_it_had(
+    cli: Cli, deployed: Scene
+) -> None:
+    deployed.push({**B, "keanu": BROKEN})
+
+    said = cli("plan", "@home")
+
+    assert said.lines[-1] == "2 hosts: 1 to deploy, 1 error"
+    assert "keanu: its tags may be others by now: network.nix:3:1" in said.err
+
+
+@pytest.mark.usefixtures("deployed")
+def test_words_that_mean_no_host_are_mistakes(cli: Cli) -> None:
+    assert "no host has the tag 'webb'" in cli("plan", "@webb").err
+    assert "no host is left of: lufta !lufta" in cli("apply", "lufta", "!lufta").err
+
+
 # --- apply -----------------------------------------------------------------------
+
+
+def test_a_person_who_applies_is_in_the_audit_log(cli: Cli, scene: Scene) -> None:
+    commit = scene.push(A)
+
+    cli("apply", "lufta", "--reason", "the bot is rude")
+
+    (event,) = scene.history.events(host=HostName("lufta"))
+    assert (event.kind, event.actor) == ("apply", getpass.getuser())
+    assert event.text == f"commit {commit.short}; the bot is rude"
+    (attempt,) = cli("history", "lufta", "--json").json
+    assert f"(process {os.getpid()})" in attempt["owner"]
+    assert attempt["owner"] in cli("history", "--log", attempt["id"]).err
+
+
+def test_what_is_applied_is_told_as_json_also_of_hosts_nothing_is_known_of(
+    cli: Cli, scene: Scene
+) -> None:
+    scene.push({**A, "keanu": BROKEN})
+
+    said = cli("apply", "--json")
+
+    keanu, lufta = said.json
+    assert said.status == 1
+    assert (keanu["host"], lufta["in_sync"]) == ("keanu", True)
+    assert "undefined variable" in keanu["error"]
+    assert keanu.keys() == lufta.keys()
+
+
+def test_a_dry_run_can_be_read_by_programs(cli: Cli, deployed: Scene) -> None:
+    deployed.push(B)
+
+    planned, applied = cli("plan", "--json"), cli("apply", "--dry-run", "--json")
+
+    assert (applied.status, applied.json) == (planned.status, planned.json)
 
 
 def test_apply_brings_hosts_to_the_newest_commit(cli: Cli, scene: Scene) -> None:
@@ -264,7 +361,8 @@ def test_hosts_as_json_has_every_documented_key(cli: Cli, scene: Scene) -> None:
 
     assert said.status == 1
     keanu, lufta = said.json
-    assert keanu == {"host": "keanu", "error": str(BROKEN)}
+    assert (keanu["host"], keanu["error"]) == ("keanu", str(BROKEN))
+    assert keanu.keys() == lufta.keys()
     assert lufta == {
         "host": "lufta",
         "address": "lufta.example",
@@ -274,6 +372,7 @@ def test_hosts_as_json_has_every_documented_key(cli: Cli, scene: Scene) -> None:
         "tags": ["home"],
         "toplevel": toplevel_of("lufta", A["lufta"]),
         "services": [BOT],
+        "error": "",
     }
 
 

@@ -21,7 +21,7 @@ OLD, NEW = (toplevel_of("lufta", commit["lufta"]) for commit in (A, B))
 
 @pytest.fixture(autouse=True)
 def _one_clock(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (common, "reconciler.cli.ordering", "reconciler.cli.hold"):
+    for module in (common, "reconciler.cli.orders"):
         where = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{where}.now", scene.clock)
     monkeypatch.delenv("SUDO_USER", raising=False)
@@ -220,8 +220,9 @@ def test_approve_lets_a_system_come(cli: Cli, blocked: Scene) -> None:
     assert said.lines == [f"lufta  {OLD[11:18]}…nixos-system-lufta may come"]
     assert cli("apply", "lufta").status == 0
     assert blocked.machine("lufta").running == OLD
-    event = blocked.history.events(host=LUFTA)[0]
+    applied, event = blocked.history.events(host=LUFTA)[:2]
     assert (event.kind, event.actor) == ("approve", getpass.getuser())
+    assert (applied.kind, applied.actor) == ("apply", getpass.getuser())
 
 
 @pytest.mark.usefixtures("blocked")
@@ -265,7 +266,7 @@ def test_what_is_neither_a_host_nor_a_commit_is_not_approved(
 
 
 def test_generations_tell_commit_and_state(cli: Cli, seen: Scene) -> None:
-    first, second, third = cli("generations", "lufta", "--json").json
+    first, second, third = cli("rollback", "lufta", "--list", "--json").json
 
     assert (first["number"], first["commit"]) == (1, None)
     assert second == {
@@ -279,7 +280,7 @@ def test_generations_tell_commit_and_state(cli: Cli, seen: Scene) -> None:
         "commit": seen.mirror.commits[0].id,
     }
     assert (third["running"], third["default"]) == (True, True)
-    said = cli("generations", "lufta")
+    said = cli("rollback", "lufta", "--list")
     assert "running, default" in said.lines[3]
     assert said.lines[0].split()[:4] == ["NUMBER", "MADE", "IS", "COMMIT"]
 

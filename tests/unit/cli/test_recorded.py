@@ -1,11 +1,13 @@
-"""The subcommands that read what was recorded: status, show, history."""
+"""The subcommands that read what was recorded: status, history."""
 
+import json
 import time
 
 import pytest
 
 from reconciler.errors import EvaluationError, SourceError
-from reconciler.model import Hold, HostName, Quarantine
+from reconciler.model import Hold, HostName, Quarantine, SystemParts
+from reconciler.web import local
 from tests.support.scene import Scene
 from tests.support.world import toplevel_of
 from tests.unit.cli.conftest import Cli
@@ -49,8 +51,18 @@ def test_before_anything_was_recorded(
     assert not state.exists()
 
 
+def test_a_daemon_that_runs_need_not_be_started(cli: Cli, scene: Scene) -> None:
+    with local.bind(scene.settings.state / local.NAME):
+        told = cli("status").out
+        missing = cli("status", "lufta").err
+
+    assert told == "No host was looked at yet; the daemon runs and is about to.\n"
+    assert "the daemon is about to" in missing
+    assert "start `reconciler run`" in cli("status").out
+
+
 def test_show_before_anything_was_recorded(cli: Cli) -> None:
-    said = cli("show", "lufta")
+    said = cli("status", "lufta")
 
     assert (said.status, said.out) == (1, "")
     assert "no host was looked at yet" in said.err
@@ -101,7 +113,7 @@ def test_status_as_json_has_every_documented_key(cli: Cli, seen: Scene) -> None:
 
 @pytest.mark.usefixtures("seen")
 @pytest.mark.parametrize("columns", [60, 80, 100])
-@pytest.mark.parametrize("words", [("status",), ("history",), ("show", "keanu")])
+@pytest.mark.parametrize("words", [("status",), ("history",), ("status", "keanu")])
 def test_tables_fit_the_terminal_and_break_no_word(
     cli: Cli, columns: int, words: tuple[str]
 ) -> None:
@@ -134,7 +146,7 @@ def test_a_long_name_and_a_long_error_do_not_squeeze_the_table(
 
 
 def test_show_tells_all_of_one_host(cli: Cli, seen: Scene) -> None:
-    said = cli("show", "lufta")
+    said = cli("status", "lufta")
 
     assert said.status == 0
     facts = {line[:14].strip(): line[16:] for line in said.lines[:10]}
@@ -149,7 +161,7 @@ def test_show_tells_drift_in_the_words_of_the_plan(cli: Cli, seen: Scene) -> Non
     seen.commit({**A, "lufta": {BOT: "2"}})
     seen.run("lufta")
 
-    shown, planned = cli("show", "lufta"), cli("plan", "lufta")
+    shown, planned = cli("status", "lufta"), cli("plan", "lufta")
 
     changed = [line for line in planned.lines if line.startswith("  ~")]
     assert len(changed) == 2
@@ -158,7 +170,7 @@ def test_show_tells_drift_in_the_words_of_the_plan(cli: Cli, seen: Scene) -> Non
 
 
 def test_show_as_json_is_the_status_with_attempts(cli: Cli, seen: Scene) -> None:
-    shown = cli("show", "lufta", "--json").json
+    shown = cli("status", "lufta", "--json").json
 
     attempts = shown.pop("attempts")
     assert [shown] == [one for one in cli("status", "--json").json if one["in_sync"]]
@@ -182,7 +194,7 @@ def test_show_as_json_is_the_status_with_attempts(cli: Cli, seen: Scene) -> None
 
 
 @pytest.mark.usefixtures("seen")
-@pytest.mark.parametrize("command", ["show", "history"])
+@pytest.mark.parametrize("command", ["status", "history"])
 def test_an_unknown_host_is_an_error(cli: Cli, command: str) -> None:
     said = cli(command, "nowhere")
 
@@ -251,7 +263,7 @@ def test_who_holds_a_host_and_why_is_told(cli: Cli, seen: Scene) -> None:
     told = cli("status").out
     assert f"    held by cadey for 2h: {reason}\n" in told
     assert told.count("held") == 1
-    assert f"held by cadey for 2h: {reason}\n" in cli("show", "lufta").out
+    assert f"held by cadey for 2h: {reason}\n" in cli("status", "lufta").out
     keanu, lufta = cli("status", "--json").json
     assert (keanu["hold"], lufta["hold"]["reason"]) == (None, reason)
 
@@ -269,7 +281,85 @@ def test_which_system_failed_and_how_is_told(cli: Cli, seen: Scene) -> None:
     )
     seen.history.quarantine(failed)
 
-    told = cli("show", "lufta").out
+    told = cli("status", "lufta").out
     assert "failed 2 times since" in told
     assert "last in attempt a-1: it died" in told
-    assert cli("show", "lufta", "--json").json["quarantine"]["failures"] == 2
+    assert cli("status", "lufta", "--json").json["quarantine"]["failures"] == 2
+
+
+def test_what_takes_nothing_from_being_in_sync_is_no_drift(
+    cli: Cli, seen: Scene
+) -> None:
+    machine = seen.machine("lufta")
+    machine.booted = machine.running
+    machine.parts = SystemParts(kernel="/nix/store/a-newer-kernel")
+    machine.booted_parts = SystemParts(kernel="/nix/store/an-older-kernel")
+    seen.run("lufta")
+
+    (lufta,) = (one for one in cli("status", "--json").json if one["in_sync"])
+    assert [one["kind"] for one in lufta["drifts"]] == ["reboot-needed"]
+    lines = cli("status").lines
+    row = next(at for at, line in enumerate(lines) if line.startswith("lufta"))
+    assert lines[row].split()[:5] == ["lufta", "in", "sync", "1/1", "-"]
+    assert lines[row + 1] == "    no drift, but to be known: reboot-needed"
+
+
+@pytest.mark.usefixtures("seen")
+def test_status_and_history_take_what_every_command_takes(cli: Cli) -> None:
+    assert [one["host"] for one in cli("status", "@home", "!keanu", "--json").json] == [
+        "lufta"
+    ]
+    assert {one["host"] for one in cli("history", "l*", "--json").json} == {"lufta"}
+    assert cli("history", "!lufta", "--json").json == []
+    assert cli("events", "nowhere").status == 1
+
+
+# --- what a terminal must not be told --------------------------------------------
+
+EVIL = "\x1b]52;c;cm0gLXJm\x07\x1b[2Ja\x9b1mb\u202ec\x07[/x]\\[/x] :boom:"
+HARMLESS = "ab\\u202ec\\x07[/x]\\[/x] :boom:"
+
+
+def test_no_host_commit_or_build_has_a_word_with_the_terminal(
+    cli: Cli, scene: Scene
+) -> None:
+    scene.mirror.push(A, EVIL)
+    scene.look()
+    scene.machine("lufta").switch_status = 1
+    scene.machine("lufta").switch_output = EVIL
+    scene.run("lufta")
+    broken = EvaluationError(f"network.nix:3:1: {EVIL}")
+    scene.machine("keanu").disconnect()
+    reason = f"because {EVIL}"
+    (attempt,) = scene.attempts("lufta")
+
+    said = [
+        cli("hold", "lufta", "--reason", reason),
+        *(cli(*words) for words in (("status",), ("status", "lufta"), ("plan",))),
+        *(cli(*words) for words in (("history",), ("events",), ("events", "--json"))),
+        *(cli(*words) for words in (("status", "--json"), ("plan", "--json"))),
+        cli("history", "--log", attempt.id),
+    ]
+    scene.push({**A, "keanu": broken})
+    said.append(cli("plan"))
+
+    for one in said:
+        for odd in "\x1b\x07\x9b\u202e":
+            assert odd not in one.out + one.err
+    assert HARMLESS in said[-2].out
+    assert HARMLESS in said[-1].out
+
+
+@pytest.mark.parametrize("words", [("status",), ("status", "lufta"), ("history",)])
+def test_a_pipe_is_given_whole_words_and_json_without_colours(
+    cli: Cli, seen: Scene, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    reason = " ".join(["the disk is being changed"] * 20)
+    cli("hold", "lufta", "--reason", reason)
+
+    assert reason in cli("hold").out
+    assert "\x1b" not in cli(*words, "--json").out
+    json.loads(cli(*words, "--json").out)
+    assert seen.history.holds(seen.clock())

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.messages import Kind, Message, Waiting
-from reconciler.notify.groups import next_group, ready_in
+from reconciler.notify.groups import next_group, opens_in
 
 messages = st.builds(
     Message,
@@ -64,13 +64,11 @@ def test_one_commit_on_many_hosts_is_one_delivery() -> None:
     assert deliveries(box) == [tuple(box)]
 
 
-def test_a_group_opens_with_its_first_message_and_waits_for_the_next_try() -> None:
+def test_a_group_opens_with_its_first_message() -> None:
     group = (waiting(1, Kind.BACK, "lufta", at=100.0),)
-    failed = (Waiting(seq=1, message=group[0].message, next_at=150.0),)
 
-    assert ready_in(group, now=103.0, window=10.0, longest=900.0) == 7.0
-    assert ready_in(group, now=111.0, window=10.0, longest=900.0) == 0.0
-    assert ready_in(failed, now=111.0, window=10.0, longest=900.0) == 39.0
+    assert opens_in(group, now=103.0, window=10.0) == 7.0
+    assert opens_in(group, now=111.0, window=10.0) == 0.0
 
 
 def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
@@ -82,4 +80,4 @@ def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
         ),
     )
 
-    assert ready_in(group, now=100.0, window=10.0, longest=900.0) == 0.0
+    assert opens_in(group, now=100.0, window=10.0) == 0.0

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model import (
+    CommitId,
     DriftKind,
     Effect,
     Known,
@@ -343,7 +344,7 @@ def test_every_drift_has_one_line(world: World) -> None:
 @given(worlds())
 def test_no_plan_tells_a_hash(world: World) -> None:
     made = make_plan(world)
-    shown = f"{made!r} {as_dict(made, world.desired)} {world!r}"
+    shown = f"{made!r} {as_dict(made, world.desired, CommitId('c0ffee'))} {world!r}"
 
     hashes = {key.digest for key in world.observed.keys.values()} - {""}
     for digest in (*hashes, *world.digests.known.values()):

@@ -160,10 +160,14 @@ def test_a_plan_for_machines() -> None:
         running_parts=SystemParts(kernel="/nix/store/k2"),
     )
 
-    told = as_dict(plan(wanted, seen, known=KNOWN, policy=Policy()), wanted)
+    told = as_dict(
+        plan(wanted, seen, known=KNOWN, policy=Policy()), wanted, CommitId("c0ffee")
+    )
 
     assert json.loads(json.dumps(told)) == {
         "host": "lufta",
+        "commit": "c0ffee",
+        "error": "",
         "address": "lufta.example",
         "tags": ["web"],
         "target": NEW,

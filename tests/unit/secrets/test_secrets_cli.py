@@ -37,7 +37,7 @@ class Repo:
     def run(self, *argv: str, stdin: bytes = b"") -> Result:
         """Run ``reconciler secrets *argv*``; a known error is its exception."""
         chosen = Chosen(config=self.path / "no-settings.yaml")
-        return CliRunner().invoke(secrets.GROUP, argv, obj=chosen, input=stdin)
+        return CliRunner().invoke(secrets.secrets, argv, obj=chosen, input=stdin)
 
     def error(self, *argv: str) -> str:
         """Return the known error that the command ends with."""
@@ -178,7 +178,7 @@ PROGRAM = """
 from pathlib import Path
 from reconciler.cli import secrets
 from reconciler.cli.common import Chosen
-secrets.GROUP(["edit", "a.age"], obj=Chosen(config=Path("none.yaml")))
+secrets.secrets(["edit", "a.age"], obj=Chosen(config=Path("none.yaml")))
 """
 
 

@@ -10,6 +10,7 @@ GAP = 2  # columns between two cells
 NARROWEST = 8  # columns that a cell which gives way keeps
 READABLE = 24  # columns below which a paragraph gets lines of its own
 INDENT = 4  # columns that a note stands in
+WIDE = 200  # columns that a paragraph has at most, also in a pipe, which has no end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,8 @@ def _line(cells: list[Text], widths: list[int], limit: int) -> Text:
 
 
 def _wrapped(text: Text, console: Console, width: int) -> list[Text]:
-    lines = list(text.wrap(console, max(READABLE, width), overflow="fold"))
+    fitting = max(READABLE, min(width, WIDE))
+    lines = list(text.wrap(console, fitting, overflow="fold"))
     for line in lines:
         line.rstrip()
     return lines

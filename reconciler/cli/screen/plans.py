@@ -3,8 +3,8 @@
 from rich.console import Group
 from rich.text import Text
 
-from reconciler.cli.listing import Paragraphs
-from reconciler.cli.words import STYLES
+from reconciler.cli.screen.listing import Paragraphs
+from reconciler.cli.screen.words import STYLES
 from reconciler.model import HostStatus, Plan, StorePath, Verdict
 from reconciler.plan import Line, summary_lines
 

@@ -57,10 +57,19 @@ def note(status: HostStatus, now: float) -> Text | None:
     lines = []
     if status.hold is not None:
         lines.append(Text(told_hold(status.hold, now), "magenta"))
+    if told := told_beside(status):
+        lines.append(Text(told, "dim"))
     # A verdict that says only that it is held says nothing more.
     if status.error and (status.hold is None or status.verdict is not Verdict.HELD):
         lines.append(Text(status.error, "red"))
     return Text("\n").join(lines) if lines else None
+
+
+def told_beside(status: HostStatus) -> str:
+    """Say what differs on a host and takes nothing from being in sync."""
+    beside = [one for one in status.drifts if not one.is_open]
+    named = [f"{one.kind.value} {one.subject}".strip() for one in beside]
+    return f"no drift, but to be known: {', '.join(named)}" if named else ""
 
 
 def told_hold(hold: Hold, now: float) -> str:

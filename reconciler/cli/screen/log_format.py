@@ -11,6 +11,8 @@ import structlog
 from rich.console import Console
 from rich.text import Text
 
+from reconciler.printable import printable
+
 _LEVELS = {"warning": "yellow", "error": "bold red", "critical": "bold red"}
 _STORE_PATH = re.compile(r"/nix/store/([0-9a-z]{8})[0-9a-z]{24}-")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -44,6 +46,7 @@ def configure(log_format: LogFormat, *, quiet: bool, verbose: bool) -> None:
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         _drop_empty,
+        _make_printable,
     ]
     last: list[structlog.typing.Processor] = (
         [
@@ -76,6 +79,8 @@ class HumanLines:
             color_system="standard" if colors else None,
             force_terminal=colors,
             highlight=False,
+            markup=False,
+            emoji=False,
             soft_wrap=True,
         )
 
@@ -129,3 +134,13 @@ def _drop_empty(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     return {key: value for key, value in event.items() if value is not None}
+
+
+def _make_printable(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Let no word of a host, a build or a commit reach a terminal as an order."""
+    return {
+        key: printable(value) if isinstance(value, str) else value
+        for key, value in event.items()
+    }

@@ -1,0 +1,140 @@
+"""
+The JSON that people and programs are given, on the command line and over the API.
+
+Said once, here: `render` makes these, and the API describes itself by them. Keys stay;
+new ones may come. Times are seconds since the epoch.
+"""
+
+from typing_extensions import TypedDict
+
+Seconds = float
+
+
+class CountShape(TypedDict):
+    """How many keys the commit declares, and how many of them are there."""
+
+    desired: int
+    present: int
+
+
+class UnitsShape(TypedDict):
+    """How many units should be active, and how many are."""
+
+    desired: int
+    active: int
+
+
+class DriftShape(TypedDict):
+    """One thing that differs."""
+
+    kind: str
+    subject: str  # empty: the host
+    desired: str
+    observed: str
+    effect: str
+    restarts: list[str]  # units, by a key
+    lasting: bool
+    open: bool  # it counts against ``in_sync``
+
+
+class StepShape(TypedDict):
+    """One thing that would be done."""
+
+    kind: str
+    unit: str | None
+    files: list[str]
+    keys: list[str]
+
+
+class PlanShape(TypedDict):
+    """What differs on a host now, and what would be done."""
+
+    host: str
+    commit: str
+    address: str | None  # null, like target and more: no plan could be made
+    tags: list[str]
+    target: str | None  # the desired toplevel
+    derivation: str | None  # what builds it
+    verdict: str | None  # converged, deploy, heal, reported, held, quarantined, blocked
+    in_sync: bool  # nothing differs that should not
+    reason: str  # why there are no steps though something differs, else empty
+    drifts: list[DriftShape]
+    steps: list[StepShape]  # in order
+    error: str  # why no plan could be made, or empty
+
+
+class HoldShape(TypedDict):
+    """Why a host is left alone, who said so, and how long."""
+
+    reason: str
+    actor: str
+    since: Seconds
+    until: Seconds | None
+
+
+class QuarantineShape(TypedDict):
+    """What failed on a host, and is not tried again."""
+
+    toplevel: str
+    reason: str
+    since: Seconds
+    attempt: str
+    failures: int
+
+
+class HostShape(TypedDict):
+    """How a host stood when it was last looked at."""
+
+    host: str
+    address: str
+    tags: list[str]
+    commit: str
+    target: str | None
+    running: str | None  # a toplevel
+    verdict: str | None  # null: no plan could be made
+    in_sync: bool
+    reachable: bool
+    updated_at: Seconds | None  # null: never
+    drift_since: Seconds | None
+    units: UnitsShape
+    keys: CountShape
+    drifts: list[DriftShape]
+    error: str
+    hold: HoldShape | None
+    quarantine: QuarantineShape | None
+
+
+class AttemptStepShape(TypedDict):
+    """One step of an attempt."""
+
+    name: str
+    began_at: Seconds
+    seconds: float
+    error: str
+
+
+AttemptShape = TypedDict(
+    "AttemptShape",
+    {
+        "id": str,
+        "host": str,
+        "commit": str,
+        "why": str,  # the verdict
+        "from": str | None,  # a toplevel
+        "to": str,
+        "began_at": Seconds,
+        "ended_at": Seconds | None,
+        "outcome": str | None,  # null while it runs
+        "reason": str | None,  # why it was rolled back
+        "message": str,
+        "owner": str,  # the command that makes or made it
+        "steps": list[AttemptStepShape],
+    },
+)
+"""One carrying-out of a plan."""
+
+
+class OneHostShape(HostShape):
+    """A host with its last attempts, newest first."""
+
+    attempts: list[AttemptShape]
