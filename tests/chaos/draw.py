@@ -16,10 +16,13 @@ from tests.support.faults.injectors import (
     StateFails,
     StateFull,
 )
-from tests.support.faults.releases import BAD, ODD
+from tests.support.faults.releases import BAD, GOOD, ODD
+from tests.support.faults.usual import CUT_OFF, USUAL
 from tests.support.rig import Rig
 
-GOOD_SHARE = 0.6
+TAKEN_BACK = {**BAD, **CUT_OFF}
+KEPT = {**ODD, **GOOD, **USUAL}
+PLAIN_SHARE = 0.4
 PATIENCE = 15.0  # seconds: `policy.switch_timeout`
 MOMENTS = 6.0  # seconds after the push within which faults strike a good release
 MOMENTS_OF_BAD = 2 * PATIENCE  # and a bad one, which is also gone back from
@@ -93,7 +96,7 @@ def faults(clock: Clock, full: StateFull, fails: StateFails) -> Mapping[str, Fau
 class Draw:
     """One trial."""
 
-    release: str  # its name in BAD or ODD; empty for one that is just good
+    release: str  # its name above; empty for one that is just good
     fault: str
     at: float  # seconds after the push
     lasts: float  # seconds
@@ -102,13 +105,14 @@ class Draw:
     def of(cls, seed: int, number: int, names: list[str]) -> Self:
         """Draw trial *number*; *names* are those of the faults."""
         dice = random.Random(f"{seed}/{number}")  # noqa: S311 # not for secrets
-        release = "" if dice.random() < GOOD_SHARE else dice.choice([*BAD, *ODD])
+        plain = dice.random() < PLAIN_SHARE
+        release = "" if plain else dice.choice([*TAKEN_BACK, *KEPT])
         fault = dice.choice(names)
         shortest, longest = FREEZES if fault == FROZEN else LASTS
         return cls(
             release=release,
             fault=fault,
-            at=dice.uniform(0.0, MOMENTS_OF_BAD if release in BAD else MOMENTS),
+            at=dice.uniform(0.0, MOMENTS_OF_BAD if release in TAKEN_BACK else MOMENTS),
             # As many short ones as long ones: a second matters as much as a minute.
             lasts=math.exp(dice.uniform(math.log(shortest), math.log(longest))),
         )
@@ -116,14 +120,14 @@ class Draw:
     @property
     def nix(self) -> str:
         """What makes the release what it is."""
-        return {**BAD, **ODD}.get(self.release, "")
+        return {**TAKEN_BACK, **KEPT}.get(self.release, "")
 
     @property
     def ends(self) -> Ends:
         """Where the host is to end."""
         if self.fault == FORCE_PUSH:
             return Ends.BACK
-        if self.release in BAD:
+        if self.release in TAKEN_BACK:
             return Ends.OLD
         # What stands still in the middle of a switch looks like one that hangs.
         stands_still = self.fault == FROZEN and self.lasts > PATIENCE / 2

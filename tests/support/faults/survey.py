@@ -42,7 +42,8 @@ done
 echo ==
 for _ in $(seq 100); do
   shown=$(systemctl show -p Id,ActiveState,SubState,Type,RemainAfterExit \\
-    -p NeedDaemonReload,FragmentPath,Result,ConditionResult -- $wanted) && break
+    -p NeedDaemonReload,FragmentPath,Result,ConditionResult,Restart,ExecMainCode \\
+    -p ExecMainStatus,RemainAfterElapse -- $wanted) && break
   sleep 0.1
 done
 echo "$shown"
@@ -133,6 +134,15 @@ def survey(host: FleetHost) -> Survey:
 
 def _is_up(unit: Mapping[str, str]) -> bool:
     passing = unit.get("Type") == "oneshot" and unit.get("RemainAfterExit") == "no"
-    if passing or unit.get("ConditionResult") == "no":
+    once = unit.get("RemainAfterElapse") == "no"
+    if passing or once or unit.get("ConditionResult") == "no":
         return unit["ActiveState"] != "failed"
-    return unit["ActiveState"] == "active"
+    return unit["ActiveState"] == "active" or _has_ended_well(unit)
+
+
+def _has_ended_well(unit: Mapping[str, str]) -> bool:
+    """Whether its program exited with 0, and systemd is content with that, or waits."""
+    ended = (unit.get("ExecMainCode"), unit.get("ExecMainStatus")) == ("1", "0")
+    again = unit.get("Restart") in ("always", "on-success")
+    state = unit["SubState"] == ("auto-restart" if again else "dead")
+    return ended and state and unit["Result"] == "success"
