@@ -209,6 +209,11 @@ class FakeMirror:
         message = f"no branch, tag or commit {ref!r} that we know"
         raise UnknownCommitError(message)
 
+    def contains(self, newer: CommitId, older: CommitId) -> bool:
+        """See Mirror; here every commit comes after those before it."""
+        ids = [commit.id for commit in self.commits]
+        return newer in ids and older in ids[: ids.index(newer) + 1]
+
     def checkout(self, commit: Commit) -> Path:
         """See Mirror."""
         assert commit in self.commits
@@ -320,9 +325,14 @@ class FakeEvaluator:
         root.symlink_to(desired.toplevel)
         self.built.add(desired.toplevel)
 
-    def identity(self, commit: Commit, _checkout: Path) -> str:
+    def identity(self, commit: Commit, checkout: Path) -> str:
         """See Evaluator."""
+        assert checkout.name == commit.id
         return commit.tree
+
+    def why(self, checkout: Path) -> str:
+        """See Evaluator."""
+        return f"{checkout.name} is a commit of the fake mirror"
 
     def cache_key(self, tree: str, host: HostName, *, fresh: bool = False) -> str:
         """See Evaluator; nothing here lies outside of the repository."""
