@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit faults bench chaos dashboards clean distclean
+.PHONY: help setup demo test lint unit faults bench chaos race dashboards clean distclean
 
 PYTHON ?= python3
 export PYTHON
@@ -32,6 +32,10 @@ bench: setup ## measure, side by side with peers
 chaos: setup ## faults at random moments; SEED=7 TRIALS=1000, or TRIAL=31
 	@.venv/bin/python -m tests.chaos $(if $(SEED),--seed $(SEED)) \
 		$(if $(TRIALS),--trials $(TRIALS)) $(if $(TRIAL),--trial $(TRIAL))
+
+race: setup ## links swapped under the delivery of keys, a minute for each way
+	@RACE_SECONDS=60 .venv/bin/pytest -n2 tests/unit/apply/test_keys_race.py \
+		tests/adapters/test_keys_on_host.py -k "given_away or swaps"
 
 dashboards: setup ## write what deploy/grafana generates
 	@.venv/bin/python -m deploy.grafana.generate

@@ -1,4 +1,4 @@
-# Talk to the guardian of an attempt; see guardian.sh.
+# Talk to the guardian of an attempt; see guardian.sh. Comes after folder.sh.
 #
 #   sh guard.sh start ATTEMPT SECONDS LINES SIZE NEW OLD ARM SWITCH CONFIRM ROLLBACK KEY…
 #   sh guard.sh boot ATTEMPT SECONDS LINES SIZE NEW OLD ARM SWITCH CONFIRM ROLLBACK
@@ -151,13 +151,27 @@ keep_keys() {
     number=0
     for path; do
         number=$((number + 1))
-        if [ -f "$path" ] && [ ! -L "$path" ]; then
-            cp -p -- "$path" "$kept/$number" || return 1
-            printf 'file %s %s\n' "$number" "$path"
-        elif [ ! -e "$path" ] && [ ! -L "$path" ]; then
-            printf 'none %s %s\n' "$number" "$path"
-        fi
+        (keep_key "$kept/$number") || return
     done >"$dir.new/keys"
+}
+
+# What is neither a file nor missing is somebody else's, and stays as it is.
+keep_key() {
+    name=${path##*/}
+    walk "${path%/*}" || return 0
+    if [ -z "$left" ] && { [ -L "./$name" ] || [ -e "./$name" ]; }; then
+        [ -f "./$name" ] || return 0
+        trap leave_room EXIT
+        enter_room || return
+        found=$held_file
+        if ! hold "$name"; then # where the file system has no second names
+            [ "$ours" = yes ] || return 0
+            found=../$name
+        fi
+        cp -p -- "$found" "$1" && printf 'file %s %s\n' "$number" "$path"
+    else
+        printf 'none %s %s\n' "$number" "$path"
+    fi
 }
 
 # A service that starts just now may be a job that must not run twice.

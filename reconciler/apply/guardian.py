@@ -6,10 +6,9 @@ pays to try, and that the same attempt may be asked again and again.
 """
 
 import enum
-import functools
 from dataclasses import dataclass
-from importlib import resources
 
+from reconciler.apply.scripts import script
 from reconciler.errors import ActivationError, FactError, RemoteError, quote
 from reconciler.model import StorePath
 from reconciler.remote import HostWriter
@@ -139,7 +138,7 @@ def _start(
 ) -> Guarded:
     limits = order.limits
     seconds = (limits.arm, limits.switch, limits.confirm, limits.roll_back)
-    guardian = _script("guardian")
+    guardian = script("guardian")
     size = str(len(guardian.encode()))
     limit = (f"{one:.0f}" for one in seconds)
     words = (size, order.new, order.old, *limit, *order.keys)
@@ -198,7 +197,7 @@ def _ask(
     stdin: str = "",
 ) -> Guarded:
     patience = "later" if wait is None else f"{max(0.0, wait):.0f}"
-    ask = ("sh", "-c", _script("guard"), "guard", verb, attempt, patience, f"{known}")
+    ask = ("sh", "-c", script("guard"), "guard", verb, attempt, patience, f"{known}")
     result = writer.run(
         (*ask, *words),
         what=f"{verb} of {attempt}",
@@ -206,11 +205,6 @@ def _ask(
         stdin=stdin.encode(),
     )
     return read(result.stdout, writer=writer)
-
-
-@functools.cache
-def _script(name: str) -> str:
-    return resources.files(__package__).joinpath(f"{name}.sh").read_text("utf-8")
 
 
 def read(text: str, *, writer: HostWriter) -> Guarded:

@@ -1,4 +1,5 @@
-# The guardian: what a host itself does while it is switched to another system.
+# The guardian: what a host itself does while it is switched to another system. Comes
+# after folder.sh.
 #
 #   sh guardian run DIR       as the main process of the unit reconciler-activation
 #   sh guardian stopped DIR   as its ExecStopPost=: whatever ended the main process
@@ -128,30 +129,35 @@ ask() {
 
 # --- keys ------------------------------------------------------------------------
 
-# Whether a folder is where it says; /var/run leads to /run on every NixOS.
-is_itself() {
-    real=$(readlink -f -- "$1")
-    [ "$real" = "$1" ] || [ "/var$real" = "$1" ]
-}
-
 # The index has, for each key, "file N PATH" or "none N PATH".
 restore_keys() {
     [ -f keys ] || return 0
-    folder=$(cat kept)
     while read -r was number path; do
-        is_itself "${path%/*}" || continue
-        if [ "$was" = none ]; then
-            if [ -f "$path" ] && [ ! -L "$path" ]; then rm -f -- "$path"; fi
-            continue
-        fi
-        temp=${path%/*}/.${path##*/}.reconciler.tmp
-        cmp -s -- "$folder/$number" "$path" &&
-            [ "$(stat -c %a:%u:%g "$folder/$number")" = "$(stat -c %a:%u:%g "$path")" ] &&
-            continue # who watches it is not disturbed
-        rm -f -- "$temp"
-        cp -p -- "$folder/$number" "$temp" && mv -fT -- "$temp" "$path" ||
+        (restore_key "$(cat kept)/$number") ||
             echo "a key could not be put back: $path" >>log
     done <keys
+}
+
+# Whoever watches a file that is as it was is not disturbed.
+restore_key() {
+    name=${path##*/}
+    walk "${path%/*}" || return
+    if [ -n "$left" ]; then
+        [ "$was" = none ]
+    elif [ "$was" = none ]; then
+        [ -L "./$name" ] || [ ! -f "./$name" ] || rm -f -- "./$name"
+    else
+        trap leave_room EXIT
+        enter_room || return
+        if ! hold "$name" || ! is_same "$1" "$held_file"; then
+            cp -p -- "$1" "$fresh_file" && place "$name"
+        fi
+    fi
+}
+
+is_same() {
+    [ "$(stat -c '%s:%a:%u:%g' "$1")" = "$(stat -c '%s:%a:%u:%g' "$2")" ] &&
+        cmp -s -- "$1" "$2"
 }
 
 # --- services that a switch overlooks ----------------------------------------------

@@ -6,46 +6,44 @@
 #   removed N | gone N | failed N REASON
 #
 # and "done" at the end. Only regular files go, and only where their folder is what it
-# seems: anything else was put there by somebody else.
+# seems: anything else was put there by somebody else. folder.sh comes before this.
 set -uf
 LC_ALL=C
 PATH=/run/current-system/sw/bin:/usr/bin:/bin:/usr/sbin:/sbin
 export LC_ALL PATH
 IFS=
-mark=.reconciler-made
 
 say() { printf '%s\n' "$1"; }
 
 remove() {
-    folder=${file%/*}
-    if [ ! -d "$folder" ]; then
+    folder=${file%/*} name=${file##*/}
+    if ! walk "$folder"; then
+        say "failed $number $problem"
+        return
+    elif [ -n "$left" ]; then
         say "gone $number"
         return
     fi
-    real=$(readlink -f -- "$folder")
-    if [ "$real" != "$folder" ] && [ "/var$real" != "$folder" ]; then
-        say "failed $number its folder leads elsewhere, to $real"
-    elif [ -L "$file" ] || { [ -e "$file" ] && [ ! -f "$file" ]; }; then
+    if [ -L "./$name" ] || { [ -e "./$name" ] && [ ! -f "./$name" ]; }; then
         say "failed $number something else than a file is in its place"
-    elif [ ! -e "$file" ]; then
+    elif [ ! -e "./$name" ]; then
         say "gone $number"
-    elif problem=$(rm -f -- "$file" 2>&1); then
+    elif problem=$(rm -f -- "./$name" 2>&1); then
         say "removed $number"
     else
         say "failed $number ${problem##*: }"
     fi
-    remove_folders "$real"
+    remove_folders
 }
 
-# Remove a folder that we made and that holds nothing, then the one above it.
+# Remove the current folder if we made it and it holds nothing, then the one above it.
 remove_folders() {
-    next=$1
-    while [ -f "$next/$mark" ]; do
-        # A killed delivery may have left its own.
-        (set +f && rm -f -- "$next"/.*.reconciler.tmp)
-        [ "$(ls -A -- "$next")" = "$mark" ] || return
-        rm -f -- "$next/$mark" && rmdir -- "$next" || return
-        next=${next%/*}
+    while [ -f "./$mark" ]; do
+        sweep # a killed delivery may have left its own
+        [ "$(ls -A .)" = "$mark" ] || return
+        rm -f -- "./$mark" && walk "${folder%/*}" && [ -z "$left" ] || return
+        rmdir -- "./${folder##*/}" || return
+        folder=${folder%/*}
     done
 }
 

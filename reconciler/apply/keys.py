@@ -7,14 +7,13 @@ they print can hold a content or its hash.
 """
 
 import base64
-import functools
 import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 
+from reconciler.apply.scripts import script
 from reconciler.errors import RemoteError
 from reconciler.model import DesiredKey
 from reconciler.remote import HostWriter, OnLine
@@ -78,7 +77,7 @@ def deliver_keys(
     names = [key.name for key, _ in sent]
     answers: list[_Answer] = []
     if sent:
-        argv = ("sh", "-c", _script("keys.sh"))
+        argv = ("sh", "-c", script("keys"))
         answers = _ask(writer, argv, _stdin(sent), deadline=deadline)
     told = _by_word(answers, names)
     failed = (
@@ -115,7 +114,7 @@ def remove_keys(
     sent = [path for path in paths if path not in refused]
     answers: list[_Answer] = []
     if sent:
-        argv = ("sh", "-c", _script("keys-remove.sh"), "sh", *sent)
+        argv = ("sh", "-c", script("keys-remove"), "sh", *sent)
         answers = _ask(writer, argv, b"", deadline=deadline)
     told = _by_word(answers, sent)
     failed = (
@@ -126,11 +125,6 @@ def remove_keys(
 
 
 # --- to the host -----------------------------------------------------------------
-
-
-@functools.cache
-def _script(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _refusal(key: DesiredKey) -> str:

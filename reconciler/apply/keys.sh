@@ -15,11 +15,11 @@
 # and before that, "ownerless N REASON" where USER or GROUP is not known here: such a key
 # belongs to root, who alone may read it. "done" comes if all was read to its end.
 #
-# A key is written to a new file beside it, which only root can read until it is whole
-# and has its owner and mode, and which then takes its place in one step. Owner and mode
-# are set through the open file (/proc/self/fd), so that whoever may write to the folder
-# cannot slip us another one. When the connection is cut, standard input ends, and so
-# does this.
+# A key is written to a new file that only root can reach until it is whole and has its
+# owner and mode, and which then takes its place in one step. Nothing is done by path:
+# folder.sh, which comes before this, says how. Where others may write to the folder, a
+# file that stands there is never changed: a new one takes its place. When the connection
+# is cut, standard input ends, and so does this.
 set -uf
 umask 077
 ulimit -c 0
@@ -27,7 +27,6 @@ LC_ALL=C
 PATH=/run/current-system/sw/bin:/usr/bin:/bin:/usr/sbin:/sbin
 export LC_ALL PATH
 IFS=
-mark=.reconciler-made # in the folders that we made; keys-remove.sh looks for it
 
 say() { printf '%s\n' "$1"; }
 
@@ -41,45 +40,41 @@ content() {
     while read -r line && [ "$line" != . ]; do say "$line"; done
 }
 
-# Find the nearest folder that exists, and refuse one that is not what it seems.
-check_folder() {
-    near=$folder
-    until [ -e "$near" ] || [ -L "$near" ]; do
-        near=${near%/*} near=${near:-/}
-    done
-    real=$(readlink -f -- "$near")
-    # /var/run leads to /run on every NixOS, and is not meant.
-    if [ "${near#/var/run}" != "$near" ] && [ "$near" = "/var$real" ]; then
-        folder=$real${folder#"$near"} near=$real
-    fi
-    if [ "$real" != "$near" ]; then
-        fail "$folder leads elsewhere, to ${real:-nowhere}: nothing is written there"
-    elif [ ! -d "$near" ]; then
-        fail "$near is not a folder"
+# Enter the folder of the key, and make what is missing of it.
+enter_folder() {
+    if ! walk "$folder"; then
+        fail "$problem: nothing is written there"
     elif [ "${folder#/run/}" != "$folder" ] && ! in_memory; then
         fail "$folder is below /run and not in memory: nothing is written there"
+    else
+        make_folders
     fi
 }
 
 in_memory() {
-    case $(stat -f -c %T -- "$near") in
+    case $(stat -f -c %T .) in
         tmpfs | ramfs) ;;
         *) return 1 ;;
     esac
 }
 
-# Make what is missing between $near and $folder.
+# They are root's alone until they are marked and stripped of what others were given.
 make_folders() {
-    while [ "$near" != "$folder" ]; do
-        rest=${folder#"${near%/}"/}
-        near=${near%/}/${rest%%/*}
-        problem=$(mkdir -- "$near" 2>&1) || {
-            fail "the folder $near cannot be made: ${problem##*: }"
+    while [ -n "$left" ]; do
+        part=${left%%/*}
+        problem=$(mkdir -m 0700 -- "./$part" 2>&1) || {
+            fail "the folder $here/$part cannot be made: ${problem##*: }"
             return
         }
-        (: >"$near/$mark") 2>/dev/null
-        chown root:keys -- "$near" 2>/dev/null # there may be no such group
-        chmod 0750 -- "$near"
+        fresh "$part" || {
+            fail "$problem"
+            return
+        }
+        (: >"./$mark") 2>/dev/null
+        chown root:keys . 2>/dev/null # there may be no such group
+        chmod 0750 . && look
+        here=$here/$part
+        case $left in */*) left=${left#*/} ;; *) left='' ;; esac
     done
 }
 
@@ -103,30 +98,43 @@ set_owner() {
     chown 0:0 /proc/self/fd/3 && chmod 0600 /proc/self/fd/3
 }
 
-# With a new file open as 3: fill it, see that it is whole, and put it in its place.
-write_key() {
+# With a new file open as 3: fill it and see that it is whole.
+fill() {
     problem=$(base64 -d 2>&1 >&3)
-    if [ "$(sha256sum </proc/self/fd/3)" != "$digest  -" ]; then
-        case $problem in
-            *'No space left'*) fail "no space is left in $folder" ;;
-            *) fail 'it did not arrive whole' ;;
-        esac
-        return
-    fi
-    set_owner 600 || return
-    if problem=$(mv -T -- "$temp" "$file" 2>&1); then
-        say "written $number"
+    [ "$(sha256sum </proc/self/fd/3)" = "$digest  -" ] && return
+    case $problem in
+        *'No space left'*) fail "no space is left in $folder" ;;
+        *) fail 'it did not arrive whole' ;;
+    esac
+}
+
+# put WORD: have the new file take its place, and say so.
+put() {
+    if problem=$(place "$name"); then
+        say "$1 $number"
     else
         fail "it cannot be put in its place: ${problem##*: }"
     fi
 }
 
+write_key() { fill && set_owner 600 && put written; }
+
+# Where others may write to the folder, no file that stands there is changed: it may be a
+# second name of somebody else's.
+replace_key() {
+    [ "$digest" = - ] || fill || return
+    set_owner 600 || return
+    if [ "$(stat -c '%a %u:%g' "$fresh_file")" = "$(stat -c '%a %u:%g' "$held_file")" ]; then
+        say "same $number"
+    elif [ "$digest" = - ]; then
+        fail "others may write to $folder, and its content is not known"
+    else
+        put permitted
+    fi
+}
+
 # With the file that stands open as 3: set owner and mode.
 permit_key() {
-    if [ -L "$file" ] || [ ! "$file" -ef /proc/self/fd/3 ]; then
-        fail 'it changed while it was looked at'
-        return
-    fi
     before=$(stat -L -c '%a %u:%g' /proc/self/fd/3)
     set_owner "${before%% *}" || return
     if [ "$(stat -L -c '%a %u:%g' /proc/self/fd/3)" = "$before" ]; then
@@ -138,40 +146,51 @@ permit_key() {
 
 # Whether the file has the right content already, or none is known.
 stands() {
-    [ -f "$file" ] && [ ! -L "$file" ] || return
+    hold "$name" || return
     [ "$digest" = - ] && return
-    [ "$(stat -c %s -- "$file")" = "$size" ] || return # do not read what is huge
-    [ "$(sha256sum <"$file")" = "$digest  -" ]
+    [ "$(stat -c %s "$held_file")" = "$size" ] || return # do not read what is huge
+    [ "$(sha256sum <"$held_file")" = "$digest  -" ]
+}
+
+# anew FUNCTION: with a new file open as 3, which did not exist.
+anew() {
+    set -C
+    told=$(exec 2>&1 && ("$1") 3>"$fresh_file")
+    set +C
 }
 
 # Write what is missing or differs; else leave the file where it is, so that nobody who
 # watches it is disturbed. Standard input is the content.
 deliver() {
-    check_folder && make_folders || return
-    file=$folder/$name
-    temp=$folder/.$name.reconciler.tmp
-    set +f
-    rm -f -- "$folder"/.*.reconciler.tmp # of a run that was killed
-    set -f
-    if stands; then
-        told=$(exec 2>&1 && (permit_key) 3<"$file")
-    elif [ -d "$file" ] && [ ! -L "$file" ]; then
-        fail "a folder is in its place"
+    enter_folder || return
+    trap leave_room EXIT
+    trap 'exit 129' HUP INT TERM PIPE
+    if ! enter_room; then
+        fail "$folder: $problem"
+        return
+    elif stands; then
+        permit
+    elif [ -d "../$name" ] && [ ! -L "../$name" ]; then
+        fail 'a folder is in its place'
         return
     elif [ "$digest" = - ]; then
         fail 'it is not there, and its content is not known'
         return
     else
-        trap 'rm -f -- "$temp"' EXIT
-        trap 'exit 129' HUP INT TERM PIPE
-        set -C # open only a file that does not exist
-        told=$(exec 2>&1 && (write_key) 3>"$temp")
-        set +C
+        anew write_key
     fi
     case $told in
         written\ * | permitted\ * | same\ * | failed\ * | ownerless\ *) say "$told" ;;
         *) fail "it cannot be opened: ${told##*: }" ;;
     esac
+}
+
+permit() {
+    if [ "$ours" = yes ]; then
+        told=$(exec 2>&1 && (permit_key) 3<"$held_file")
+    else
+        anew replace_key
+    fi
 }
 
 while read -r word && [ "$word" = key ]; do

@@ -123,13 +123,14 @@ if [ -n "$paths" ]; then resolve $paths; fi
 
 # Keys: what stands there (lstat), the content of regular files, and what their folders
 # are. Nothing here follows a link at the place of a key. A file that no key could be
-# (16 MiB) is not read.
+# (16 MiB) is not read, nor for long what somebody puts in its place just then: a pipe
+# would keep us for ever.
 eval "set -- $keys"
 say '== keys'
 if [ $# -gt 0 ]; then stat -c '%f %s %u %g %U %G %n' -- "$@" 2>/dev/null; fi
 say '== digests'
 if [ $# -gt 0 ]; then
-    find "$@" -maxdepth 0 -type f -size -16777217c \
+    timeout -k 1 10 find "$@" -maxdepth 0 -type f -size -16777217c \
         -exec sha256sum -- {} + 2>/dev/null
 fi
 # Of each folder: its type of file system, or that of the nearest one that exists; then

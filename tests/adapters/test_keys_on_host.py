@@ -52,6 +52,7 @@ FOLDER = "/run/keys"
 SECRET = marked()
 OTHER = marked("other")
 DEADLINE = 60.0  # seconds
+RACE_SECONDS = float(os.environ.get("RACE_SECONDS", "3"))
 ODD = " quo'ted\" $(id) ключ"
 SYSTEM = StorePath(f"/nix/store/{'s' * 32}-nixos-system-lufta-24.05")
 
@@ -146,7 +147,8 @@ class RealWorld:
     def reset(self) -> None:
         """Undo what tests did."""
         self.sh(
-            "umount -q /run/disk /run/full; rm -rf /run/disk /run/full /run/link"
+            "umount -q /run/disk /run/full; rm -rf /root/victim /var/lib/svc"
+            " /run/disk /run/full /run/link"
             f" /run/open /run/keys/* /run/keys/.[!.]* /var/keys; userdel late;"
             f" mkdir -p {FOLDER}; chmod 750 {FOLDER}; chgrp keys {FOLDER}; true"
         )
@@ -635,7 +637,7 @@ def test_a_connection_that_is_cut_leaves_nothing_half(
     wanted = commit(key("bot"), key("big"), key("wifi"))
     deliver(real, commit(key("bot")))
     wanted.contents["big"] = BIG
-    temporary = f"{FOLDER}/.big.reconciler.tmp"
+    temporary = "/reconciler-new"
     failed, thread = uploading(real, wanted)
     wait_until(lambda: temporary in real.sh(f"find {FOLDER}"), 20, "the upload")
     # The session of root, not the server.
@@ -657,14 +659,14 @@ def test_a_connection_that_is_cut_leaves_nothing_half(
 def test_a_script_that_was_killed_is_cleaned_up_after(real: RealWorld) -> None:
     wanted = commit(key("big"), key("wifi"))
     wanted.contents["big"] = BIG
-    temporary = f"{FOLDER}/.big.reconciler.tmp"
+    temporary = "/reconciler-new"
     failed, thread = uploading(real, wanted)
     wait_until(lambda: temporary in real.sh(f"find {FOLDER}"), 20, "the upload")
     # In the host's own process namespace; not the shell that says so.
-    real.sh("pkill -KILL -f '[r]econciler.tmp'; pkill -KILL base64; true")
+    real.sh("pkill -KILL -f '[r]econciler-new'; pkill -KILL base64; true")
     thread.join(100)
     assert len(failed) == 1
-    assert real.sh(f"ls -A {FOLDER}").split() == [".big.reconciler.tmp"]
+    assert real.sh(f"ls -A {FOLDER}").startswith(".reconciler.")
 
     deliver(real, commit(key("wifi")))
 
@@ -684,3 +686,52 @@ def test_a_reboot_takes_keys_from_memory(real: RealWorld) -> None:
         seen = told(planned(real, wanted))
     assert seen == {"bot": DriftKind.KEY_MISSING}
     assert deliver(real, wanted).written == ("bot",)
+
+
+SWAPPING = """
+chdir "/var/lib/svc";
+symlink "/root/victim", "link"; symlink "/root/victim/bot", "file";
+while (1) {
+    rename "keys", "aside"; rename "link", "keys"; rename "keys", "link";
+    rename "aside", "keys";
+    rename "keys/bot", "was"; rename "file", "keys/bot"; rename "keys/bot", "file";
+    rename "was", "keys/bot";
+}
+"""
+
+
+@fleet_only
+def test_who_swaps_links_in_their_own_folder_gets_nothing(real: RealWorld) -> None:
+    """The user of a service owns the folder of its key, and the one above."""
+    folder = "/var/lib/svc/keys"
+    real.sh(
+        "install -d -m 700 /root/victim; install -d -o daemon -g daemon /var/lib/svc"
+    )
+    real.sh(f"install -d -o daemon -g daemon {folder}")
+    real.write("/root/victim/bot", SECRET)
+    looked = (
+        "sh",
+        "-c",
+        "stat -c '%a %U %G %h %n' /root/victim /root/victim/* && ls -A",
+    )
+    before = real.host.exec(*looked)
+    run = ("systemd-run", "-q", "--unit=swapper", "--uid=daemon", "--")
+    real.host.exec(*run, "perl", "-e", SWAPPING)
+    try:
+        ends = time.monotonic() + RACE_SECONDS
+        while time.monotonic() < ends:
+            for mode in (0o640, 0o600):
+                bot = commit(key("bot", folder, user="daemon", mode=mode))
+                deliver(real, bot)
+                deliver(real, commit(key("bot", f"{folder}/below", user="daemon")))
+                remove_keys(
+                    real.writer,
+                    [f"{folder}/below/bot"],
+                    deadline=DEADLINE,
+                    on_line=print,
+                )
+            assert real.host.exec(*looked) == before
+        assert real.host.is_active("swapper.service")
+    finally:
+        real.host.exec("systemctl", "stop", "swapper.service")
+    assert real.host.exec(*looked) == before

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 from reconciler.apply.mend import PREAMBLE
+from reconciler.apply.scripts import script as sent
 from reconciler.attempt.reboot import BOOT_ID
 from reconciler.attempt.reboot import COMMAND as REBOOT
 from reconciler.errors import ConnectError, RemoteError
@@ -30,7 +31,7 @@ from reconciler.remote import OnLine, RemoteResult
 from reconciler.world.driver import SIGN
 from tests.support.host_keys import KEYS, REMOVE, FakeKeys
 
-GUARD = resources.files("reconciler.apply").joinpath("guard.sh").read_text()
+GUARD = sent("guard")
 PROBE = resources.files("reconciler.observed").joinpath("probe.sh").read_text()
 GENERATIONS = (
     resources.files("reconciler.observed").joinpath("generations.sh").read_text()

@@ -10,10 +10,11 @@ import hashlib
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import resources
 
-KEYS = resources.files("reconciler.apply").joinpath("keys.sh").read_text()
-REMOVE = resources.files("reconciler.apply").joinpath("keys-remove.sh").read_text()
+from reconciler.apply.scripts import script
+
+KEYS = script("keys")
+REMOVE = script("keys-remove")
 KINDS = {
     "regular": stat.S_IFREG,
     "symlink": stat.S_IFLNK,

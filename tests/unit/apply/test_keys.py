@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import pwd
 import shutil
 import stat
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.apply import Delivered, deliver_keys, remove_keys
+from reconciler.apply.scripts import script
 from reconciler.errors import RemoteError
 from reconciler.model import DesiredKey, HostName, KeyOrigin
 from reconciler.remote import OnLine, RemoteResult
@@ -274,41 +276,25 @@ def test_a_new_owner_never_reads_more_than_a_key_is_for(
     assert rights(folder / "new") == ("daemon", "root", "444")
 
 
-def test_a_file_that_somebody_put_in_our_way_is_not_opened(
-    writer: LocalWriter, folder: Path, tmp_path: Path
-) -> None:
-    """Between our clearing the way and our making the file, by whoever may."""
-    writer.tools = stub(tmp_path, "rm", "exit 0")
-    trap = tmp_path / "trap"
-    trap.write_text("precious")
-    (folder / ".bot.reconciler.tmp").symlink_to(trap)
-
-    delivered, _ = deliver(writer, (key(folder / "bot"), SECRET))
-
-    assert list(delivered.failed) == ["bot"]
-    assert "cannot be opened" in delivered.failed["bot"]
-    assert trap.read_text() == "precious"
-
-
 def test_a_file_that_is_being_written_is_roots_alone(
     writer: LocalWriter, folder: Path
 ) -> None:
-    temporary = folder / ".bot.reconciler.tmp"
-    script = resources.files("reconciler.apply").joinpath("keys.sh").read_text()
+    temporary = "*/reconciler-new"
     head = f"key\n0\n{folder}\nbot\ndaemon\ntty\n644\n9\n{'a' * 64}\nYWFh\n"
     with subprocess.Popen(
-        [*writer.shell, "-c", f"umask 0; {script}"],
+        [*writer.shell, "-c", f"umask 0; {script('keys')}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
         assert process.stdin is not None
         process.stdin.write(head.encode())
         process.stdin.flush()
-        wait_until(temporary.exists, 20, "the file to be made")
-        seen = rights(temporary)
+        wait_until(lambda: any(folder.glob(temporary)), 20, "the file to be made")
+        (made,) = folder.glob(temporary)
+        seen = rights(made), rights(made.parent)
         out, _ = process.communicate(timeout=100)
 
-    assert seen == ("root", "root", "600")
+    assert seen == (("root", "root", "600"), ("root", "root", "700"))
     assert out == b"failed 0 it did not arrive whole\n"
     assert list(folder.iterdir()) == []
 
@@ -323,6 +309,27 @@ def test_folders_are_made_for_root_and_its_group(
         assert stat.S_IMODE(made.lstat().st_mode) == 0o750
         assert (made / MARK).is_file()
     assert not (folder / MARK).exists()
+
+
+def test_a_folder_does_not_let_others_in_by_itself(
+    writer: LocalWriter, folder: Path
+) -> None:
+    """By a default ACL, which what is made in it inherits; its owner may set one."""
+    daemon = pwd.getpwnam("daemon").pw_uid
+    entries = ((1, 7, -1), (2, 7, daemon), (4, 5, -1), (0x10, 7, -1), (0x20, 5, -1))
+    acl = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHi", *entry) for entry in entries
+    )
+    os.setxattr(folder, "system.posix_acl_default", acl)
+
+    delivered, _ = deliver(writer, (key(folder / "bot", mode=0o640), SECRET))
+
+    if shutil.which("setfacl"):
+        assert delivered.written == ("bot",)
+        assert "system.posix_acl_access" not in os.listxattr(folder / "bot")
+    else:
+        assert "lets others in by an ACL" in delivered.failed["bot"]
+        assert not (folder / "bot").exists()
 
 
 def test_a_folder_behind_a_link_is_refused(writer: LocalWriter, folder: Path) -> None:
@@ -404,6 +411,9 @@ def test_what_a_killed_batch_left_is_taken_away(
 ) -> None:
     for name in ("bot", "another"):
         (folder / f".{name}.reconciler.tmp").write_bytes(SECRET)
+    room = folder / ".reconciler.AbCdEf12"
+    room.mkdir(mode=0o700)
+    (room / "reconciler-new").write_bytes(SECRET)
     (folder / ".theirs").touch()
 
     deliver(writer, (key(folder / "bot"), SECRET))
@@ -463,7 +473,7 @@ def test_what_is_not_ours_stays(writer: LocalWriter, folder: Path) -> None:
     assert done == [str(folder / "made" / "bot"), str(folder / "nowhere" / "bot")]
     assert failed == {
         str(folder / "link" / "theirs"): (
-            f"its folder leads elsewhere, to {folder}/made"
+            f"{folder}/link leads elsewhere, to {folder}/made"
         ),
         str(folder / "key"): "something else than a file is in its place",
         str(folder / "empty"): "something else than a file is in its place",
