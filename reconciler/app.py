@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -28,7 +28,7 @@ from reconciler.metrics import Metrics
 from reconciler.model import Policy
 from reconciler.notify import Notify
 from reconciler.remote import Connections
-from reconciler.secrets import Keyring, Overlays, protect
+from reconciler.secrets import ClosedKeyring, Keyring, Overlays, protect
 from reconciler.settings import Settings
 from reconciler.source import (
     FileWatcher,
@@ -102,6 +102,21 @@ def open_world(
     finally:
         connections.close()
         history.close()
+
+
+def for_proposals(world: World) -> World:
+    """
+    Return the world in which a commit is looked at that nobody has merged.
+
+    It gets no key, no secret of `repository.secrets` and nothing of our environment,
+    and what it evaluates to is never taken for what the same tree is once merged.
+    """
+    return replace(
+        world,
+        overlays=Overlays({}),
+        evaluator=Evaluator(world.settings, overlays=lambda: "none", trusted=False),
+        keyring=ClosedKeyring(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,8 +88,11 @@ def plan_hosts(
     r"""
     Show what differs on each host and what would be done.
 
-    Changes nothing. Exit status: 0 every host is in sync, 2 something differs, 1 an
-    error.
+    Changes nothing. A commit that is not on the watched branch gets no keys, runs no
+    keyCommand and no health check, and `repository.secrets` is not laid over it. Nix
+    still evaluates it as you: it can read what you can read.
+
+    Exit status: 0 every host is in sync, 2 something differs, 1 an error.
 
     ```
     reconciler plan
@@ -99,8 +102,12 @@ def plan_hosts(
     ```
     """
     with opened(context) as world:
-        revision = at_commit(world, commit) if commit else look(world)[1]
-        planned = plan_each(world, revision, hosts_meant(world, revision, hosts))
+        if commit:
+            seen_in, revision = at_commit(world, commit)
+        else:
+            seen_in, revision = world, look(world)[1]
+        meant = hosts_meant(seen_in, revision, hosts)
+        planned = plan_each(seen_in, revision, meant)
     show_plans(planned, revision, as_json=as_json)
     raise typer.Exit(exit_status(planned))
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import typer
 
 from reconciler import process
-from reconciler.app import open_world
+from reconciler.app import for_proposals, open_world
 from reconciler.cli.common import INTERRUPTED, actor, chosen, err, waiting, warn
 from reconciler.errors import ReconcilerError, SourceError, StoppingError
 from reconciler.model import Desired, HostName, Mode
@@ -88,14 +88,23 @@ def tags_of(world: World, revision: Revision) -> dict[HostName, tuple[str, ...]]
     return dict(zip(names, for_each(world, names, one), strict=True))
 
 
-def at_commit(world: World, ref: str) -> Revision:
-    """Return what the commit *ref* declares. Raises SourceError and PermanentError."""
+def at_commit(world: World, ref: str) -> tuple[World, Revision]:
+    """
+    Return what the commit *ref* declares, and the world to look at it in.
+
+    One that is not on the watched branch gets a world without secrets. Raises
+    SourceError and PermanentError.
+    """
     with waiting("reading the repository"):
         try:
             world.mirror.fetch()
         except SourceError as error:
             warn(str(error))
         commit = world.mirror.resolve(ref)
+        if not world.mirror.is_merged(commit):
+            branch = world.settings.repository.branch
+            warn(f"{commit.short} is not on {branch}: its keys are not looked at")
+            world = for_proposals(world)
         checkout = world.mirror.checkout(commit)
         world.overlays.lay(checkout)
         revision = Revision(
@@ -107,7 +116,7 @@ def at_commit(world: World, ref: str) -> Revision:
             notes=notes_of(checkout),
         )
     _warn_of_checkout(revision)
-    return revision
+    return world, revision
 
 
 def _warn_of_checkout(revision: Revision) -> None:

@@ -42,13 +42,21 @@ class Evaluator:
     """
 
     def __init__(
-        self, settings: Settings, *, overlays: Callable[[], str] = lambda: ""
+        self,
+        settings: Settings,
+        *,
+        overlays: Callable[[], str] = lambda: "",
+        trusted: bool = True,
     ) -> None:
-        """Take *overlays*, which tells what lies over each checkout just now."""
+        """
+        Take *overlays*, which tells what lies over each checkout just now.
+
+        What is not *trusted* is evaluated without our environment.
+        """
         self._settings = settings
         self._hosts: Mapping[str, HostSettings] = settings.hosts
         self._overlays = overlays
-        self._nix = Nix(settings.nix)
+        self._nix = Nix(settings.nix, trusted=trusted)
         self._trees = flake.Trees()
         self._answers: Mapping[tuple[str, str, int, int], object] = {}
         self._lock = threading.Lock()

@@ -56,8 +56,10 @@ def _quoted(text: str) -> str:
 class Nix:
     """The machine's own Nix, old commands only: they are the same since 2.8."""
 
-    def __init__(self, settings: NixSettings) -> None:
+    def __init__(self, settings: NixSettings, *, trusted: bool = True) -> None:
+        """Take whether what is evaluated may read our environment."""
         self.settings = settings
+        self._trusted = trusted
         cores = os.cpu_count() or 1
         self._room = Room(places=cores, memory=available_memory())
         self._builds = threading.BoundedSemaphore(cores)
@@ -143,7 +145,7 @@ class Nix:
         argv += mode.program(file)
         for name, value in arguments.items():
             argv += ["--argstr", name, value]
-        return argv
+        return argv if self._trusted else [*process.with_little_environment(argv)]
 
     def options(self) -> list[str]:
         """Return ``nix.options`` as arguments."""

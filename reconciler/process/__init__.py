@@ -12,6 +12,7 @@ from reconciler.process.commands import (
     run,
     secret,
 )
+from reconciler.process.environment import with_little_environment
 from reconciler.process.output import STDERR_LIMIT, STDOUT_LIMIT, Completed
 from reconciler.process.running import kill_all
 
@@ -25,4 +26,5 @@ __all__ = [
     "kill_all",
     "run",
     "secret",
+    "with_little_environment",
 ]

@@ -5,8 +5,9 @@ A content is `bytes` on its way from its source to the host, and nothing else: n
 of the model, no text of an error, no line of a log, no file of ours.
 """
 
+from reconciler.secrets.closed import ClosedKeyring
 from reconciler.secrets.keyring import Keyring
 from reconciler.secrets.memory import protect
 from reconciler.secrets.overlay import Overlays
 
-__all__ = ["Keyring", "Overlays", "protect"]
+__all__ = ["ClosedKeyring", "Keyring", "Overlays", "protect"]

@@ -100,6 +100,11 @@ class Mirror:
         done = command.local(self._path, *argv, check=False)
         return done.status == 0
 
+    def is_merged(self, commit: Commit) -> bool:
+        """Return whether the watched branch has *commit*, as far as we can tell."""
+        argv = ["merge-base", "--is-ancestor", commit.id, f"refs/heads/{self._branch}"]
+        return command.local(self._path, *argv, check=False).status == 0
+
     def checkout(self, commit: Commit) -> Path:
         """
         Return the folder that holds exactly *commit*, with its submodules.

@@ -25,7 +25,7 @@ from reconciler.model import (
 )
 from reconciler.notify import Notify
 from reconciler.remote import Connections
-from reconciler.secrets import Keyring, Overlays
+from reconciler.secrets import ClosedKeyring, Keyring, Overlays
 from reconciler.settings import Settings
 from reconciler.source import Mirror
 from reconciler.world.live import Live
@@ -46,7 +46,7 @@ class World:
     mirror: Mirror
     evaluator: Evaluator
     overlays: Overlays
-    keyring: Keyring
+    keyring: Keyring | ClosedKeyring
     connections: Connections
     history: History
     metrics: Metrics

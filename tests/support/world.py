@@ -197,6 +197,10 @@ class FakeMirror:
         self.fetched = self.commits[-1]
         return self.fetched
 
+    def is_merged(self, commit: Commit) -> bool:
+        """See Mirror: there is but one branch."""
+        return commit in self.commits
+
     def resolve(self, ref: str) -> Commit:
         """See Mirror."""
         if ref == "main" and self.fetched is not None:
