@@ -9,6 +9,10 @@ from reconciler import process
 from reconciler.errors import CommandError, CommandTimeoutError, CopyError, quote
 from reconciler.model import Desired, StorePath, Target
 
+MEMORY = 1 << 30
+"""Bytes for a program that copies: a host says how long what it sends is, and Nix takes
+that much memory before it reads on. Copying itself needs a small part of it."""
+
 _PROGRESS = re.compile(r"copying (?:\d+ paths|path '[^']*' (?:to|from) '[^']*')\.\.\.$")
 
 
@@ -32,7 +36,7 @@ def copy_closure(
     )
     env = {"NIX_SSHOPTS": shlex.join(ssh)}
     try:
-        process.run(argv, deadline=deadline, env=env, on_line=on_line)
+        process.run(argv, deadline=deadline, env=env, on_line=on_line, memory=MEMORY)
     except CommandTimeoutError as error:
         message = f"{desired.host}: {error}"
         raise CopyError(message, host=desired.host) from error

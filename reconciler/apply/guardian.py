@@ -212,7 +212,9 @@ def read(text: str, *, writer: HostWriter) -> Guarded:
     log, _, last = text.removesuffix("\n").rpartition("\n")
     words = last.removeprefix(_MARK).split()
     if not last.startswith(_MARK) or len(words) != _WORDS:
-        message = f"{writer.host}: the guardian's answer is not understood: {last!r}"
+        message = (
+            f"{writer.host}: the guardian's answer is not understood: {last[:200]!r}"
+        )
         raise FactError(message)
     phase, status, decision, result, unit = words
     if phase == _GONE:
@@ -228,7 +230,9 @@ def read(text: str, *, writer: HostWriter) -> Guarded:
             log=log,
         )
     except ValueError as error:
-        message = f"{writer.host}: the guardian's answer is not understood: {last!r}"
+        message = (
+            f"{writer.host}: the guardian's answer is not understood: {last[:200]!r}"
+        )
         raise FactError(message) from error
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.apply.scripts import script
-from reconciler.errors import RemoteError
+from reconciler.errors import RemoteError, quote
 from reconciler.model import DesiredKey
 from reconciler.remote import HostWriter, OnLine
 
@@ -25,7 +25,7 @@ NO_CONTENT = "-"
 CUT_SHORT = "the host did not say what became of it"
 
 _ANSWER = re.compile(
-    r"(written|permitted|same|ownerless|removed|gone|failed) (\d+) ?(.*)"
+    r"(written|permitted|same|ownerless|removed|gone|failed) (\d{1,6}) ?(.*)", re.ASCII
 )
 _UNSAFE = re.compile("[\0\n\ud800-\udfff]")
 _TOLD = {
@@ -196,7 +196,7 @@ def _ask(
         raise RemoteError(what, host=writer.host, status=result.status, stderr=told)
     matches = (_ANSWER.fullmatch(line) for line in lines)
     return [
-        _Answer(word=match[1], number=int(match[2]), reason=match[3])
+        _Answer(word=match[1], number=int(match[2]), reason=quote(match[3]))
         for match in matches
         if match
     ]

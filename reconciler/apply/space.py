@@ -13,7 +13,7 @@ from reconciler.remote import HostReader
 QUERY_DEADLINE = 120.0  # seconds; a closure has thousands of paths
 ASK_DEADLINE = 120.0
 _BATCH = 500  # paths in one command line; the kernel's limit is 2 MiB for all
-_FREE = re.compile(r"free (\d+) (\d+)")
+_FREE = re.compile(r"free (\d{1,19}) (\d{1,19})", re.ASCII)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
 

@@ -18,6 +18,7 @@ from reconciler.errors import CommandError, CommandTimeoutError, DeliveryError
 from reconciler.notify.forges import Answer, Request
 from reconciler.notify.words import Text
 from reconciler.settings import NotifyTarget
+from reconciler.settings.named_files import read_file
 
 DEADLINE = 60.0
 """Seconds for one delivery; some services want half a minute."""
@@ -113,8 +114,7 @@ def _in_a_process(script: str, job: Mapping[str, object]) -> Any:  # noqa: ANN40
 def read_secret(path: Path) -> str:
     """Return the one line in the file at *path*. Raises DeliveryError."""
     try:
-        with path.open("rb") as file:
-            content = file.read(SECRET_LIMIT + 1)
+        content = read_file(path, SECRET_LIMIT + 1)
         lines = content.decode().split("\n")
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"

@@ -11,6 +11,12 @@ SECTIONS = (
 LIMIT = 8 * 1024 * 1024
 """Characters; a host with a thousand units answers with half a million."""
 
+VALUE_LIMIT = 64 * 1024
+"""Characters of one value: the drop-ins of a unit are a list of paths."""
+
+PATH_LIMIT = 4096
+"""Characters of a path, as on Linux; what is longer is none, and is not kept."""
+
 
 class AnswerError(ValueError):
     """The answer does not have the form that the script gives it."""
@@ -62,8 +68,15 @@ def _sections(text: str) -> dict[str, list[str]]:
 
 def _fields(lines: Iterable[str]) -> dict[str, str]:
     """Read ``name=value`` lines; lines without ``=`` say nothing."""
-    pairs = (line.partition("=") for line in lines)
+    pairs = (_bounded(line, VALUE_LIMIT).partition("=") for line in lines)
     return {name: value for name, equals, value in pairs if equals}
+
+
+def _bounded(line: str, limit: int) -> str:
+    if len(line) > limit:
+        message = f"it has a line of {len(line)} characters: {line[:80]!r}"
+        raise AnswerError(message)
+    return line
 
 
 def _blocks(lines: Iterable[str]) -> Iterable[dict[str, str]]:
@@ -82,4 +95,7 @@ def _pairs(paths: list[str], resolved: list[str]) -> dict[str, str]:
     if len(sources) != len(ends):
         message = f"it has {len(sources)} paths and {len(ends)} resolved ones"
         raise AnswerError(message)
-    return dict(zip(sources, ends, strict=True))
+    return {
+        _bounded(source, PATH_LIMIT): _bounded(end, PATH_LIMIT)
+        for source, end in zip(sources, ends, strict=True)
+    }

@@ -11,7 +11,9 @@ from reconciler.remote import HostReader
 
 DEADLINE = 30.0  # seconds
 
-_GENERATION = re.compile(r"(\d+) (\d+) (/nix/store/\S+) ?(.*)")
+_GENERATION = re.compile(
+    r"(\d{1,9}) (\d{1,12}) (/nix/store/\S{1,300}) ?(.{0,300})", re.ASCII
+)
 _FACT = re.compile(r"is (running|booted|default) (\S*)")
 _END = "end"
 

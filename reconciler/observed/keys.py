@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.model import ObservedKey
-from reconciler.observed.answer import Answer, AnswerError
+from reconciler.observed.answer import PATH_LIMIT, Answer, AnswerError
 
 MISSING = "missing"
 REGULAR = "regular"
@@ -29,7 +29,8 @@ _KINDS = {
     stat.S_IFBLK: "block device",
 }
 _FOUND = re.compile(
-    r"([0-9a-f]{1,8}) (\d{1,20}) (\d{1,10}) (\d{1,10}) (\S+) (\S+) (.+)"
+    r"([0-9a-f]{1,8}) (\d{1,20}) (\d{1,10}) (\d{1,10}) (\S{1,256}) (\S{1,256}) (.+)",
+    re.ASCII,
 )
 _DIGEST = re.compile(r"(\\?)([0-9a-f]{64})  (.+)")
 _ESCAPE = re.compile(r"\\(.)")
@@ -147,6 +148,9 @@ def _unescaped(path: str) -> str:
 def _read_folders(lines: tuple[str, ...]) -> dict[str, _Folder]:
     if len(lines) % 3:
         message = "it does not have three lines about each folder of keys"
+        raise AnswerError(message)
+    if any(len(line) > PATH_LIMIT for line in lines):
+        message = "a folder of keys has a longer path than there are"
         raise AnswerError(message)
     triples = zip(lines[::3], lines[1::3], lines[2::3], strict=True)
     return {

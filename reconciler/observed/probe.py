@@ -1,7 +1,7 @@
 """One round trip to a host, and what it says of itself."""
 
 import functools
-import math
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -24,6 +24,11 @@ from reconciler.remote import HostReader
 RUNNING = "/run/current-system"
 BOOTED = "/run/booted-system"
 PROFILE = "/nix/var/nix/profiles/system"
+_FREE = re.compile(r"(\d{1,19}) (\d{1,19})", re.ASCII)
+_MOST_BYTES = (1 << 63) - 1
+_LATEST = 253_402_300_800.0  # the year 10000, in seconds since 1970
+_SHORT = 200  # characters
+
 SYSTEMCTL_SHARE = 0.8
 """Of the deadline: tells a systemd that hangs from a host that does."""
 
@@ -110,7 +115,7 @@ def _observed(
         booted=_store_path(answer, BOOTED),
         profile=_store_path(answer, PROFILE),
         boot_id=_required(fields, "boot_id"),
-        machine_id=fields.get("machine_id", ""),
+        machine_id=_identifier(fields, "machine_id"),
         running_parts=_parts(answer, RUNNING),
         booted_parts=_parts(answer, BOOTED),
         units=read_units(answer, asked, booted_at=booted_at),
@@ -153,15 +158,13 @@ def _parts(answer: Answer, system: str) -> SystemParts:
 
 def _store_free(fields: Mapping[str, str]) -> int:
     """Return free blocks times block size; 0 where there is no store."""
-    words = fields.get("store_free", "").split()
-    if not words:
+    text = fields.get("store_free", "").strip()
+    if not text:
         return 0
-    try:
-        blocks, size = (int(word) for word in words)
-    except ValueError as error:
-        message = f"store_free is {fields['store_free']!r}"
-        raise AnswerError(message) from error
-    return blocks * size
+    if (match := _FREE.fullmatch(text)) is None:
+        message = f"store_free is {_shown(text)}"
+        raise AnswerError(message)
+    return min(int(match[1]) * int(match[2]), _MOST_BYTES)
 
 
 def _decimal(fields: Mapping[str, str], name: str) -> float:
@@ -170,16 +173,29 @@ def _decimal(fields: Mapping[str, str], name: str) -> float:
     try:
         value = float(text)
     except ValueError as error:
-        message = f"{name} is {text!r}"
+        message = f"{name} is {_shown(text)}"
         raise AnswerError(message) from error
-    if not math.isfinite(value):
-        message = f"{name} is {text!r}"
+    if not 0 <= value <= _LATEST:
+        message = f"{name} is {_shown(text)}"
         raise AnswerError(message)
     return value
 
 
 def _required(fields: Mapping[str, str], name: str) -> str:
-    if value := fields.get(name, "").strip():
+    if value := _identifier(fields, name):
         return value
     message = f"it has no {name}"
     raise AnswerError(message)
+
+
+def _identifier(fields: Mapping[str, str], name: str) -> str:
+    """Return a field that is short: it is remembered for longer than the look."""
+    value = fields.get(name, "").strip()
+    if len(value) > _SHORT:
+        message = f"{name} is {_shown(value)}"
+        raise AnswerError(message)
+    return value
+
+
+def _shown(text: str) -> str:
+    return repr(text[:_SHORT])

@@ -218,7 +218,9 @@ def _number(block: Mapping[str, str], name: str) -> int:
         return 0
     if value.isascii() and value.isdigit() and len(value) <= 20:  # noqa: PLR2004 - 64 bits
         return int(value)
-    message = f"{block.get('Id', 'a unit')} has a {name} that is no number: {value!r}"
+    message = (
+        f"{block.get('Id', 'a unit')} has a {name} that is no number: {value[:80]!r}"
+    )
     raise AnswerError(message)
 
 

@@ -1,7 +1,9 @@
 """The ways to start a command and to have it end."""
 
+import contextlib
 import math
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +40,7 @@ def run(  # noqa: PLR0913 -- the one door to every local command
     stdin: bytes | None = None,
     on_line: Callable[[str], None] | None = None,
     check: bool = True,
+    memory: int | None = None,
 ) -> Completed:
     """
     Run *argv* to its end, for at most *deadline* seconds, and return its output.
@@ -45,7 +48,8 @@ def run(  # noqa: PLR0913 -- the one door to every local command
     *env* is added to our own environment. Without *stdin* the command reads from
     /dev/null. *on_line* is called in this thread with each line of stderr as it comes.
     Output is decoded as UTF-8, and what is none is replaced. Whatever the command left
-    running in its session is killed.
+    running in its session is killed. None of its processes gets more than *memory*
+    bytes.
 
     Raises CommandError for a status that is not 0 if *check*, and for a file that
     cannot be executed; CommandTimeoutError at the deadline; CommandOutputError for
@@ -54,7 +58,10 @@ def run(  # noqa: PLR0913 -- the one door to every local command
     """
 
     def start() -> subprocess.Popen[bytes]:
-        return _popen(tuple(argv), cwd, env, stdin=stdin is not None)
+        process = _popen(tuple(argv), cwd, env, stdin=stdin is not None)
+        if memory is not None:
+            _limit_memory(process.pid, memory)
+        return process
 
     command = Command(tuple(argv), ends=time.monotonic() + deadline, on_line=on_line)
     return _run(command, start, stdin=stdin or b"", seconds=deadline, check=check)
@@ -169,6 +176,13 @@ def _popen(
         raise PermanentError(message) from error
     except OSError as error:
         raise _start_error(argv, error, cwd) from error
+
+
+def _limit_memory(pid: int, limit: int) -> None:
+    # From here, since between fork and exec no Python may run: it is there long before
+    # a program has read what others sent it.
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_DATA, (limit, limit))
 
 
 def _start_error(

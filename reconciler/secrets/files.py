@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from reconciler.errors import KeyContentError
+from reconciler.settings.named_files import read_file
 
 LIMIT = 1 << 20
 """Bytes of the largest content of a key."""
@@ -17,12 +18,13 @@ _GIT_CRYPT = b"\0GITCRYPT"
 
 def read(path: Path, *, shown: str, limit: int = LIMIT) -> bytes:
     """Return what the file *path* holds. Raises KeyContentError that says *shown*."""
+    content, reason = None, "is no path"
     try:
-        content, reason = _read(path, limit + 1), "is no file"
+        content = read_file(path, limit + 1)
     except ValueError:  # a NUL byte
-        content, reason = None, "is no path"
+        pass
     except OSError as error:
-        content, reason = None, error.strerror or "cannot be read"
+        reason = error.strerror or "cannot be read"
     if content is None:
         message = f"{shown}: {reason}"
         raise KeyContentError(message)
@@ -60,19 +62,6 @@ def replace(path: Path, content: bytes) -> None:
     except OSError as error:
         message = f"{path}: cannot be written: {error.strerror}"
         raise KeyContentError(message) from error
-
-
-def _read(path: Path, size: int) -> bytes | None:
-    """Return the beginning of the file *path*; None if it is no regular file."""
-    # Opening a pipe that nobody writes to must not hang.
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            return None
-        with os.fdopen(number, "rb", closefd=False) as file:
-            return file.read(size)
-    finally:
-        os.close(number)
 
 
 def _checked(content: bytes, *, shown: str, limit: int) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from reconciler.errors import SettingsError
+from reconciler.settings.named_files import read_file
 
 log = structlog.get_logger(__name__)
 
@@ -83,8 +84,7 @@ class _File:
     def _read(self) -> bytes:
         content, problem = b"", ""
         try:
-            with self._path.open("rb") as file:
-                content = file.read(SIZE_LIMIT + 1)
+            content = read_file(self._path, SIZE_LIMIT + 1)
         except OSError as error:
             problem = f"cannot be read: {error.strerror}"
         secret = content.rstrip(b"\r\n")
