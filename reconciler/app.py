@@ -9,6 +9,7 @@ import pwd
 import shlex
 import shutil
 import signal
+import stat
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ from reconciler.notify import Notify
 from reconciler.remote import Connections
 from reconciler.secrets import ClosedKeyring, Keyring, Overlays, protect
 from reconciler.settings import Settings
+from reconciler.settings.private import private_paths
 from reconciler.source import (
     FileWatcher,
     FolderWatcher,
@@ -53,6 +55,8 @@ STOP_SECONDS = 25.0
 NOTIFY_SECONDS = 2.0
 """How long each sender may take at shutdown; the next start goes on."""
 
+DATABASE = "history.sqlite"  # in the state directory
+
 CONFIG_VARIABLE = "RECONCILER_CONFIG"
 """Names the settings file, where no option does."""
 
@@ -75,11 +79,14 @@ def open_world(
     """
     protect()  # secrets pass through our memory, and must not end in a core dump
     make_state(settings.state)
-    history = History.open(settings.state / "history.sqlite")
+    history = History.open(settings.state / DATABASE)
     overlays = Overlays(settings.repository.secrets)
     evaluator = Evaluator(settings, overlays=overlays.fingerprint)
     connections = Connections(settings.ssh, known_hosts=known_hosts(settings))
     metrics = Metrics()
+    cage = process.Cage(
+        hidden=private_paths(settings), shown=settings.secrets.command_paths
+    )
     world = World(
         live=Live(settings, policy or policy_of(settings)),
         mirror=Mirror(
@@ -89,7 +96,8 @@ def open_world(
         ),
         evaluator=evaluator,
         overlays=overlays,
-        keyring=Keyring(evaluator, settings.secrets),
+        keyring=Keyring(evaluator, settings.secrets, cage=cage),
+        cage=cage,
         connections=connections,
         history=history,
         metrics=metrics,
@@ -152,12 +160,7 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
             watcher.start()
         world.notify.start()
         daemon.start()
-        log.info(
-            "running",
-            repository=shown(settings.repository.url),
-            branch=settings.repository.branch,
-            metrics=f"http://{settings.http.listen}/metrics",
-        )
+        _tell_of(settings)
         with _pulse(notifier, web, daemon):
             stop.wait()
         log.info("stopping: no new attempts, waiting for those that run")
@@ -254,6 +257,18 @@ def _watchers(settings: Settings, daemon: Daemon) -> list[_Watching]:
     return watchers
 
 
+def _tell_of(settings: Settings) -> None:
+    """Log what runs now, and what it has to do without."""
+    log.info(
+        "running",
+        repository=shown(settings.repository.url),
+        branch=settings.repository.branch,
+        metrics=f"http://{settings.http.listen}/metrics",
+    )
+    if without := process.cage_problem():
+        log.warning("programs that a commit names have no cage", reason=without)
+
+
 def make_state(state: Path) -> None:
     """
     Make the state directory if need be.
@@ -264,6 +279,7 @@ def make_state(state: Path) -> None:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = state.stat().st_uid
+        _close(state, owner)
     except OSError as error:
         msg = f"cannot make the state directory {state}: {error.strerror}"
         raise StateError(msg) from error
@@ -277,6 +293,15 @@ def make_state(state: Path) -> None:
     if not os.access(state, os.W_OK):
         msg = f"the state directory {state} is not writable for this user"
         raise StateError(msg)
+
+
+def _close(state: Path, owner: int) -> None:
+    """Take from others what they may in a state directory that an older umask made."""
+    mode = stat.S_IMODE(state.stat().st_mode)
+    ours = (state / DATABASE).exists()  # else it may be anybody's
+    if mode & 0o077 and ours and owner == os.geteuid():
+        state.chmod(mode & ~0o077)
+        log.warning("others could read the state directory; not any more", path=state)
 
 
 def _name_of(user: int) -> str:

@@ -186,6 +186,12 @@ in
         KillMode = "mixed";
         TimeoutStopSec = "90s";
         OOMPolicy = "continue";
+        MemoryMax = "90%";
+        TasksMax = 4096;
+        IPAddressDeny = [
+          "169.254.169.254"
+          "fd00:ec2::254"
+        ];
         LimitNOFILE = 16384;
 
         CapabilityBoundingSet = "";

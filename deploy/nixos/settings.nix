@@ -113,6 +113,11 @@ in
       default = "30s";
       description = "How long a `keyCommand` may take. More than 0.";
     };
+    command_paths = mkOption {
+      type = types.listOf file;
+      default = [ ];
+      description = "Folders that a `keyCommand`, and a health check that runs a command here, may see and write to besides what everybody may read, such as a password store. See secrets.md.";
+    };
   };
   ssh = {
     identity = mkOption {

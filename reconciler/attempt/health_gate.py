@@ -194,6 +194,7 @@ class HealthGate:
                 desired,
                 deadline=checks_seconds(desired),
                 folder=self.checkout,
+                cage=self.world.cage,
             )
 
         def run() -> None:

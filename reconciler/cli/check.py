@@ -111,6 +111,9 @@ def _check(
         _try(report, "tokens of the API", lambda: Access(settings.api))
     for tool in TOOLS:
         _try(report, f"command {tool}", functools.partial(_tool, tool))
+    without = process.cage_problem()
+    cage = f"none, so that they can do what we can: {without}" if without else ""
+    report.add("cage for commands of commits", told=cage or "bubblewrap")
     for target in settings.notify.targets:
         _try(report, f"notifications to {target.name}", Channel(target).check)
     with waiting("checking"), opened(context) as world:

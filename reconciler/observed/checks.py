@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reconciler.model import CheckResult, CheckSide, Desired, HealthCheck
 from reconciler.observed import from_here, on_host
+from reconciler.process import Cage
 from reconciler.remote import HostReader
 
 MARGIN = 3.0
@@ -34,13 +35,14 @@ def run_checks(
     *,
     deadline: float,
     folder: Path | None = None,
+    cage: Cage | None = None,
 ) -> tuple[CheckResult, ...]:
     """
     Try the health checks of *desired*; return how each ended, in their order.
 
     All side by side, for at most *deadline* seconds. Commands of our side run in
-    *folder*, the commit's checkout. A check that fails is a result and no error; raised
-    are StoppingError, FactError, and what the reader raises.
+    *folder*, the commit's checkout, and in *cage*. A check that fails is a result and
+    no error; raised are StoppingError, FactError, and what the reader raises.
     """
     ends = time.monotonic() + deadline
     most = max(deadline - 1.0, deadline / 2)  # ends by itself, so that it can say more
@@ -49,7 +51,7 @@ def run_checks(
     here = [(n, c) for n, c in numbered if c.side is CheckSide.RECONCILER]
     over = threading.Event()
     try:
-        crew = _Crew(desired.target.address, folder=folder, over=over)
+        crew = _Crew(desired.target.address, folder=folder, over=over, cage=cage)
         for number, check in here:
             crew.start(number, check, seconds=min(check.within, most))
         results = on_host.run(reader, there, deadline=deadline) if there else {}
@@ -63,10 +65,16 @@ class _Crew:
     """The threads that try the checks of our side."""
 
     def __init__(
-        self, address: str, *, folder: Path | None, over: threading.Event
+        self,
+        address: str,
+        *,
+        folder: Path | None,
+        over: threading.Event,
+        cage: Cage | None,
     ) -> None:
         self._address = address
         self._folder = folder
+        self._cage = cage
         self._over = over
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
 
@@ -81,6 +89,7 @@ class _Crew:
                     seconds=seconds,
                     folder=self._folder,
                     over=self._over,
+                    cage=self._cage,
                 )
             except BaseException as error:  # noqa: BLE001 -- raised by who waits for it
                 self._ended.put((number, error))

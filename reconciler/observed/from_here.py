@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import ssl
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler import process
@@ -17,14 +19,24 @@ from reconciler.errors import (
 from reconciler.model import CheckKind, CheckResult, HealthCheck
 from reconciler.observed.deadlines import Cut, connect
 from reconciler.observed.quoting import quoted
+from reconciler.process.cage import MEMORY
 
 if TYPE_CHECKING:
     import threading
-    from pathlib import Path
+
+    from reconciler.process import Cage
 
 GOOD = range(200, 400)
 
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a command runs."""
+
+    folder: Path | None
+    cage: Cage | None
 
 
 class _LateError(Exception):
@@ -38,11 +50,13 @@ def run(
     seconds: float,
     folder: Path | None,
     over: threading.Event,
+    cage: Cage | None = None,
 ) -> CheckResult:
     """
     Try *check* for *seconds*, or until *over*, and return how it ended.
 
-    *address* is the host's, for checks that name none. A command runs in *folder*.
+    *address* is the host's, for checks that name none. A command runs in *folder*, and
+    in *cage*.
     Raises StoppingError.
     """
     began = time.monotonic()
@@ -53,7 +67,7 @@ def run(
         left = max(0.01, ends - tried)
         patience = min(check.timeout or left, left)
         try:
-            problem = _try(check, check.host or address, patience, folder)
+            problem = _try(check, check.host or address, patience, _Place(folder, cage))
         except _LateError as error:
             # A try that was cut short knows less than one that was not.
             cut_short = patience < (check.timeout or seconds)
@@ -69,11 +83,11 @@ def run(
             )
 
 
-def _try(check: HealthCheck, host: str, seconds: float, folder: Path | None) -> str:
+def _try(check: HealthCheck, host: str, seconds: float, place: _Place) -> str:
     """Try it once; return what is wrong, or nothing. Raises _LateError."""
     match check.kind:
         case CheckKind.COMMAND:
-            return _command(check, seconds, folder)
+            return _command(check, seconds, place)
         case CheckKind.TCP:
             return _tcp(check, host, seconds)
         case CheckKind.HTTP:
@@ -91,9 +105,14 @@ def _tcp(check: HealthCheck, host: str, seconds: float) -> str:
     return ""
 
 
-def _command(check: HealthCheck, seconds: float, folder: Path | None) -> str:
+def _command(check: HealthCheck, seconds: float, place: _Place) -> str:
+    argv = check.command
+    if place.cage:
+        argv = place.cage.around(argv, folder=place.folder or Path("/"))
     try:
-        done = process.run(check.command, deadline=seconds, cwd=folder, check=False)
+        done = process.run(
+            argv, deadline=seconds, cwd=place.folder, check=False, memory=MEMORY
+        )
     except CommandTimeoutError as error:
         message = f"did not end within {seconds:.2f} s: {error.stderr}"
         raise _LateError(message) from error

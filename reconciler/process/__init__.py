@@ -5,6 +5,7 @@ Every command gets a deadline and a session of its own, so that it ends together
 its children and cannot ask for a password on our terminal.
 """
 
+from reconciler.process.cage import Cage, cage_problem
 from reconciler.process.commands import (
     become,
     follow,
@@ -19,8 +20,10 @@ from reconciler.process.running import kill_all
 __all__ = [
     "STDERR_LIMIT",
     "STDOUT_LIMIT",
+    "Cage",
     "Completed",
     "become",
+    "cage_problem",
     "follow",
     "foreground",
     "kill_all",

@@ -75,6 +75,7 @@ def secret(
     cwd: Path | None = None,
     on_line: Callable[[str], None] | None = None,
     on_peak: Callable[[int], None] = lambda _bytes: None,
+    memory: int | None = None,
 ) -> bytes:
     """
     Run *argv* as `run` does and return its stdout as it is, at most *limit* bytes.
@@ -86,7 +87,10 @@ def secret(
     """
 
     def start() -> subprocess.Popen[bytes]:
-        return _popen(tuple(argv), cwd, None, stdin=False)
+        process = _popen(tuple(argv), cwd, None, stdin=False)
+        if memory is not None:
+            _limit_memory(process.pid, memory)
+        return process
 
     ends = time.monotonic() + deadline
     command = Secret(tuple(argv), ends=ends, on_line=on_line, limit=limit)

@@ -19,6 +19,7 @@ from reconciler.errors import (
     PermanentError,
 )
 from reconciler.model import Desired, DesiredKey, Digests, HostName, KeyOrigin
+from reconciler.process.cage import MEMORY, Cage
 from reconciler.secrets import age, files
 from reconciler.settings import SecretsSettings
 
@@ -73,10 +74,12 @@ class Keyring:
         evaluator: Texts,
         settings: SecretsSettings,
         *,
+        cage: Cage | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._evaluator = evaluator
         self._settings = settings
+        self._cage = cage
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[Slot, tuple[_Known, ...]] = {}  # the last one used is last
@@ -215,10 +218,11 @@ class Keyring:
         return files.read(path, shown=shown)
 
     def _command(self, source: "_Source") -> bytes:
-        argv = source.key.command
+        argv, cage = source.key.command, self._cage
         try:
             return process.secret(
-                argv,
+                cage.around(argv, folder=source.checkout) if cage else argv,
+                memory=MEMORY,
                 deadline=self._settings.command_timeout,
                 limit=files.LIMIT,
                 cwd=source.checkout,

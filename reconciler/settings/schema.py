@@ -146,6 +146,7 @@ class SecretsSettings(_Section):
 
     identity: Annotated[tuple[FilePath, ...], BeforeValidator(_list_of_one)] = ()
     command_timeout: SomeSeconds = 30.0
+    command_paths: tuple[FilePath, ...] = ()
 
 
 class SshSettings(_Section):

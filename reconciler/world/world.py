@@ -24,6 +24,7 @@ from reconciler.model import (
     Target,
 )
 from reconciler.notify import Notify
+from reconciler.process import Cage
 from reconciler.remote import Connections
 from reconciler.secrets import ClosedKeyring, Keyring, Overlays
 from reconciler.settings import Settings
@@ -51,6 +52,7 @@ class World:
     history: History
     metrics: Metrics
     notify: Notify
+    cage: Cage | None = None  # for programs that a commit names
     now: Callable[[], float] = time.time  # noqa: TID251 # the loop owns the clock
     monotonic: Callable[[], float] = time.monotonic
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -83,6 +83,23 @@ def wait_healthy(process: subprocess.Popen[str], port: int) -> None:
     wait_until(ready, DEADLINE, "the daemon to serve")
 
 
+def test_a_state_directory_that_others_could_read_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "history.sqlite").touch()
+    tmp_path.chmod(0o755)
+
+    make_state(tmp_path)
+
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_directory_that_is_not_known_as_ours_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+
+    make_state(tmp_path)
+
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_in_good_order(
     settings: Path, port: int, number: signal.Signals

@@ -43,7 +43,11 @@ EVERYTHING = {
         evaluate_timeout = 120;
         build_timeout = "1d";
     }""",
-    "secrets": """{ identity = [ "/etc/ssh/key" ]; command_timeout = "2.5s"; }""",
+    "secrets": """{
+        identity = [ "/etc/ssh/key" ];
+        command_timeout = "2.5s";
+        command_paths = [ "/var/lib/passwords" ];
+    }""",
     "ssh": """{
         identity = "${config.services.reconciler.credentialsDirectory}/id_ed25519";
         known_hosts = "/etc/known";

@@ -93,25 +93,30 @@ class Door:
     def _judge(self, scope: Scope) -> Caller | Refusal:
         address = _address(scope)
         source = source_of(address)
-        if wait := self._limiter.take(source):
-            return Refusal(
-                result=ApiResult.RATE_LIMITED,
-                status=HTTPStatus.TOO_MANY_REQUESTS,
-                detail="too many wrong requests",
-                headers={"Retry-After": str(math.ceil(wait))},
-            )
         if _is_for_another_page(by_name(scope["headers"])):
-            return _ELSEWHERE
+            return self._wrong(source, _ELSEWHERE)
         peer = scope.get("state", {}).get("peer", REMOTE)
         # Programs speak 1.1; what speaks 1.0 is a proxy that says nothing of itself.
         near = "" if scope.get("http_version") == "1.0" else address
+        # First: somebody else's wrong tokens must not lock right ones out, and behind a
+        # proxy all come from one address.
         caller = self._access.caller(peer, near, scope["headers"])
         if caller is None:
-            return _UNKNOWN
-        self._limiter.give_back(source)
+            return self._wrong(source, _UNKNOWN)
         if _changes(scope) and not caller.may_change:
             return _FORBIDDEN
         return TOO_LARGE if _says_too_much(scope) else caller
+
+    def _wrong(self, source: str, refusal: Refusal) -> Refusal:
+        wait = self._limiter.take(source)
+        if not wait:
+            return refusal
+        return Refusal(
+            result=ApiResult.RATE_LIMITED,
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            detail="too many wrong requests",
+            headers={"Retry-After": str(math.ceil(wait))},
+        )
 
 
 def _changes(scope: Scope) -> bool:

@@ -1,0 +1,26 @@
+"""What on this machine is ours alone, by the settings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.settings.schema import Settings
+
+
+def private_paths(settings: Settings) -> tuple[Path, ...]:
+    """Return the folders and files that no program of a commit is to see."""
+    return tuple(dict.fromkeys(_paths(settings)))
+
+
+def _paths(settings: Settings) -> Iterator[Path]:
+    yield settings.state
+    yield from settings.repository.secrets.values()
+    yield from settings.secrets.identity
+    if settings.ssh.identity is not None:
+        yield settings.ssh.identity
+    yield from (token.file for token in settings.api.tokens)
+    for route in settings.webhooks.values():
+        yield from route.secret_file
+    for target in settings.notify.targets:
+        if target.url_file is not None:
+            yield target.url_file
+    yield from (status.token_file for status in settings.statuses)
