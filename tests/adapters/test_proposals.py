@@ -10,7 +10,7 @@ from reconciler.app import open_world
 from reconciler.cli.worlds import at_commit
 from reconciler.model import Digests, HostName
 from reconciler.revisions import Evaluations
-from reconciler.settings import RepositorySettings, Settings
+from reconciler.settings import RepositorySettings, SecretsSettings, Settings
 from reconciler.world import World
 from tests.adapters.desired_nix import PLAIN, host, settings
 from tests.adapters.test_source import git
@@ -27,7 +27,7 @@ def module(folder: Path) -> str:
     {{ lib, ... }}: {{
       {PLAIN}
       deployment.keys = {{
-        ran.keyCommand = [ "touch" "{folder}/ran" ];
+        ran.keyCommand = [ "touch" "{folder}/out/ran" ];
         file.keyFile = "{folder}/secrets/token";
         text.text = builtins.readFile ./../../secrets/token;
       }};
@@ -49,6 +49,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     folder, work = tmp_path / "secrets", tmp_path / "work"
     folder.mkdir()
     (folder / "token").write_text(SECRET)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o777)  # in a cage, it is somebody else's command
     git(tmp_path, "init", "-q", "-b", "main", str(work))
     host(work, "keanu", f"{{ ... }}: {{ {PLAIN} }}")
     commit(work, "Merged")
@@ -62,6 +64,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
                 url=str(work), branch="main", secrets={"secrets": folder}
             ),
             nix=base.nix,
+            secrets=SecretsSettings(command_paths=(tmp_path / "out",)),
             state=tmp_path / "state",
         )
     ) as world:
@@ -101,7 +104,7 @@ def test_a_proposal_gets_no_secrets(world: World, tmp_path: Path) -> None:
         ("file", "ran", "text"),
         "not looked at: the commit is not on the watched branch",
     )
-    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "out/ran").exists()
 
 
 def test_the_same_commit_once_merged(world: World, tmp_path: Path) -> None:
@@ -115,7 +118,7 @@ def test_the_same_commit_once_merged(world: World, tmp_path: Path) -> None:
     assert told.units == {"environment-seen.service", "secrets-seen.service"}
     assert set(told.contents) == {"file", "ran", "text"}
     assert told.digests.problems == {}
-    assert (tmp_path / "ran").exists()
+    assert (tmp_path / "out/ran").exists()
 
 
 def test_a_commit_that_the_branch_does_not_have_any_more(
