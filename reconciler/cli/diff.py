@@ -150,8 +150,7 @@ class _Finding:
         )
 
     def _of_commit(self, name: str) -> StorePath:
-        world = self._world
-        revision = look(world)[1] if name == DESIRED else self._revision(name)
+        world, revision = self._seen(name)
         desired = Evaluations(world).desired(revision, self._host)
         if self._build:
             with waiting("building"):
@@ -160,7 +159,9 @@ class _Finding:
                 world.evaluator.build(desired, root=root)
         return desired.toplevel
 
-    def _revision(self, name: str) -> Revision:
+    def _seen(self, name: str) -> tuple[World, Revision]:
+        if name == DESIRED:
+            return self._world, look(self._world)[1]
         try:
             return at_commit(self._world, name)
         except SourceError as error:

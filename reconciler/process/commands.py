@@ -67,7 +67,7 @@ def run(  # noqa: PLR0913 -- the one door to every local command
     return _run(command, start, stdin=stdin or b"", seconds=deadline, check=check)
 
 
-def secret(
+def secret(  # noqa: PLR0913 -- as `run`
     argv: Sequence[str],
     *,
     deadline: float,
