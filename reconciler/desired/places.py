@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from reconciler.errors import EvaluationError
 from reconciler.model import HostName, Target
-from reconciler.settings import HostSettings
+from reconciler.settings import HostSettings, values
 
 DEFAULT_PORT = 22
 DEFAULT_USER = "root"
@@ -46,19 +47,34 @@ def target_of(
     """
     Return where *host* is, and who says so.
 
-    *facts* are of `nix/places.nix`. Where nobody says so, the address is empty.
+    *facts* are of `nix/places.nix`. Where nobody says so, the address is empty. Raises
+    EvaluationError for what ssh would take for something else.
     """
     places = [_place(host, fields) for fields in facts["places"]]
     chosen = _chosen(host, places, facts, overrides, rule)
     order = [chosen, *(place for place in places if place is not chosen)]
-    return Target(
+    target = Target(
         address=chosen.address,
         port=_first(overrides.port, (p.port for p in order))
         or facts["port"]
         or DEFAULT_PORT,
         user=_first(overrides.user, (p.user for p in order)) or DEFAULT_USER,
         escalation=_first(None, (p.escalation for p in order)) or DEFAULT_ESCALATION,
-    ), chosen.source
+    )
+    _check(host, target, chosen.source)
+    return target, chosen.source
+
+
+def _check(host: HostName, target: Target, source: str) -> None:
+    """Check what a commit says by the checks of the settings."""
+    try:
+        if target.address:
+            values.address(target.address)
+        values.port(target.port)
+        values.user(target.user)
+    except ValueError as error:
+        message = f"{source or 'where it is'}: {error}"
+        raise EvaluationError(message, host=host) from error
 
 
 def _chosen(

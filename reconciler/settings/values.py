@@ -27,6 +27,7 @@ _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(rf"({_NUMBER})([KMGT]?)", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", re.ASCII)
 _HOOK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+_ZONE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _HELPER = re.compile(r"([A-Za-z0-9+.-]+)::", re.ASCII)
@@ -179,6 +180,14 @@ def address_rule(text: str) -> str:
     return text
 
 
+def port(number: int) -> int:
+    """Return *number* if it can be a port."""
+    if 1 <= number <= 65535:  # noqa: PLR2004 -- the largest port there is
+        return number
+    message = f"{number} is no port: a number from 1 to 65535"
+    raise ValueError(message)
+
+
 def user(text: str) -> str:
     """Return *text* if it can be the name of a user."""
     if _USER.fullmatch(text):
@@ -237,19 +246,19 @@ def public_key(text: str) -> str:
 
 
 def _require_ip6(text: str) -> None:
-    try:
-        ipaddress.IPv6Address(text)
-    except ValueError as error:
+    if ":" not in text or not _is_ip(text):
         message = f"[{text}] is no IPv6 address in brackets"
-        raise ValueError(message) from error
+        raise ValueError(message)
 
 
 def _is_ip(text: str) -> bool:
+    address, percent, zone = text.partition("%")
     try:
-        ipaddress.ip_address(text)
+        ipaddress.ip_address(address)
     except ValueError:
         return False
-    return True
+    # Python takes anything for the name of an interface, line ends too.
+    return not percent or (":" in address and bool(_ZONE.fullmatch(zone)))
 
 
 # --- git -------------------------------------------------------------------------

@@ -277,6 +277,11 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         ("hosts: {a: {address: b:22}}", "hosts.a.address: 'b:22' is neither a host"),
         ("hosts: {a: {address: x@b}}", "the user belongs into `user`"),
         ("hosts: {a: {address: -oProxyCommand=x}}", "is neither a host name nor an"),
+        (
+            "hosts: {a: {address: 'fe80::1%e X'}}",
+            "is neither a host name nor an IP",
+        ),
+        ("hosts: {a: {address: 10.0.0.1%eth0}}", "is neither a host name nor an IP"),
         ("hosts: {a: {user: -x}}", "hosts.a.user: '-x' is no user name"),
         ("hosts: {-a: {}}", "hosts.-a: '-a' is no host name"),
         ("hosts: {a/b: {}}", "hosts.a/b: 'a/b' is no host name"),

@@ -3,6 +3,7 @@
 import pytest
 
 from reconciler.desired.places import target_of
+from reconciler.errors import EvaluationError
 from reconciler.model import HostName, Target
 from reconciler.settings import HostSettings
 
@@ -131,3 +132,37 @@ def test_a_user_and_a_port_may_stand_in_the_address(
     found, _ = target(says("nixos-unified.sshTarget", target=text))
 
     assert (found.address, found.port, found.user) == (address, port, user)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("user", "root\n  ProxyCommand touch /tmp/x", "is no user name"),
+        ("user", "-oProxyCommand=x", "is no user name"),
+        ("address", "keanu\n  ProxyCommand touch x", "neither a host name nor an IP"),
+        ("address", "fe80::1%eth0\n  ProxyCommand x", "neither a host name nor an IP"),
+        ("address", "-oProxyCommand=x", "neither a host name nor an IP address"),
+        ("address", "root@keanu", "the user belongs into `user`"),
+        ("port", 65536, "65536 is no port: a number from 1 to 65535"),
+    ],
+)
+def test_what_a_commit_says_is_checked_as_the_settings_are(
+    field: str, value: object, told: str
+) -> None:
+    """A line end in the name of a user was another option of ssh."""
+    good = says("deployment.targetHost", address="web.example", user="ops", port=22)
+
+    with pytest.raises(EvaluationError, match=r"^deployment\.targetHost: ") as caught:
+        target({**good, field: value})
+
+    assert told in str(caught.value)
+    assert caught.value.host == WEB
+
+
+def test_what_the_settings_say_stands_for_what_a_commit_says() -> None:
+    overrides = HostSettings(address="fe80::1%eth0", user="ops", port=22)
+    bad = says("deployment.targetHost", address="a b", user="a b", port=70000)
+
+    found, _ = target(bad, overrides=overrides)
+
+    assert (found.address, found.user, found.port) == ("fe80::1%eth0", "ops", 22)
