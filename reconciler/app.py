@@ -82,7 +82,11 @@ def open_world(
     history = History.open(settings.state / DATABASE)
     overlays = Overlays(settings.repository.secrets)
     evaluator = Evaluator(settings, overlays=overlays.fingerprint)
-    connections = Connections(settings.ssh, known_hosts=known_hosts(settings))
+    connections = Connections(
+        settings.ssh,
+        known_hosts=known_hosts(settings),
+        folder=settings.state / "ssh",
+    )
     metrics = Metrics()
     cage = process.Cage(
         hidden=private_paths(settings), shown=settings.secrets.command_paths

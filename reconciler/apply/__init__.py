@@ -7,6 +7,8 @@ belongs to the loop.
 
 from reconciler.apply.closure import copy_closure
 from reconciler.apply.gc_root import protect
+from reconciler.apply.activate import protect, set_boot
+from reconciler.apply.closure import copy_closure, try_copying
 from reconciler.apply.keys import (
     Delivered,
     Removed,
@@ -26,4 +28,6 @@ __all__ = [
     "protect",
     "remove_keys",
     "require_room",
+    "set_boot",
+    "try_copying",
 ]

@@ -1,8 +1,8 @@
 """Copy a system's closure to a host."""
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from urllib.parse import quote as percent
 
 from reconciler import process
@@ -19,30 +19,73 @@ _PROGRESS = re.compile(r"copying (?:\d+ paths|path '[^']*' (?:to|from) '[^']*')\
 def copy_closure(
     desired: Desired,
     *,
-    ssh: Sequence[str],
+    config: Path,
     deadline: float,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
     """
     Bring the desired system and all that it needs into the store of its host.
 
-    *ssh* are OpenSSH arguments that reach the host as the rest of the program does;
-    unless its connection is fast, the host may fetch from its own caches what it can.
+    *config* is the ssh_config file that says how it is reached. Unless its connection
+    is fast, the host may fetch from its own caches what it can.
     *deadline* in seconds. Raises CopyError, CommandMissingError. A copy that was cut
     short leaves whole paths only: Nix registers a path once it is complete.
     """
     argv = copy_argv(
         desired.toplevel, desired.target, substitute=not desired.fast_connection
     )
-    env = {"NIX_SSHOPTS": shlex.join(ssh)}
     try:
-        process.run(argv, deadline=deadline, env=env, on_line=on_line, memory=MEMORY)
+        _run(argv, config, deadline=deadline, on_line=on_line)
     except CommandTimeoutError as error:
         message = f"{desired.host}: {error}"
         raise CopyError(message, host=desired.host) from error
     except CommandError as error:
         message = f"{desired.host}: copying the system failed: {reason(error)}"
         raise CopyError(message, host=desired.host) from error
+
+
+def try_copying(
+    desired: Desired, there: StorePath, *, config: Path, deadline: float
+) -> None:
+    """
+    Speak with the store of a host just as copying does, about a path that it has.
+
+    So everything that copying needs is tried, and nothing is changed. Raises CopyError,
+    CommandMissingError.
+    """
+    argv = ["nix-store", "--store", store_of(desired.target)]
+    try:
+        _run([*argv, "--check-validity", there], config, deadline=deadline)
+    except CommandTimeoutError as error:
+        message = f"{desired.host}: Nix cannot copy to it: {error}"
+        raise CopyError(message, host=desired.host) from error
+    except CommandError as error:
+        message = f"{desired.host}: Nix cannot copy to it: {reason(error)}"
+        raise CopyError(message, host=desired.host) from error
+
+
+def _run(
+    argv: Sequence[str],
+    config: Path,
+    *,
+    deadline: float,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    """
+    Run a command of Nix that starts ssh, which is to read *config*.
+
+    Nix before 2.26 splits NIX_SSHOPTS at each blank and knows no quotes, so the folder,
+    which may have a name with blanks, is entered.
+    """
+    env = {"NIX_SSHOPTS": f"-F {config.name}"}
+    process.run(
+        argv,
+        deadline=deadline,
+        cwd=config.parent,
+        env=env,
+        on_line=on_line,
+        memory=MEMORY,
+    )
 
 
 def reason(error: CommandError) -> str:
@@ -59,18 +102,37 @@ def reason(error: CommandError) -> str:
 
 
 def copy_argv(toplevel: StorePath, target: Target, *, substitute: bool) -> list[str]:
+    """Return the command that copies *toplevel* to the store of *target*."""
+    if target.user == "root":
+        options = ["--use-substitutes"] if substitute else []
+        return ["nix-copy-closure", *options, "--to", _login(target), toplevel]
+    options = ["--substitute-on-destination"] if substitute else []
+    nix = ["nix", "--extra-experimental-features", "nix-command"]
+    to = ["--to", store_of(target)]
+    return [*nix, "copy", "--no-check-sigs", *options, *to, toplevel]
+
+
+def store_of(target: Target) -> str:
     """
-    Return the command that copies *toplevel* to the store of *target*.
+    Return the URL of the store of *target*.
 
     A store takes unsigned paths from root and from trusted users only, so for others
     the far side runs as root too. ``nix-copy-closure`` cannot be told to do so.
     """
-    where = f"{target.user}@{target.address}"
+    store = f"ssh://{_login(target)}"
     if target.user == "root":
-        options = ["--use-substitutes"] if substitute else []
-        return ["nix-copy-closure", *options, "--to", where, toplevel]
-    program = percent(" ".join((*target.escalation, "nix-store")))
-    store = f"ssh://{where}?remote-program={program}"
-    options = ["--substitute-on-destination"] if substitute else []
-    nix = ["nix", "--extra-experimental-features", "nix-command"]
-    return [*nix, "copy", "--no-check-sigs", *options, "--to", store, toplevel]
+        return store
+    words = (*target.escalation, "nix-store")
+    return f"{store}?remote-program={percent(' '.join(words), safe='')}"
+
+
+def _login(target: Target) -> str:
+    """
+    Return user and address as Nix writes them in a URL, an IPv6 address in brackets.
+
+    Never the address alone: Nix takes a bare "localhost" for itself.
+    """
+    address = target.address
+    return (
+        f"{target.user}@[{address}]" if ":" in address else f"{target.user}@{address}"
+    )

@@ -319,7 +319,7 @@ class AttemptRun:
         apply.protect(self._writer(), self.desired.toplevel, self.attempt.source)
         apply.copy_closure(
             self.desired,
-            ssh=self.world.openssh(self.desired.target),
+            config=self.world.ssh_config(self.desired.target),
             deadline=COPY_DEADLINE,
             on_line=self._log,
         )

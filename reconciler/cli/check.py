@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from reconciler import process
+from reconciler.apply import try_copying
 from reconciler.attempt import look
 from reconciler.cli.common import KNOWN_ERROR, chosen, out, print_json, waiting
 from reconciler.cli.options import AsJson, Hosts
@@ -29,7 +30,8 @@ from reconciler.world import World
 
 T = TypeVar("T")
 
-TOOLS = ("nix-instantiate", "nix-store", "nix-copy-closure", "ssh", "git")
+TOOLS = ("nix-instantiate", "nix-store", "nix-copy-closure", "nix", "ssh", "git")
+COPY_DEADLINE = 60.0  # seconds for one round trip the way that copies
 
 
 @dataclass(slots=True)
@@ -167,6 +169,17 @@ def _host(
     boot = (seen.observed.machine_id, seen.observed.boot_id)
     if found.verdict is Verdict.BLOCKED:
         return _Host(host=host, problem=found.reason, boot=boot)
+    # A look takes one client to the host, and copying another one.
+    if (there := seen.observed.running) is not None:
+        try:
+            try_copying(
+                desired,
+                there,
+                config=world.ssh_config(desired.target),
+                deadline=COPY_DEADLINE,
+            )
+        except ReconcilerError as error:
+            return _Host(host=host, problem=str(error))
     where = f"{desired.target.user}@{desired.target.address}:{desired.target.port}"
     said = f"evaluates, answers at {where}, {found.verdict.value}"
     return _Host(host=host, said=said, boot=boot)

@@ -53,7 +53,8 @@ def ssh_argv(
     options = ["-t"] if terminal else []
     where = ["--", desired.target.address]
     told = [line] if command else []
-    return ["ssh", *world.openssh(desired.target), *options, *where, *told]
+    config = str(world.ssh_config(desired.target))
+    return ["ssh", "-F", config, *options, *where, *told]
 
 
 _SUFFIX = re.compile(

@@ -64,6 +64,7 @@ def trust(
             name,
             desired.target,
             settings=settings.ssh,
+            config=world.connections.ssh_config(desired.target),
             known_hosts=known_hosts(settings),
             replace=replace,
         )

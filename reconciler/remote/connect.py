@@ -17,13 +17,10 @@ from pathlib import Path
 import fabric
 import paramiko
 
-from reconciler.errors import (
-    ConnectError,
-    HostKeyError,
-    ReconcilerError,
-    SettingsError,
-)
+from reconciler.errors import ConnectError, HostKeyError, ReconcilerError
 from reconciler.model import HostName
+from reconciler.remote import tcp
+from reconciler.remote.authentication import Keys
 from reconciler.remote.known_hosts import HostKey, KnownKeys, known_keys
 from reconciler.remote.route import Route
 
@@ -32,9 +29,6 @@ IDLE_CHECK = 5.0
 
 Paramiko's own 0.1 s costs ten wake-ups a second for every host.
 """
-KEEPALIVE_IDLE = 15
-KEEPALIVE_INTERVAL = 5
-KEEPALIVE_COUNT = 3
 
 # What they log is in our errors as well; their traces are for their authors.
 for _name in ("paramiko", "fabric", "invoke"):
@@ -126,38 +120,12 @@ def open_socket(host: HostName, route: Route, *, deadline: float) -> socket.sock
     if route.proxy:
         return _open_proxy(route.proxy)
     try:
-        return _open_tcp(route, deadline)
+        return tcp.connect(
+            route.address, route.port, family=route.family, deadline=deadline
+        )
     except OSError as error:
         message = f"{host}: cannot connect to {route.name}: {_reason(error)}"
         raise ConnectError(message, host=host) from error
-
-
-def _open_tcp(route: Route, deadline: float) -> socket.socket:
-    failure = OSError(f"no address is known for {route.address}")
-    found = socket.getaddrinfo(route.address, route.port, type=socket.SOCK_STREAM)
-    for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(max(0.001, deadline - time.monotonic()))
-            sock.connect(address)
-        except OSError as error:
-            sock.close()
-            failure = error
-        else:
-            _keep_alive(sock)
-            return sock
-    raise failure
-
-
-def _keep_alive(sock: socket.socket) -> None:
-    """Let the kernel notice within half a minute that a host is gone; see tcp(7)."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
-    patience = KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_COUNT
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience * 1000)
 
 
 def _open_proxy(command: str) -> socket.socket:
@@ -185,7 +153,7 @@ def open_connection(
     """
     Return an open connection to *host* after at most *timeout* seconds.
 
-    Raises ConnectError, HostKeyError, SettingsError, StateError.
+    Raises ConnectError, HostKeyError, StateError.
     """
     deadline = time.monotonic() + timeout
     policy = _OnlyKnown(known_keys(known_hosts, route.name))
@@ -203,7 +171,7 @@ def open_connection(
             raise _translated(host, route, policy.keys, error) from error
     sock.settimeout(IDLE_CHECK)
     if route.proxy:
-        connection.transport.set_keepalive(KEEPALIVE_IDLE)
+        connection.transport.set_keepalive(tcp.KEEPALIVE_IDLE)
     return connection
 
 
@@ -226,9 +194,7 @@ def _prepare(
         "banner_timeout": backstop,
         "auth_timeout": backstop,
         "channel_timeout": timeout,
-        "allow_agent": route.agent,
-        "look_for_keys": route.agent,
-        "key_filename": list(route.identities),
+        "auth_strategy": Keys(route),
         "transport_factory": policy.transport,
     }
     connection = fabric.Connection(
@@ -252,8 +218,6 @@ def _translated(
     """Return the error of ours that says what *error* means."""
     if isinstance(error, _KeyRefusedError):
         return refused(host, route.name, keys, error.key)
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return SettingsError(f"ssh.identity: {error.filename} does not exist")
     if isinstance(error, paramiko.AuthenticationException):
         message = f"{host}: {route.name} does not let {route.user} in"
         hint = "is the public key of ssh.identity among the authorized keys there?"

@@ -17,10 +17,10 @@ from reconciler.errors import (
     RemoteTimeoutError,
 )
 from reconciler.model import HostName, Target
-from reconciler.remote import session
+from reconciler.remote import session, ssh_config
 from reconciler.remote.connect import bounded, open_connection, shut
 from reconciler.remote.hosts import HostReader, HostWriter, OnLine, RemoteResult
-from reconciler.remote.route import find_route, openssh_options
+from reconciler.remote.route import find_route
 from reconciler.settings import SshSettings
 
 log = structlog.get_logger(__name__)
@@ -34,8 +34,9 @@ class Connections:
     The connections to all hosts; safe to share between threads.
 
     A host's connection is opened at first use, under a lock, because Paramiko breaks
-    when several threads open one at once. *ssh_config* replaces the account's own
-    files, for tests.
+    when several threads open one at once. How hosts are reached is written down in
+    *folder*, beside *known_hosts* if there is none. *account* replaces the account's
+    own ssh_config files, for tests.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class Connections:
         settings: SshSettings,
         *,
         known_hosts: Path,
-        ssh_config: Path | None = None,
+        folder: Path | None = None,
+        account: Path | None = None,
     ) -> None:
         self._settings = settings
         self._known_hosts = known_hosts
-        self._ssh_config = ssh_config
+        self._folder = folder or known_hosts.parent / "ssh"
+        self._account = account
         self._links: dict[HostName, _Link] = {}
         self._lock = threading.Lock()
 
@@ -89,19 +92,20 @@ class Connections:
         for link in links.values():
             link.drop()
 
-    def openssh(self, target: Target) -> tuple[str, ...]:
+    def ssh_config(self, target: Target) -> Path:
         """
-        Return the arguments with which ssh(1) reaches *target* as we do.
+        Return the file with which ``ssh -F`` reaches *target* as we do.
 
-        Not the address itself. A path with a blank in it comes quoted for
-        ssh_config, but NIX_SSHOPTS of older Nix splits at every blank.
+        Its name needs no quotes, whatever that of its folder holds. Raises
+        SettingsError, StateError.
         """
-        return openssh_options(
+        text = ssh_config.config_text(
             target,
             self._settings,
             known_hosts=self._known_hosts,
-            config=self._ssh_config,
+            account=self._account,
         )
+        return ssh_config.write(self._folder, text)
 
     def _link(self, host: HostName, target: Target) -> "_Link":
         if not target.address:
@@ -120,7 +124,7 @@ class Connections:
         self, host: HostName, target: Target
     ) -> Callable[[float], fabric.Connection]:
         def opener(seconds: float) -> fabric.Connection:
-            route = find_route(target, self._settings, self._ssh_config)
+            route = find_route(target, self._settings, self.ssh_config(target))
             timeout = min(seconds, self._settings.connect_timeout)
             began = time.monotonic()
             connection = open_connection(

@@ -1,40 +1,35 @@
 """
-How a host is reached: one answer for Fabric and for OpenSSH.
+What Fabric has to know of the way to a host, as ssh(1) itself reads it.
 
-Both follow the ssh_config of the account that runs the reconciler (``~/.ssh/config``,
-then ``/etc/ssh/ssh_config``, with ``Include``), because aliases and jump hosts are
-written down there and ``nix-copy-closure`` would follow them anyway. What decides
-whom we trust and as whom we come is ours, though, and overrides it on both sides:
-port, user, the known_hosts file and the name looked up in it, deadlines, and the
-identity if the settings name one. So ssh_config contributes HostName, ProxyJump,
-ProxyCommand and, without ``ssh.identity``, IdentityFile and the agent.
-
-A jump is made by OpenSSH on both sides, with the account's own known_hosts for the
-jump host and no prompt, so that an unknown jump host is refused.
+ssh_config has Match, Include, tokens and defaults that differ from release to release;
+``ssh -G`` prints what comes of them. Missing identities are left out, as ssh does.
 """
 
-import glob
-import io
-import math
+import hashlib
 import os
 import pwd
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from paramiko import SSHConfig, SSHException
-
-from reconciler.errors import SettingsError
+from reconciler import process
+from reconciler.errors import CommandError, SettingsError, quote
 from reconciler.model import Target
 from reconciler.remote.known_hosts import entry_name
 from reconciler.settings import SshSettings
 
-SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
-INCLUDE_DEPTH = 16
-"""ssh_config(5) nests as deep as READCONF_MAX_DEPTH of OpenSSH's readconf.c."""
-ALIVE_INTERVAL = 5
-ALIVE_COUNT = 3
+ASK_DEADLINE = 10.0
+"""Seconds for ``ssh -G``, which runs the commands of ``Match exec``."""
+
+_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+_TOKEN = re.compile("%(.)")
+_VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
+_NOISE = "Pseudo-terminal will not be allocated"
+
+Answer = Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,126 +41,147 @@ class Route:
     port: int
     user: str
     proxy: str = ""  # a shell command that speaks for the host, or empty
-    identities: tuple[str, ...] = ()
-    agent: bool = True  # whether keys that the settings do not name may be tried
+    identities: tuple[Path, ...] = ()
+    agent: str = ""  # the socket of the agent whose keys may be tried, or empty
+    only_these: bool = False  # of the agent's keys, only those of the identities
+    family: int = socket.AF_UNSPEC
 
 
-def find_route(target: Target, settings: SshSettings, config: Path | None) -> Route:
+def find_route(target: Target, settings: SshSettings, config: Path) -> Route:
     """
-    Return the way to *target*; *config* replaces the account's ssh_config files.
+    Return the way to *target* that the ssh_config file *config* describes.
 
-    Raises SettingsError if a configuration file cannot be understood.
+    Raises SettingsError if ssh cannot read it, CommandMissingError, StoppingError.
     """
-    found = _lookup(target, config)
-    if settings.identity is None:
-        identities = tuple(found.get("identityfile", ()))
-    else:
-        identities = (str(settings.identity),)
+    found = _ask(target, config)
+    tokens = _tokens(target, found)
     return Route(
         name=entry_name(target.address, target.port),
-        address=found.get("hostname", target.address),
+        address=_one(found, "hostname") or target.address,
         port=target.port,
         user=target.user,
-        proxy=_proxy(found, config),
-        identities=identities,
-        agent=settings.identity is None,
+        proxy=_proxy(found, config, tokens),
+        identities=_identities(settings, found, tokens),
+        agent=_agent(found, tokens),
+        only_these=_one(found, "identitiesonly") == "yes",
+        family=_FAMILIES.get(_one(found, "addressfamily"), socket.AF_UNSPEC),
     )
 
 
-def openssh_options(
-    target: Target, settings: SshSettings, *, known_hosts: Path, config: Path | None
-) -> tuple[str, ...]:
-    """Return the arguments that make ssh(1) reach *target* just as we do."""
-    # Of several values ssh_config(5) takes the first, and the command line is first.
-    options = {
-        "BatchMode": "yes",
-        "CheckHostIP": "no",
-        "ClearAllForwardings": "yes",
-        "ConnectTimeout": str(max(1, math.ceil(settings.connect_timeout))),
-        "ForwardAgent": "no",
-        "GlobalKnownHostsFile": "none",
-        "HostKeyAlias": entry_name(target.address, target.port),
-        "Port": str(target.port),
-        "ServerAliveCountMax": str(ALIVE_COUNT),
-        "ServerAliveInterval": str(ALIVE_INTERVAL),
-        "StrictHostKeyChecking": "yes",
-        "UpdateHostKeys": "no",
-        "User": target.user,
-        "UserKnownHostsFile": _value(known_hosts),
-    }
-    if settings.identity is not None:
-        options["IdentitiesOnly"] = "yes"
-        options["IdentityAgent"] = "none"
-        options["IdentityFile"] = _value(settings.identity)
-    arguments = [word for item in options.items() for word in ("-o", "=".join(item))]
-    return (*_config_option(config), *arguments)
-
-
-def _value(path: Path) -> str:
-    """Write *path* as a value of ssh_config(5): ``%`` is special, blanks part."""
-    text = str(path).replace("%", "%%")
-    return f'"{text}"' if any(character.isspace() for character in text) else text
-
-
-def _config_option(config: Path | None) -> tuple[str, ...]:
-    return () if config is None else ("-F", str(config))
-
-
-def _lookup(target: Target, config: Path | None) -> dict[str, str]:
-    # Our values come first, so they win and %p and %r in a ProxyCommand mean them.
-    head = f"Host *\n  Port {target.port}\n  User {target.user}\n"
+def _ask(target: Target, config: Path) -> Answer:
+    """Return what ssh makes of *config*: each keyword in lower case, and its values."""
+    argv = ["ssh", "-G", "-F", str(config), "--", target.address]
     try:
-        parsed = SSHConfig.from_text(head + _config_text(config))
-        return dict(parsed.lookup(target.address))
-    except SSHException as error:
-        message = f"ssh_config, read for {target.address}: {error}"
+        done = process.run(argv, deadline=ASK_DEADLINE)
+    except CommandError as error:
+        lines = error.stderr.replace("\r", "").splitlines()
+        said = "; ".join(line for line in lines if not line.startswith(_NOISE))
+        message = f"ssh_config, read for {target.address}: {quote(said) or error}"
         raise SettingsError(message) from error
+    found: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        name, _, value = line.partition(" ")
+        found.setdefault(name.lower(), []).append(value)
+    return found
 
 
-def _config_text(config: Path | None) -> str:
-    # The passwd entry rather than $HOME, as OpenSSH does.
-    home = Path(pwd.getpwuid(os.getuid()).pw_dir, ".ssh")
-    files = [home / "config", SYSTEM_CONFIG] if config is None else [config]
-    text = io.StringIO()
-    for file in files:
-        # Each file starts afresh: its head is not part of the last one's last Host.
-        text.write("Host *\n")
-        text.writelines(_lines(file, depth=0))
-    return text.getvalue()
+def _one(found: Answer, name: str) -> str:
+    return found.get(name, [""])[0]
 
 
-def _lines(file: Path, *, depth: int) -> Iterator[str]:
-    """Yield the lines of *file*, with those of the files it includes in their place."""
-    if depth > INCLUDE_DEPTH or not file.is_file():
-        return
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        keyword, _, rest = line.strip().replace("=", " ", 1).partition(" ")
-        if keyword.lower() == "include":
-            for included in _included(shlex.split(rest, comments=True), file.parent):
-                yield from _lines(included, depth=depth + 1)
-        else:
-            yield f"{line}\n"
+# --- tokens ----------------------------------------------------------------------
 
 
-def _included(patterns: Sequence[str], directory: Path) -> Iterator[Path]:
-    for pattern in patterns:
-        full = Path(directory, Path(pattern).expanduser())
-        yield from (Path(name) for name in sorted(glob.glob(str(full))))  # noqa: PTH207
+def _tokens(target: Target, found: Answer) -> dict[str, str]:
+    """Return what ssh_config(5), "TOKENS", stands for; -G leaves most as they are."""
+    account = pwd.getpwuid(os.getuid())
+    host, local = _one(found, "hostname") or target.address, socket.gethostname()
+    jump, port = _one(found, "proxyjump"), str(target.port)
+    ends = f"{local}{host}{port}{target.user}{jump}"
+    return {
+        "%": "%",
+        "C": hashlib.sha1(ends.encode(), usedforsecurity=False).hexdigest(),
+        "d": account.pw_dir,
+        "h": host,
+        "i": str(os.getuid()),
+        "j": jump,
+        "k": _one(found, "hostkeyalias") or target.address,
+        "L": local.partition(".")[0],
+        "l": local,
+        "n": target.address,
+        "p": port,
+        "r": target.user,
+        "u": account.pw_name,
+    }
 
 
-def _proxy(found: dict[str, str], config: Path | None) -> str:
+def _expanded(text: str, tokens: Mapping[str, str]) -> str:
+    """Return *text* with its tokens replaced; those that are unknown stay."""
+    return _TOKEN.sub(lambda match: tokens.get(match[1], match[0]), text)
+
+
+def _path(text: str, tokens: Mapping[str, str]) -> Path:
+    """Return the path that ssh means by *text*."""
+    text = _VARIABLE.sub(lambda match: os.environ.get(match[1], ""), text)
+    if text.startswith("~/"):
+        text = f"%d{text[1:]}"
+    return Path(_expanded(text, tokens))
+
+
+# --- the parts -------------------------------------------------------------------
+
+
+def _identities(
+    settings: SshSettings, found: Answer, tokens: Mapping[str, str]
+) -> tuple[Path, ...]:
+    """Return the identities that are there, in the order of trying."""
+    if settings.identity is not None:
+        if not settings.identity.exists():
+            message = f"ssh.identity: {settings.identity} does not exist"
+            raise SettingsError(message)
+        return (settings.identity,)
+    paths = (_path(text, tokens) for text in found.get("identityfile", ()))
+    return tuple(path for path in paths if _is_there(path))
+
+
+def _is_there(identity: Path) -> bool:
+    """Whether there is anything of *identity*; an agent may have the private key."""
+    return any(os.access(path, os.R_OK) for path in (identity, Path(f"{identity}.pub")))
+
+
+def _agent(found: Answer, tokens: Mapping[str, str]) -> str:
+    """Return the socket of the agent that ssh would ask; empty for none."""
+    said = _one(found, "identityagent")
+    if said.lower() == "none":
+        return ""
+    if said in ("", "SSH_AUTH_SOCK"):
+        return os.environ.get("SSH_AUTH_SOCK", "")
+    if said.startswith("$") and not said.startswith("${"):
+        return os.environ.get(said[1:], "")
+    return str(_path(said, tokens))
+
+
+def _proxy(found: Answer, config: Path, tokens: Mapping[str, str]) -> str:
     """Return the command that reaches the host, where ssh_config demands one."""
-    jump = found.get("proxyjump", "none")
-    if jump.lower() == "none":
-        command = found.get("proxycommand", "none")
-        return "" if command.lower() == "none" else command
+    jump = _one(found, "proxyjump")
+    if jump and jump.lower() != "none":
+        return _jump(_expanded(jump, tokens), config, tokens)
+    command = _one(found, "proxycommand")
+    if not command or command.lower() == "none":
+        return ""
+    if _one(found, "proxyusefdpass") == "yes":
+        message = (
+            f"ssh_config, read for {tokens['n']}: ProxyUseFdpass is not supported: "
+            "write a ProxyCommand that speaks for the host itself"
+        )
+        raise SettingsError(message)
+    return _expanded(command, tokens)
+
+
+def _jump(jump: str, config: Path, tokens: Mapping[str, str]) -> str:
+    """Return the ssh that jumps, as ssh(1) starts one for itself."""
     *hops, last = jump.split(",")
     through = ("-J", ",".join(hops)) if hops else ()
-    end = f"[{found['hostname']}]:{found['port']}"
-    options = ("-o", "BatchMode=yes", *_config_option(config), *through)
-    return shlex.join(("ssh", *options, "-W", end, *_hop(last)))
-
-
-def _hop(hop: str) -> tuple[str, ...]:
-    """Return ``user@host:port`` as arguments of ssh(1)."""
-    return ("--", hop if hop.startswith("ssh://") else f"ssh://{hop}")
+    end = f"[{tokens['h']}]:{tokens['p']}"
+    hop = last if last.startswith("ssh://") else f"ssh://{last}"
+    return shlex.join(("ssh", "-F", str(config), *through, "-W", end, "--", hop))

@@ -42,29 +42,27 @@ def trust(
     target: Target,
     *,
     settings: SshSettings,
+    config: Path,
     known_hosts: Path,
     replace: bool = False,
 ) -> list[TrustedKey]:
     """
     Fetch the keys of *host*, record them and return them.
 
-    Nothing vouches for what is fetched: whoever calls this must show the
-    fingerprints. To ask first, call ``scan`` and ``record``. Raises ConnectError,
-    StateError, and HostKeyError if other keys are recorded and not to be *replaced*.
+    *config* is the ssh_config file that says how the host is reached. Nothing vouches
+    for what is fetched: whoever calls this must show the fingerprints. To ask first,
+    call ``scan`` and ``record``. Raises ConnectError, SettingsError, StateError, and
+    HostKeyError if other keys are recorded and not to be *replaced*.
     """
-    keys = scan(host, target, settings=settings)
+    keys = scan(host, target, settings=settings, config=config)
     return record(host, target, keys, known_hosts=known_hosts, replace=replace)
 
 
 def scan(
-    host: HostName,
-    target: Target,
-    *,
-    settings: SshSettings,
-    ssh_config: Path | None = None,
+    host: HostName, target: Target, *, settings: SshSettings, config: Path
 ) -> list[HostKey]:
-    """Return every key that the host offers; raises ConnectError."""
-    route = find_route(target, settings, ssh_config)
+    """Return every key that the host offers; raises ConnectError, SettingsError."""
+    route = find_route(target, settings, config)
     offered = (
         _offered(host, route, algorithm, settings.connect_timeout)
         for algorithm in ALGORITHMS

@@ -112,6 +112,6 @@ class World:
             what = "waiting for a host"
             raise StoppingError(what)
 
-    def openssh(self, target: Target) -> tuple[str, ...]:
-        """Return the OpenSSH arguments that reach *target* as Fabric does."""
-        return self.connections.openssh(target)
+    def ssh_config(self, target: Target) -> Path:
+        """Return the file with which ``ssh -F`` reaches *target* as Fabric does."""
+        return self.connections.ssh_config(target)

@@ -76,12 +76,14 @@ def test_ssh_is_given_the_options_that_the_program_uses(
 ) -> None:
     done = run("ssh", "lufta")
 
-    argv = json.loads(done.stdout)
+    option, config, *_ = json.loads(done.stdout)
     assert told(done) == ["--", "lufta.example"]
-    assert "StrictHostKeyChecking=yes" in argv
-    assert "Port=2222" in argv  # as the settings say now
-    assert f"IdentityFile={tmp_path / 'key'}" in argv
-    assert f"UserKnownHostsFile={tmp_path / 'state' / 'known_hosts'}" in argv
+    assert option == "-F"
+    lines = {line.strip() for line in Path(config).read_text().splitlines()}
+    assert "StrictHostKeyChecking yes" in lines
+    assert "Port 2222" in lines  # as the settings say now
+    assert f'IdentityFile "{tmp_path / "key"}"' in lines
+    assert f'UserKnownHostsFile "{tmp_path / "state" / "known_hosts"}"' in lines
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,17 @@ def read(reader: HostReader, script: str) -> str:
     return reader.read(script, what="a look", deadline=60)
 
 
+def arguments_of(sshd: Sshd, known_hosts: Path) -> dict[str, object]:
+    """Return what `trust` is to be given beside host and target."""
+    connections = Connections(sshd.settings(), known_hosts=known_hosts)
+    config = connections.ssh_config(sshd.target)
+    return {
+        "settings": sshd.settings(),
+        "config": config,
+        "known_hosts": known_hosts,
+    }
+
+
 # --- who is let in, and to whom we talk ------------------------------------------
 
 
@@ -83,7 +94,7 @@ def test_a_changed_key_is_refused_with_both_keys(
     own_sshd: Sshd, tmp_path: Path
 ) -> None:
     known_hosts = tmp_path / "known_hosts"
-    arguments = {"settings": own_sshd.settings(), "known_hosts": known_hosts}
+    arguments = arguments_of(own_sshd, known_hosts)
     old = trust(HOST, own_sshd.target, **arguments)  # type: ignore[arg-type]
     own_sshd.stop()
     own_sshd.replace_keys()
@@ -109,8 +120,9 @@ def test_trust_records_every_key_and_says_which_are_new(
     sshd: Sshd, tmp_path: Path
 ) -> None:
     known_hosts = tmp_path / "known_hosts"
-    first = trust(HOST, sshd.target, settings=sshd.settings(), known_hosts=known_hosts)
-    again = trust(HOST, sshd.target, settings=sshd.settings(), known_hosts=known_hosts)
+    arguments = arguments_of(sshd, known_hosts)
+    first = trust(HOST, sshd.target, **arguments)  # type: ignore[arg-type]
+    again = trust(HOST, sshd.target, **arguments)  # type: ignore[arg-type]
 
     assert [key.type for key in first] == ["ssh-ed25519", "ecdsa-sha2-nistp256"]
     assert not any(key.recorded for key in first)
@@ -132,7 +144,15 @@ def test_trusting_nobody(tmp_path: Path) -> None:
         settings = SshSettings(connect_timeout=0.3)
 
         with pytest.raises(ConnectError, match="lufta: "):
-            trust(HOST, target, settings=settings, known_hosts=tmp_path / "known")
+            trust(
+                HOST,
+                target,
+                settings=settings,
+                config=Connections(settings, known_hosts=tmp_path / "known").ssh_config(
+                    target
+                ),
+                known_hosts=tmp_path / "known",
+            )
 
     assert not (tmp_path / "known").exists()
 
@@ -171,7 +191,7 @@ def test_a_revoked_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
 def test_openssh_gets_there_with_our_options(
     connections: Connections, sshd: Sshd
 ) -> None:
-    done = ssh(connections.openssh(sshd.target), sshd.address, "echo there")
+    done = ssh(connections.ssh_config(sshd.target), sshd.address, "echo there")
 
     assert (done.returncode, done.stdout) == (0, "there\n")
 
@@ -179,7 +199,7 @@ def test_openssh_gets_there_with_our_options(
 def test_openssh_refuses_whom_we_refuse(sshd: Sshd, tmp_path: Path) -> None:
     connections = Connections(sshd.settings(), known_hosts=tmp_path / "none")
 
-    done = ssh(connections.openssh(sshd.target), sshd.address, "true")
+    done = ssh(connections.ssh_config(sshd.target), sshd.address, "true")
 
     assert done.returncode == 255
     assert "Host key verification failed" in done.stderr
@@ -197,12 +217,10 @@ def test_an_alias_leads_both_to_the_host(sshd: Sshd, tmp_path: Path, way: str) -
     name = f"[{sshd.address}]:{sshd.port}"
     keys = known_keys(sshd.known_hosts, name).accepted
     add(known_hosts, f"[behind]:{sshd.port}", keys, replace=False)
-    connections = Connections(
-        sshd.settings(), known_hosts=known_hosts, ssh_config=config
-    )
+    connections = Connections(sshd.settings(), known_hosts=known_hosts, account=config)
 
     assert read(connections.reader(HOST, target), "echo in") == "in\n"
-    assert ssh(connections.openssh(target), "behind", "echo in").stdout == "in\n"
+    assert ssh(connections.ssh_config(target), "behind", "echo in").stdout == "in\n"
     connections.close()
 
 
@@ -220,11 +238,9 @@ copy(lambda: far.recv(65536), lambda data: os.write(1, data))
 """
 
 
-def ssh(
-    options: tuple[str, ...], address: str, command: str
-) -> subprocess.CompletedProcess[str]:
+def ssh(config: Path, address: str, command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["ssh", *options, address, command],
+        ["ssh", "-F", config, address, command],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

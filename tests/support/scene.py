@@ -44,10 +44,17 @@ if TYPE_CHECKING:
     from reconciler.remote import Connections
     from reconciler.source import Mirror
 
-# Which fleet it belongs to, it learns as the real one does: from NIX_SSHOPTS.
+# Which fleet it belongs to, it learns as the real one does: from ssh's options.
 QUERY = """\
 #!/bin/sh
 # nix-store --query --requisites|--size PATH...
+# nix-store --store ssh://root@ADDRESS --check-validity PATH
+if test "$1" = --store; then
+  test "$NIX_SSHOPTS" = "-F ssh_config" || exit 1
+  test -e "${2#ssh://root@}" && exit
+  echo "error: cannot connect to '${2#ssh://}'" >&2
+  exit 1
+fi
 test "$1" = --query || exit 1
 what=$2
 shift 2
@@ -62,8 +69,8 @@ done
 COPY = """\
 #!/bin/sh
 # nix-copy-closure [--use-substitutes] --to root@ADDRESS TOPLEVEL
-stores=${NIX_SSHOPTS#-F }
-stores=${stores%/ssh_config}
+test "$NIX_SSHOPTS" = "-F ssh_config" || exit 1
+stores=$PWD
 if test -e "$stores/full"; then
   echo "error: writing to file: No space left on device" >&2
   exit 1

@@ -28,10 +28,11 @@ from reconciler.settings import SshSettings
 from tests.support.wait import patience
 
 DEADLINE = 60.0
+OTHER_USER = "deploy"
 KEY_TYPES = ("ed25519", "ecdsa")
 PACKAGES = ("openssh-server", "libwrap0")
 CONFIG = """\
-ListenAddress {address}:{port}
+ListenAddress {listen}
 HostKey {directory}/host_ed25519
 HostKey {directory}/host_ecdsa
 AuthorizedKeysFile {directory}/authorized_keys
@@ -161,7 +162,7 @@ def connected(sshd: Sshd, *, connect_timeout: float = 30.0) -> Iterator[Connecti
     connections = Connections(
         sshd.settings(connect_timeout=connect_timeout),
         known_hosts=sshd.known_hosts,
-        ssh_config=config,
+        account=config,
     )
     try:
         yield connections
@@ -222,11 +223,11 @@ def _prepare(sshd: Sshd) -> None:
         _generate(directory / f"host_{kind}", kind)
     _generate(directory / "identity", "ed25519")
     shutil.copy(directory / "identity.pub", directory / "authorized_keys")
-    name = f"[{sshd.address}]:{sshd.port}"
+    name = f"[{sshd.address}]:{sshd.port}"  # for known_hosts and sshd_config alike
     keys = [(directory / f"host_{kind}.pub").read_text() for kind in KEY_TYPES]
     sshd.known_hosts.write_text("".join(f"{name} {key}" for key in keys))
     (directory / "sshd_config").write_text(
-        CONFIG.format(address=sshd.address, port=sshd.port, directory=directory)
+        CONFIG.format(listen=name, directory=directory)
     )
 
 
@@ -249,16 +250,19 @@ def _wrapper(directory: Path) -> list[str]:
     if os.geteuid() != 0:
         return []
     # A home of its own: bash reads ~/.bashrc even for a command over SSH.
-    root = f"root:x:0:0:root:{directory}:/bin/bash\n"
+    # "deploy" is another name to log in with, which may still do everything.
+    users = [f"{name}:x:0:0::{directory}:/bin/bash\n" for name in ("root", OTHER_USER)]
     sshd = "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n"
-    (directory / "passwd").write_text(root + sshd)
-    (directory / "shadow").write_text("root:*:1::::::\nsshd:*:1::::::\n")
+    (directory / "passwd").write_text("".join(users) + sshd)
+    names = ("root", OTHER_USER, "sshd")
+    (directory / "shadow").write_text("".join(f"{n}:*:1::::::\n" for n in names))
     script = ["sh", "-c", AS_ROOT, "sh", str(directory)]
     return ["unshare", "--mount", "--propagation", "private", *script]
 
 
 def _free_port(address: str) -> int:
-    with socket.create_server((address, 0)) as server:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
         return int(server.getsockname()[1])
 
 

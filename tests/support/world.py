@@ -450,7 +450,7 @@ class FakeConnections:
     def close(self) -> None:
         """See Connections."""
 
-    def openssh(self, target: Target) -> tuple[str, ...]:
+    def ssh_config(self, target: Target) -> Path:
         """See Connections."""
-        assert (self._stores / target.address).is_dir()
-        return ("-F", str(self._stores / "ssh_config"))
+        assert target.address
+        return self._stores / "ssh_config"

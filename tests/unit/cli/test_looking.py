@@ -417,6 +417,19 @@ def test_check_fails_where_two_names_lead_to_one_machine(
         assert "keanu, lufta" in told[name]["problem"]
 
 
+def test_check_goes_the_way_that_copies(cli: Cli, deployed: Scene) -> None:
+    """A look takes another client to the host, so it alone proves too little."""
+    (deployed.stores / "lufta.example").rename(deployed.stores / "away")
+
+    said = cli("check", "lufta")
+
+    assert said.status == 1
+    (lufta,) = (line for line in said.lines if "host lufta" in line)
+    assert lufta.startswith(
+        "✗ host lufta  lufta: Nix cannot copy to it: cannot connect"
+    )
+
+
 def test_check_says_what_is_wrong_with_the_settings(cli: Cli, scene: Scene) -> None:
     scene.push(A)
     cli.settings.write_text("repositry: {url: x}\n")
