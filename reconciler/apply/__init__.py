@@ -5,10 +5,8 @@ Each function carries out one kind of step and raises when it did not work; the 
 belongs to the loop.
 """
 
-from reconciler.apply.closure import copy_closure
-from reconciler.apply.gc_root import protect
-from reconciler.apply.activate import protect, set_boot
 from reconciler.apply.closure import copy_closure, try_copying
+from reconciler.apply.gc_root import protect
 from reconciler.apply.keys import (
     Delivered,
     Removed,
@@ -28,6 +26,5 @@ __all__ = [
     "protect",
     "remove_keys",
     "require_room",
-    "set_boot",
     "try_copying",
 ]

@@ -5,7 +5,7 @@ import typer
 from reconciler.app import known_hosts
 from reconciler.cli.common import chosen, err, out
 from reconciler.model import HostName, Target
-from reconciler.remote import record, scan
+from reconciler.remote import Connections, record, scan
 from reconciler.settings.values import repository_url
 from reconciler.source import SshServer, ssh_server
 
@@ -21,10 +21,13 @@ def trust_forge(context: typer.Context, host: str, *, replace: bool) -> None:
     server = _server(host, settings.repository.url)
     where = Target(address=server.address, port=server.port)
     name, file = HostName(server.alias or server.address), known_hosts(settings)
+    folder = settings.state / "ssh"
+    ways = Connections(settings.ssh, known_hosts=file, folder=folder)
+    config = ways.ssh_config(where)
     keys = record(
         name,
         Target(address=server.alias) if server.alias else where,
-        scan(name, where, settings=settings.ssh),
+        scan(name, where, settings=settings.ssh, config=config),
         known_hosts=file,
         replace=replace,
     )

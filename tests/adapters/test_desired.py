@@ -631,13 +631,16 @@ def test_both_layouts_of_the_same_machines_agree(tmp_path: Path) -> None:
 # --- names -----------------------------------------------------------------------
 
 
+ODD = f'{PLAIN} networking.hostName = "odd"; deployment.targetHost = "odd.example";'
+
+
 @pytest.mark.parametrize("name", ["we ird", "a'b\"c", '${builtins.abort "x"}', "-E"])
 def test_odd_names_are_only_names(tmp_path: Path, name: str) -> None:
-    checkout = host(tmp_path, name, f'{{ {PLAIN} networking.hostName = "odd"; }}')
+    checkout = host(tmp_path, name, f"{{ {ODD} }}")
     evaluator = Evaluator(settings())
 
     assert evaluator.hosts(checkout) == (name,)
-    assert evaluator.evaluate(checkout, HostName(name)).target.address == name
+    assert evaluator.evaluate(checkout, HostName(name)).host == name
 
 
 def test_odd_names_of_a_network_are_only_names(tmp_path: Path) -> None:
