@@ -44,7 +44,7 @@ def test_a_length_from_a_host_does_not_take_our_memory(
     )
 
     with pytest.raises(CopyError, match=r"bad_alloc|memory"):
-        copy_closure(desired, ssh=[], deadline=30)
+        copy_closure(desired, config=tmp_path / "ssh_config", deadline=30)
 
     taken = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert taken < MEMORY
