@@ -62,7 +62,8 @@ def ask(
     if answer.status >= http.HTTPStatus.BAD_REQUEST:
         detail = told.get("detail") if isinstance(told, dict) else told
         message = f"the daemon says no: {quote(str(detail), 500)}"
-        raise DaemonError(message, refused=True)
+        refused = answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR
+        raise DaemonError(message, refused=refused)
     return told
 
 

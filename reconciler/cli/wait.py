@@ -21,6 +21,9 @@ STEP = 2.0
 
 PAUSE = 0.5  # seconds between two tries to reach a daemon that is being restarted
 
+SETTLE = 3.0
+"""Seconds in which the daemon has obeyed what was ordered just before we came."""
+
 
 class Ended(enum.IntEnum):
     """The exit status."""
@@ -75,7 +78,8 @@ def wait(
     ```
     """
     settings = chosen(context).settings()
-    give_up = time.monotonic() + timeout
+    began = time.monotonic()
+    give_up = began + timeout
     name = commit or _newest(settings, timeout)
     told: dict[str, str] = {}
     with waiting("waiting for the hosts"):
@@ -84,13 +88,21 @@ def wait(
             found = _found(settings, name, hosts or [], min(left, STEP), left)
             if not as_json:
                 _tell(found, told)
-            if found["standing"] != "waiting" or left <= 0:
+            if left <= 0 or _is_over(found, time.monotonic() - began):
                 break
+            if found["standing"] != "waiting":
+                time.sleep(PAUSE)
     if as_json:
         print_json(found)
     elif found["standing"] == "waiting":
         warn(f"the time is up: {found['why'] or 'some hosts do not run it yet'}")
     raise typer.Exit(_ENDS[found["standing"]])
+
+
+def _is_over(found: Json, seconds: float) -> bool:
+    """Return whether nothing more is to be waited for; a hold may just have ended."""
+    standing = found["standing"]
+    return standing == "arrived" or (standing != "waiting" and seconds > SETTLE)
 
 
 def _newest(settings: Settings, seconds: float) -> str:

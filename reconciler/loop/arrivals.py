@@ -36,7 +36,7 @@ class Arrivals:
             return Arrival(commit=commit, refused=Standing.ASKED, why=why)
         if current is None or not mirror.contains(current.commit.id, commit):
             return self._not_counting(commit)
-        statuses = {status.host: status for status in self._world.history.statuses()}
+        statuses = {status.host: status for status in self._world.history.statuses(now=self._world.now())}
         known = {
             host: statuses[host].tags if host in statuses else ()
             for host in current.hosts
@@ -46,7 +46,10 @@ class Arrivals:
             select(hosts, known),
             statuses,
             contains=functools.cache(lambda newer: mirror.contains(newer, commit)),
-            problems={host: self._evaluations.problem(host) for host in current.hosts},
+            problems={
+                host: self._evaluations.problem(host, current.commit.id)
+                for host in current.hosts
+            },
         )
 
     def _not_counting(self, commit: CommitId) -> Arrival:

@@ -62,6 +62,12 @@ _ASKS = {
     Verdict.REPORTED: "is only reported: `reconciler apply` brings it",
 }
 
+_ENDED = {
+    Verdict.HELD: "was released",
+    Verdict.QUARANTINED: "is to be tried again",
+}
+"""Verdicts of the last look, of which the reason is gone meanwhile."""
+
 
 def arrival(
     commit: CommitId,
@@ -111,6 +117,8 @@ def _judge(status: HostStatus, problem: str) -> tuple[Standing, str]:
 
 def _open(status: HostStatus, verdict: Verdict) -> tuple[Standing, str]:
     """Return the standing of a host on which something is left to do."""
+    if verdict in _ENDED and status.hold is None:  # quarantines were looked at before
+        return Standing.WAITING, _ENDED[verdict]
     if verdict in _ASKS:
         return Standing.ASKED, _ASKS[verdict]
     if verdict is Verdict.BLOCKED:

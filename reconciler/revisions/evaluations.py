@@ -60,7 +60,7 @@ class Evaluations:
         self._lock = threading.Lock()
         self._good: dict[HostName, LastGood] = {}
         self._failed: dict[HostName, _Failure] = {}
-        self._problems: dict[HostName, str] = {}
+        self._problems: dict[HostName, tuple[CommitId, str]] = {}
 
     def desired(self, revision: Revision, host: HostName) -> Desired:
         """Return what *revision* says *host* should be. Raises EvaluationError."""
@@ -69,7 +69,7 @@ class Evaluations:
         except StoppingError:
             raise
         except ReconcilerError as error:
-            self._problems[host] = str(error)
+            self._problems[host] = (revision.commit.id, str(error))
             raise
         self._problems.pop(host, None)
         return desired
@@ -90,7 +90,7 @@ class Evaluations:
         except Exception:
             log.exception("evaluation failed in a way we do not know", host=host)
             bug = TemporaryError(f"evaluating {host} failed by a bug; see the log")
-            self._problems[host] = str(bug)
+            self._problems[host] = (revision.commit.id, str(bug))
             self._put_off(revision, host, bug)
 
     def _put_off(
@@ -98,14 +98,13 @@ class Evaluations:
     ) -> None:
         """Have `desired` raise *error* for a while, unless it does so anyhow."""
         if not self.is_known(revision, host):
-            key = self._world.evaluator.cache_key(revision.commit.tree, host)
-            self._fails(host, key, error, RETRY_SOON)
+            self._fails(host, self._key(revision, host), error, RETRY_SOON)
 
     def is_known(self, revision: Revision, host: HostName) -> bool:
         """Return whether `desired` answers without evaluating anything."""
         world = self._world
         try:
-            key = world.evaluator.cache_key(revision.commit.tree, host)
+            key = self._key(revision, host)
         except ReconcilerError:
             return True  # as `desired` will say at once
         good, failed = self._good.get(host), self._failed.get(host)
@@ -122,9 +121,14 @@ class Evaluations:
         with self._lock:
             self._failed[host] = _Failure(key=key, error=error, until=until)
 
-    def problem(self, host: HostName) -> str:
-        """Return why *host* could not be evaluated the last time; empty if it could."""
-        return self._problems.get(host, "")
+    def problem(self, host: HostName, commit: CommitId | None = None) -> str:
+        """
+        Return why *host* could not be evaluated the last time; empty if it could.
+
+        With *commit*, only if it was that one.
+        """
+        of, problem = self._problems.get(host, (None, ""))
+        return problem if commit in (None, of) else ""
 
     def _desired(self, revision: Revision, host: HostName) -> Desired:
         world = self._world
