@@ -36,7 +36,10 @@ class Arrivals:
             return Arrival(commit=commit, refused=Standing.ASKED, why=why)
         if current is None or not mirror.contains(current.commit.id, commit):
             return self._not_counting(commit)
-        statuses = {status.host: status for status in self._world.history.statuses(now=self._world.now())}
+        statuses = {
+            status.host: status
+            for status in self._world.history.statuses(now=self._world.now())
+        }
         known = {
             host: statuses[host].tags if host in statuses else ()
             for host in current.hosts
