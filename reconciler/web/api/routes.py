@@ -10,6 +10,7 @@ from fastapi.security import HTTPBearer
 from reconciler.errors import (
     ReconcilerError,
     StateError,
+    StoppingError,
     UnknownAttemptError,
     UnknownCommitError,
     UnknownGenerationError,
@@ -63,7 +64,7 @@ async def _answer(_request: Request, error: Exception) -> JSONResponse:
             | UnknownCommitError()
         ):
             status = HTTPStatus.NOT_FOUND
-        case StateError():
+        case StateError() | StoppingError():
             status, headers = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}
         case _:
             status = HTTPStatus.CONFLICT
