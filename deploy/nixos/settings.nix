@@ -213,6 +213,11 @@ in
       default = "never";
       description = "`allowed` reboots a host whose kernel, initrd, modules or systemd are older than what it should boot, once nothing else is open.";
     };
+    specialisation = mkOption {
+      type = types.enum [ "keep" "base" ];
+      default = "keep";
+      description = "What becomes of a host that runs a specialisation of the system that it should run: it may `keep` it until a commit brings another system, or is switched to the `base`. See how-it-works.md.";
+    };
     units = mkOption {
       type = types.attrsOf (section {
         heal = mkOption {

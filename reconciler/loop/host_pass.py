@@ -38,7 +38,7 @@ from reconciler.model import (
     StepKind,
     Verdict,
 )
-from reconciler.plan import Baseline, stranger, unaddressed, unreachable
+from reconciler.plan import Baseline, runs, stranger, unaddressed, unreachable
 from reconciler.plan import plan as make_plan
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository, Revision
@@ -240,7 +240,8 @@ class HostPass:
         if former is None:
             return wanted, seen
         back = left_half_way(self._world, wanted.desired.host)
-        if former.desired.toplevel not in (seen.observed.running, back):
+        keeps = runs(former.desired, seen.observed)
+        if not keeps and former.desired.toplevel != back:
             return wanted, seen
         return former, replace(seen, plan=self._plan(former, seen))
 

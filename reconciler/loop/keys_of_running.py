@@ -19,7 +19,7 @@ from reconciler.errors import (
     WrongMachineError,
 )
 from reconciler.model import Commit, Desired, DriftKind, Effect, HostName, StorePath
-from reconciler.plan import stranger
+from reconciler.plan import runs, stranger
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Revision
 from reconciler.revisions.wanted import Wanted, checkout_of, recall, wanted_of
@@ -80,7 +80,7 @@ def look_at_running(
     if running is None:
         message = f"{host} does not run NixOS"
         raise UnknownSystemError(message)
-    if running == newest.desired.toplevel:
+    if runs(newest.desired, seen.observed):
         return Running(wanted=newest, seen=seen)
     wanted = _of_system(world, host, running, held)
     # Where the host is, the newest commit knows.

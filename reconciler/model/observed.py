@@ -86,6 +86,7 @@ class Observed:
     keys: Mapping[str, ObservedKey] = field(default_factory=dict)  # by path
     switching: bool = False  # the lock of switch-to-configuration is held
     driver: str = ""  # the reconciler that changed it last, by the note that it leaves
+    specialisation: str = ""  # of the profile's system; empty: none of them runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

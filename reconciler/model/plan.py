@@ -136,6 +136,13 @@ class Reboot(enum.Enum):
     ALLOWED = "allowed"
 
 
+class Specialisation(enum.Enum):
+    """What becomes of a host that runs a specialisation of the system it should run."""
+
+    KEEP = "keep"
+    BASE = "base"  # it is switched to the system itself
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the settings allow."""
@@ -144,6 +151,7 @@ class Policy:
     heal: bool = True
     removal_limit: float = 0.5  # share of what is there that may go unasked; 1: all
     reboot: Reboot = Reboot.NEVER
+    specialisation: Specialisation = Specialisation.KEEP
     units: Mapping[UnitName, Heal] = field(default_factory=dict)  # on every host
 
 

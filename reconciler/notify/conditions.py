@@ -64,10 +64,17 @@ def has_arrived(status: HostStatus) -> bool:
     return (
         status.verdict in _AS_IT_IS
         and status.target is not None
-        and status.running == status.target
+        and (status.running == status.target or _is_specialised(status))
         and not any(
             drift.kind in _OF_SYSTEMS for drift in status.drifts if drift.is_open
         )
+    )
+
+
+def _is_specialised(status: HostStatus) -> bool:
+    """Return whether it runs a specialisation of the system, and boots the system."""
+    return any(
+        drift.kind is DriftKind.SYSTEM and drift.lasting for drift in status.drifts
     )
 
 

@@ -123,6 +123,7 @@ def _observed(
         clock=clock,
         switching=fields.get("switching") == "yes",
         driver=fields.get("driver", "")[:DRIVER_LIMIT],
+        specialisation=_identifier(fields, "specialisation"),
     )
 
 

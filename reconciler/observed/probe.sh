@@ -46,12 +46,23 @@ switching() {
     done </proc/locks
 }
 
+# Which specialisation of the system that is booted by default runs, if one does.
+specialisation() {
+    set +f
+    for variant in /nix/var/nix/profiles/system/specialisation/*; do
+        if [ "$variant" -ef /run/current-system ]; then
+            say "${variant##*/}" && return
+        fi
+    done
+}
+
 say '== host'
 say "clock=$(date +%s.%N)"
 say "uptime=$(first_line /proc/uptime)"
 say "boot_id=$(first_line /proc/sys/kernel/random/boot_id)"
 say "machine_id=$(first_line /etc/machine-id)"
 say "switching=$(switching)"
+say "specialisation=$(specialisation)"
 say "driver=$(first_line /var/lib/reconciler-driver)"
 say "store_free=$(stat -f -c '%a %S' /nix/store 2>/dev/null)"
 

@@ -13,6 +13,7 @@ Pure: values in, values out; no clock, no network, no file.
 | `states` | does a unit do what it should? |
 | `jobs` | what has a running job stopped on purpose? |
 | `rules` | what is left alone although it differs? |
+| `specialisation` | does a host run a specialisation of its system? |
 | `steps` | what closes a drift, and in which order? |
 | `guards` | what is not done without asking, or not just now? |
 | `diff` | what differs on a host? |
@@ -53,6 +54,7 @@ from reconciler.plan.render import (
     summary_lines,
 )
 from reconciler.plan.shapes import AttemptShape, HostShape, OneHostShape, PlanShape
+from reconciler.plan.specialisation import runs
 from reconciler.plan.states import active_units
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "plan",
     "present_keys",
     "restart_steps",
+    "runs",
     "services_of",
     "status_as_dict",
     "still_broken",

@@ -12,6 +12,7 @@ from reconciler.model import (
     SystemParts,
 )
 from reconciler.plan.keys import judge_keys
+from reconciler.plan.specialisation import is_specialised, told_specialisation
 from reconciler.plan.steps import DEPLOY_STEPS, Finding, in_order
 from reconciler.plan.units import Scene, judge_declared, judge_other
 
@@ -56,6 +57,8 @@ def findings(
 
 
 def _units(desired: Desired, observed: Observed) -> list[Finding]:
+    if is_specialised(desired, observed):
+        return []
     scene = Scene.of(desired, observed)
     declared = [
         judge_declared(want, observed.units.get(name), scene)
@@ -105,12 +108,17 @@ def _no_system(desired: Desired, observed: Observed) -> Finding | None:
 def _system(desired: Desired, observed: Observed) -> Finding | None:
     if observed.running == desired.toplevel:
         return None
+    kept = is_specialised(desired, observed)
+    running = observed.running or ""
+    if observed.specialisation:
+        running += f" ({told_specialisation(observed)})"
     drift = Drift(
         kind=DriftKind.SYSTEM,
         desired=desired.toplevel,
-        observed=observed.running or "",
+        observed=running,
+        lasting=kept,
     )
-    return Finding(drift=drift, steps=DEPLOY_STEPS)
+    return Finding(drift=drift, steps=() if kept else DEPLOY_STEPS)
 
 
 def _boot(desired: Desired, observed: Observed) -> Finding | None:

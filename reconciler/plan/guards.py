@@ -40,7 +40,7 @@ def removes_too_much(
     Empty if nobody need be: it takes away no more than the allowed part of what the
     host had when it was last in sync, or a person has let it pass.
     """
-    switches = any(drift.kind is DriftKind.SYSTEM for drift in drifts)
+    switches = any(drift.kind is DriftKind.SYSTEM and drift.is_open for drift in drifts)
     gone = sorted(known.services - services_of(desired))
     if not switches or known.approved:
         return ""

@@ -1,5 +1,7 @@
 """What is done about the differences: the verdict, and the steps it leaves."""
 
+from dataclasses import replace
+
 from reconciler.model import (
     Desired,
     Digests,
@@ -12,6 +14,7 @@ from reconciler.model import (
     Plan,
     Policy,
     Reboot,
+    Specialisation,
     Step,
     StepKind,
     StorePath,
@@ -26,6 +29,7 @@ from reconciler.plan.guards import (
     told_shared,
 )
 from reconciler.plan.rules import with_policy
+from reconciler.plan.specialisation import is_specialised
 from reconciler.plan.steps import steps_of
 
 _ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
@@ -49,6 +53,8 @@ def plan(
     plan to deploy or heal has steps. Without *digests* of its keys a host with keys is
     never in sync.
     """
+    if policy.specialisation is Specialisation.BASE:
+        observed = replace(observed, specialisation="")
     found = findings(with_policy(desired, policy), observed, known, digests)
     drifts = tuple(finding.drift for finding in found)
     if strange := stranger(observed, known):
@@ -106,7 +112,8 @@ def _judge(
     The first that applies:
 
     1. Nothing open: CONVERGED, also for a host that is held; or HEAL, if a reboot is
-       due, or one is to be judged, and nothing of what follows forbids it.
+       due, or one is to be judged, and nothing of what follows forbids it, nor that a
+       person chose a specialisation, which a reboot would end.
     2. Held by a person: HELD.
     3. This system failed here before: QUARANTINED.
     4. The policy says to look only: REPORTED.
@@ -119,7 +126,7 @@ def _judge(
     forbidden = _forbidden(desired.host, known, policy)
     blocked = switched_by_somebody(observed) or driven_by_another(observed, known)
     if not any(drift.is_open for drift in drifts):
-        may = not (forbidden or blocked)
+        may = not (forbidden or blocked or is_specialised(desired, observed))
         due = _wants_reboot(observed, drifts, known, policy) or _judges(
             desired, observed, drifts, known
         )
@@ -231,7 +238,9 @@ def _caused_by_commit(
     host that left a system which was applied did so by itself or by hand.
     """
     unfinished = known.applied != desired.toplevel
-    return unfinished and any(drift.kind in _OF_COMMITS for drift in drifts)
+    return unfinished and any(
+        drift.kind in _OF_COMMITS and drift.is_open for drift in drifts
+    )
 
 
 def _nothing_helps(drifts: tuple[Drift, ...]) -> str:

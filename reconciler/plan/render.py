@@ -108,7 +108,9 @@ def summary_lines(plan: Plan) -> tuple[Line, ...]:
 
     "will" where the plan acts; "would" where policy, a hold or a guard forbids it.
     """
-    switching = any(drift.kind is DriftKind.SYSTEM for drift in plan.drifts)
+    switching = any(
+        drift.kind is DriftKind.SYSTEM and drift.is_open for drift in plan.drifts
+    )
     return tuple(
         Line(
             kind=drift.kind,
@@ -149,6 +151,8 @@ def _subject(drift: Drift) -> str:
 
 def _what(drift: Drift, *, switching: bool) -> str:
     observed = short(drift.observed)
+    if drift.kind is DriftKind.SYSTEM and drift.lasting:
+        return f"{observed}; left as it is (policy.specialisation)"
     if drift.kind in _FROM_TO:
         return f"{observed} -> {short(drift.desired)}"
     words = _WORDS | _WORDS_OF_SWITCH if switching else _WORDS
@@ -159,7 +163,7 @@ def _effect(drift: Drift, plan: Plan) -> str:
     verb = "will" if plan.verdict in _ACTING else "would"
     action = _ACTIONS.get(drift.effect, "")
     match drift.kind:
-        case DriftKind.SYSTEM if plan.verdict is not Verdict.BLOCKED:
+        case DriftKind.SYSTEM if drift.is_open and plan.verdict is not Verdict.BLOCKED:
             return f"{verb} activate"
         case DriftKind.REBOOT_NEEDED if _reboots(plan):
             return f"{verb} reboot"

@@ -18,6 +18,7 @@ from reconciler.model import (
 from reconciler.plan import places
 from reconciler.plan.effects import MOVING, RUNNING, is_up
 from reconciler.plan.loaded import as_loaded
+from reconciler.plan.specialisation import is_specialised
 from reconciler.plan.steps import Finding, steps_of_effect
 
 _STATELESS = frozenset({"slice", "device", "scope"})
@@ -29,7 +30,13 @@ GOOD_RESULTS = frozenset({"", "success"})
 
 
 def active_units(desired: Desired, observed: Observed) -> tuple[int, int]:
-    """Return how many units should be active, and how many of those are."""
+    """
+    Return how many units should be active, and how many of those are.
+
+    None of a specialisation, whose units are not known.
+    """
+    if is_specialised(desired, observed):
+        return 0, 0
     current = observed.running == desired.toplevel
     pairs = [
         (want, observed.units.get(name, not_loaded(name)))

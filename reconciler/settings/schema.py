@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from reconciler.messages import FIELDS, LINK_FIELDS, Kind
-from reconciler.model import Heal, Mode, Reboot
+from reconciler.model import Heal, Mode, Reboot, Specialisation
 from reconciler.settings import senders, values
 
 
@@ -185,6 +185,7 @@ class PolicySettings(_Section):
     removal_limit: Share = 0.5  # part of services or hosts that may go unasked
     min_free: Size = 256 << 20  # bytes that a copy leaves free in a host's store
     reboot: Reboot = Reboot.NEVER
+    specialisation: Specialisation = Specialisation.KEEP
     units: Annotated[dict[Unit, UnitSettings], BeforeValidator(_or_empty)] = {}
 
 

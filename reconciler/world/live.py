@@ -36,5 +36,6 @@ def policy_of(settings: Settings) -> Policy:
         heal=policy.heal,
         removal_limit=policy.removal_limit,
         reboot=policy.reboot,
+        specialisation=policy.specialisation,
         units={UnitName(name): unit.heal for name, unit in policy.units.items()},
     )

@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from reconciler.model import Hold, HostStatus, Outcome, Quarantine, Verdict
+from reconciler.model import (
+    Drift,
+    DriftKind,
+    Hold,
+    HostStatus,
+    Outcome,
+    Quarantine,
+    Verdict,
+)
+from reconciler.plan.render import short
 
 HASH_SHOWN = 7  # characters of a store path's hash
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -68,8 +77,14 @@ def note(status: HostStatus, now: float) -> Text | None:
 def told_beside(status: HostStatus) -> str:
     """Say what differs on a host and takes nothing from being in sync."""
     beside = [one for one in status.drifts if not one.is_open]
-    named = [f"{one.kind.value} {one.subject}".strip() for one in beside]
+    named = [_told_drift(one) for one in beside]
     return f"no drift, but to be known: {', '.join(named)}" if named else ""
+
+
+def _told_drift(drift: Drift) -> str:
+    if drift.kind is DriftKind.SYSTEM:
+        return f"it runs {short(drift.observed)}"
+    return f"{drift.kind.value} {drift.subject}".strip()
 
 
 def told_hold(hold: Hold, now: float) -> str:
