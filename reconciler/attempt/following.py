@@ -11,6 +11,7 @@ from reconciler.apply.guardian import Decision, Guarded, Result
 from reconciler.attempt.carried import AbandonedError, Carried
 from reconciler.attempt.guarded_switch import OutOfSightError, RolledBackError
 from reconciler.attempt.run import AttemptRun
+from reconciler.attempt.unreached import explained
 from reconciler.errors import FactError
 from reconciler.model import Phase, Reason
 
@@ -43,12 +44,19 @@ class Following:
         elif found.result is Result.CONFIRMED:
             return
         elif found.result is not None:
-            raise guarded.error(found)
+            raise guarded.error(found, self._said())
         elif found.phase in ("", "armed"):
             guarded.decide(Decision.ROLL_BACK)
             raise AbandonedError
         else:
             self._resume()
+
+    def _said(self) -> str:
+        """Return why the steps failed of those who left it, and what explains that."""
+        run = self.run
+        steps = run.world.history.attempt(run.attempt.id).steps
+        said = next((step.error for step in reversed(steps) if step.error), "")
+        return explained(said, run.desired, run.seen.known.former) if said else ""
 
     def _resume(self) -> None:
         """Go on with what was switched to, or is just now."""

@@ -248,8 +248,8 @@ class GuardedSwitch:
         """Take it that something may go on, until the host has been looked at."""
         self.started, self.over = True, False
 
-    def error(self, found: Guarded) -> ReconcilerError:
-        """Return the error that says how it ended."""
+    def error(self, found: Guarded, seen: str = "") -> ReconcilerError:
+        """Return the error that says how it ended; *seen* is what looking said last."""
         host = self.desired.host
         if not found.known:
             told = f"{host} was booted before its new system was confirmed"
@@ -262,9 +262,9 @@ class GuardedSwitch:
             stuck = found.result is Result.ROLLBACK_FAILED
             kind = StuckError if stuck else ActivationError
             return kind(told, host=host, status=found.status)
-        return self._rolled_back(found, said)
+        return self._rolled_back(found, said, seen)
 
-    def _rolled_back(self, found: Guarded, said: str) -> RolledBackError:
+    def _rolled_back(self, found: Guarded, said: str, seen: str) -> RolledBackError:
         host = self.desired.host
         if found.status not in (None, *_SWITCHED):
             ended = f"exited with status {found.status}"
@@ -286,6 +286,8 @@ class GuardedSwitch:
             told = f"{host}: the guardian was ended; rolled back"
             return RolledBackError(told, reason=Reason.GUARDIAN)
         told = f"{host}: nobody could confirm the new system in time; rolled back"
+        if seen:
+            told = f"{told}; looking at it said last: {seen}"
         return RolledBackError(told, reason=Reason.UNCONFIRMED)
 
     # --- asking ------------------------------------------------------------------

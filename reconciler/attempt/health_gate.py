@@ -17,9 +17,11 @@ from reconciler.errors import ReconcilerError, StoppingError, TemporaryError, qu
 from reconciler.model import (
     CheckResult,
     Desired,
+    DriftKind,
     HostName,
     Observed,
     Phase,
+    Plan,
     UnitName,
 )
 from reconciler.observed import (
@@ -47,6 +49,7 @@ RESERVE = 0.25
 RESERVE_LIMIT = 10.0  # seconds
 ROUNDS_DEADLINE = 20.0  # seconds
 QUOTED_UNITS = 3  # journals that a verdict quotes
+_OF_KEYS = (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED, DriftKind.KEY_PERMISSIONS)
 
 
 Answer = TypeVar("Answer")
@@ -87,6 +90,24 @@ class UnhealthyError(TemporaryError):
         self.wrong = tuple(wrong)
         journal = f"\n{said}" if said else ""
         super().__init__(f"{host} is not healthy: {'; '.join(wrong)}{journal}")
+
+
+def require_mended(left: Plan, lost: Collection[str]) -> None:
+    """
+    Raise UnhealthyError if anything is *left* that healing should have closed.
+
+    A key whose source is *lost* is told of; it is not for an attempt to mend.
+    """
+    excused = {(kind, name) for kind in _OF_KEYS for name in lost}
+    wrong = [
+        f"{drift.kind.value} {drift.subject}".strip()
+        for drift in left.drifts
+        if drift.is_open
+        and drift.kind is not DriftKind.BOOT
+        and (drift.kind, drift.subject) not in excused
+    ]
+    if wrong:
+        raise UnhealthyError(left.host, wrong)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

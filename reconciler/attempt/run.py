@@ -39,21 +39,14 @@ from reconciler.attempt.guarded_switch import (
     StuckError,
     limits,
 )
-from reconciler.attempt.health_gate import HealthGate, UnhealthyError, patiently
+from reconciler.attempt.health_gate import HealthGate, patiently, require_mended
 from reconciler.attempt.key_steps import KeySteps
 from reconciler.attempt.look import Look, look
 from reconciler.attempt.reboot import DEADLINE, RebootError, reboot
 from reconciler.attempt.recorded import Recorded
 from reconciler.attempt.sign import sign
-from reconciler.errors import (
-    ConnectError,
-    FactError,
-    HostKeyError,
-    ReconcilerError,
-    RemoteError,
-    StateError,
-    StoppingError,
-)
+from reconciler.attempt.unreached import OF_REACH, explained, told_unreached
+from reconciler.errors import ReconcilerError, StoppingError
 from reconciler.model import (
     Attempt,
     Desired,
@@ -72,9 +65,6 @@ from reconciler.remote import HostWriter
 from reconciler.world import World
 
 log = structlog.get_logger(__name__)
-
-_OF_KEYS = (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED, DriftKind.KEY_PERMISSIONS)
-_OF_REACH = (ConnectError, RemoteError, HostKeyError, FactError, StateError)
 
 COPY_DEADLINE = 3600.0  # seconds
 MEND_DEADLINE = 90.0
@@ -98,6 +88,7 @@ class AttemptRun:
     guarded: GuardedSwitch = field(init=False)
     _give_up: float = float("inf")  # when it must be healthy; on World.monotonic
     _patient_until: float = 0.0  # what gets no answer is asked again; under a guardian
+    _seen_at: float = 0.0  # when it was seen last, or switched; on World.monotonic
 
     def __post_init__(self) -> None:
         self._before = self.seen.observed
@@ -210,6 +201,7 @@ class AttemptRun:
 
     def _pass_gate(self, gate: HealthGate) -> None:
         give_up = self._give_up = gate.give_up()
+        self._seen_at = self.world.monotonic()
         # The old connection proves nothing.
         self.world.connections.reconnect(self.desired.host)
         self._patient_until = gate.last_call(give_up)
@@ -221,6 +213,7 @@ class AttemptRun:
     def _go_back(self, error: ReconcilerError) -> None:
         """Have the guardian roll back, and raise what that makes of *error*."""
         found: list[Guarded] = []
+        told = self._told(error)
 
         def decide() -> None:
             found.append(self.guarded.decide(Decision.ROLL_BACK))
@@ -231,13 +224,20 @@ class AttemptRun:
         ours = found[0].decision is Decision.ROLL_BACK
         if found[0].result is not Result.ROLLED_BACK or not ours:
             # A host that was going back by itself looks ill, and that proves nothing.
-            raise self.guarded.error(found[0]) from error
+            raise self.guarded.error(found[0], told) from error
         self.world.connections.reconnect(self.desired.host)
         self._look_after()
-        reach = isinstance(error, _OF_REACH)
+        reach = isinstance(error, OF_REACH)
         reason = Reason.UNCONFIRMED if reach else Reason.UNHEALTHY
-        message = f"{error}; rolled back"
+        message = f"{told}; rolled back"
         raise RolledBackError(message, reason=reason) from error
+
+    def _told(self, error: ReconcilerError) -> str:
+        """Return what *error* says, since when, and what of the commit explains it."""
+        told = told_unreached(error, silent=self.world.monotonic() - self._seen_at)
+        former = self.seen.known.former
+        reach = isinstance(error, OF_REACH)
+        return explained(told, self.desired, former) if reach else told
 
     def _look_after(self) -> None:
         """
@@ -277,7 +277,7 @@ class AttemptRun:
         if StepKind.DELIVER_KEYS in kinds:
             self._deliver_early()
         left = self._mend(self.plan)
-        self._judge(left)
+        require_mended(left, self.seen.digests.problems)
         if any(drift.kind is DriftKind.BOOT for drift in left.drifts):
             self.step("set boot default", Phase.CONFIRM, self.guarded.set_boot)
             self._verify()
@@ -351,6 +351,7 @@ class AttemptRun:
 
     def _note(self, seen: Look) -> None:
         self.seen = seen
+        self._seen_at = self.world.monotonic()
 
     def _look_again(self) -> Look:
         return look(
@@ -361,21 +362,6 @@ class AttemptRun:
             phase=Phase.PROBE,
             under_way=True,
         )
-
-    def _judge(self, left: Plan) -> None:
-        """Raise UnhealthyError if anything is left that healing should have closed."""
-        # A key whose source is lost is told of; it is not for this attempt to mend.
-        lost = self.seen.digests.problems
-        excused = {(kind, name) for kind in _OF_KEYS for name in lost}
-        wrong = [
-            f"{drift.kind.value} {drift.subject}".strip()
-            for drift in left.drifts
-            if drift.is_open
-            and drift.kind is not DriftKind.BOOT
-            and (drift.kind, drift.subject) not in excused
-        ]
-        if wrong:
-            raise UnhealthyError(self.desired.host, wrong)
 
     # --- telling -----------------------------------------------------------------
 

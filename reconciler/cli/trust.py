@@ -1,5 +1,6 @@
 """``reconciler trust HOST``: accept a host's SSH keys, and the machine itself."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,9 +11,20 @@ from reconciler.cli.forge import trust_forge
 from reconciler.cli.options import Host
 from reconciler.cli.worlds import look, opened
 from reconciler.errors import UnknownHostError
-from reconciler.model import HostName
+from reconciler.model import Desired, HostName
+from reconciler.remote import HostKey, public_key, record_next
 from reconciler.remote import trust as fetch_keys
 from reconciler.revisions import Evaluations
+from reconciler.world import World
+
+
+def _key(text: str) -> HostKey:
+    """Return the public key that *text* is, or that the file of that name holds."""
+    try:
+        path = Path(text)
+        return public_key(path.read_text("utf-8") if path.is_file() else text)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def trust(
@@ -33,6 +45,16 @@ def trust(
             "--replace", help="Drop the keys known so far: the host was re-installed."
         ),
     ] = False,
+    following: Annotated[
+        HostKey | None,
+        typer.Option(
+            "--next",
+            metavar="KEY",
+            parser=_key,
+            help="Record a key that the host will have, and ask nobody: its .pub file,"
+            " or what is in it.",
+        ),
+    ] = None,
 ) -> None:
     """
     Record the SSH host keys that a host shows now.
@@ -41,10 +63,14 @@ def trust(
     fingerprints with what the machine itself says:
     `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`.
 
+    A commit that gives a host another key is rolled back, since nobody knows the new
+    one: record it before, with `--next`. Those known so far stay.
+
     ```
     reconciler trust lufta
     reconciler trust lufta --replace
     reconciler trust --forge
+    reconciler trust lufta --next ./ssh_host_ed25519_key.pub
     ```
     """
     if forge:
@@ -59,26 +85,44 @@ def trust(
         if name not in revision.hosts:
             raise UnknownHostError(host, known=revision.hosts)
         desired = Evaluations(world).desired(revision, name)
-        settings = world.settings
-        keys = fetch_keys(
-            name,
-            desired.target,
-            settings=settings.ssh,
-            config=world.connections.ssh_config(desired.target),
-            known_hosts=known_hosts(settings),
-            replace=replace,
-        )
-        world.history.machines.forget(name)
+        if following is not None:
+            told = [_record_next(world, desired, following)]
+        else:
+            told = _fetch(world, desired, replace=replace)
+            world.history.machines.forget(name)
         world.history.event(
             now=world.now(),
             kind="trust",
             host=name,
             actor=actor(),
-            text=", ".join(f"{key.type} {key.fingerprint}" for key in keys),
+            text=", ".join(told),
         )
-        for key in keys:
-            out.print(f"{name} {key.type} {key.fingerprint}")
-        err.print(f"Recorded in {known_hosts(settings)}.")
+        for key in told:
+            out.print(f"{name} {key}")
+        err.print(f"Recorded in {known_hosts(world.settings)}.")
+
+
+def _fetch(world: World, desired: Desired, *, replace: bool) -> list[str]:
+    keys = fetch_keys(
+        desired.host,
+        desired.target,
+        settings=world.settings.ssh,
+        config=world.ssh_config(desired.target),
+        known_hosts=known_hosts(world.settings),
+        replace=replace,
+    )
+    return [f"{key.type} {key.fingerprint}" for key in keys]
+
+
+def _record_next(world: World, desired: Desired, key: HostKey) -> str:
+    """Record *key* where the host is, and where it will be."""
+    former = world.known(desired).former or desired
+    for way in {former.target, desired.target}:
+        try:
+            record_next(way, key, known_hosts=known_hosts(world.settings))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return f"{key.label}, from now on"
 
 
 COMMANDS = {"trust": trust}

@@ -22,6 +22,7 @@ from reconciler.model.desired import (
     Heal,
     HealthCheck,
     KeyOrigin,
+    SshServer,
     Target,
     UnitRule,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "Reason",
     "Reboot",
     "Specialisation",
+    "SshServer",
     "Step",
     "StepKind",
     "StepRecord",

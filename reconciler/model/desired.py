@@ -116,6 +116,19 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SshServer:
+    """What a commit says of the SSH server of a host, and of who gets in."""
+
+    enabled: bool
+    ports: tuple[int, ...] = ()
+    open_ports: tuple[int, ...] | None = None  # by the firewall; None: not to be told
+    root_login: str = ""  # PermitRootLogin
+    host_keys: tuple[str, ...] = ()  # type and path of each
+    logins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The keys that let each declared user in, by type and fingerprint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """What one commit says one host should be."""
 
@@ -131,3 +144,4 @@ class Desired:
     checks: tuple[HealthCheck, ...] = ()  # deployment.healthChecks
     rules: Mapping[UnitName, UnitRule] = field(default_factory=dict)  # also of others
     warnings: tuple[str, ...] = ()  # of the configuration, for people
+    ssh: SshServer | None = None  # None: kept by a version that did not ask

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciler.model.desired import Heal
+from reconciler.model.desired import Desired, Heal
 from reconciler.model.names import HostName, StorePath, UnitName
 from reconciler.model.orders import Turn
 
@@ -120,6 +120,7 @@ class Plan:
     steps: tuple[Step, ...] = ()
     reason: str = ""  # for REPORTED, HELD, QUARANTINED and BLOCKED: why, for people
     waits_for: HostName | None = None  # whose turn it is, while this one waits for its
+    warnings: tuple[str, ...] = ()  # what of the new system may keep us out, for people
 
 
 class Mode(enum.Enum):
@@ -165,6 +166,7 @@ class Known:
     quarantine: str | None = None  # why the desired toplevel failed here, if it did
     delivered: frozenset[str] = frozenset()  # paths of keys that we put on the host
     services: frozenset[UnitName] = frozenset()  # what it had when last in sync
+    former: Desired | None = None  # what it was then, if another system is to come
     approved: bool = False  # a person let the desired toplevel pass the guards
     rebooted: bool = False  # it was rebooted for the desired toplevel already
     turn: Turn | None = None  # whose turn it is to be rebooted, if it is anybody's

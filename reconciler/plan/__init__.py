@@ -15,6 +15,7 @@ Pure: values in, values out; no clock, no network, no file.
 | `rules` | what is left alone although it differs? |
 | `specialisation` | does a host run a specialisation of its system? |
 | `steps` | what closes a drift, and in which order? |
+| `ssh` | would a system still let us in? |
 | `guards` | what is not done without asking, or not just now? |
 | `diff` | what differs on a host? |
 | `policy` | what is done about it? |
@@ -55,6 +56,7 @@ from reconciler.plan.render import (
 )
 from reconciler.plan.shapes import AttemptShape, HostShape, OneHostShape, PlanShape
 from reconciler.plan.specialisation import runs
+from reconciler.plan.ssh import ssh_warnings
 from reconciler.plan.states import active_units
 
 __all__ = [
@@ -88,6 +90,7 @@ __all__ = [
     "restart_steps",
     "runs",
     "services_of",
+    "ssh_warnings",
     "status_as_dict",
     "still_broken",
     "still_moving",

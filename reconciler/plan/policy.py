@@ -29,7 +29,8 @@ from reconciler.plan.guards import (
     told_shared,
 )
 from reconciler.plan.rules import with_policy
-from reconciler.plan.specialisation import is_specialised
+from reconciler.plan.specialisation import is_specialised, runs
+from reconciler.plan.ssh import ssh_warnings
 from reconciler.plan.steps import steps_of
 
 _ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
@@ -79,7 +80,15 @@ def plan(
         steps=steps if verdict in _ACTING else (),
         reason=reason,
         waits_for=waits_for,
+        warnings=_warnings(desired, observed, known),
     )
+
+
+def _warnings(desired: Desired, observed: Observed, known: Known) -> tuple[str, ...]:
+    """Return what the host may lose by its new system; nothing once that runs."""
+    if observed.running is None or runs(desired, observed):
+        return ()
+    return ssh_warnings(desired, known.former)
 
 
 def unreachable(host: HostName, target: StorePath, reason: str) -> Plan:

@@ -207,6 +207,7 @@ def as_dict(plan: Plan, desired: Desired, commit: CommitId) -> PlanShape:
         "in_sync": plan.verdict is Verdict.CONVERGED,
         "reason": plan.reason,
         "drifts": [_drift_as_dict(drift) for drift in plan.drifts],
+        "warnings": list(plan.warnings),
         "steps": [_step_as_dict(step) for step in plan.steps],
         "error": "",
     }
@@ -225,6 +226,7 @@ def no_plan_as_dict(host: HostName, commit: CommitId, error: str) -> PlanShape:
         "in_sync": False,
         "reason": "",
         "drifts": [],
+        "warnings": [],
         "steps": [],
         "error": error,
     }

@@ -59,6 +59,7 @@ class PlanShape(TypedDict):
     in_sync: bool  # nothing differs that should not
     reason: str  # why there are no steps though something differs, else empty
     drifts: list[DriftShape]
+    warnings: list[str]  # what of a new system may keep us out
     steps: list[StepShape]  # in order
     error: str  # why no plan could be made, or empty
 

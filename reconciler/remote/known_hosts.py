@@ -76,6 +76,29 @@ def entry_name(address: str, port: int) -> str:
     return address if port == 22 else f"[{address}]:{port}"  # noqa: PLR2004
 
 
+def public_key(text: str) -> HostKey:
+    """
+    Return the key that *text* is, as in the ``.pub`` file of a host key.
+
+    Raises ValueError.
+    """
+    kind, _, rest = text.strip().partition(" ")
+    try:
+        blob = base64.b64decode(rest.partition(" ")[0], validate=True)
+    except ValueError:
+        blob = b""
+    # RFC 4253: the key begins with its own type, and the length of that.
+    if not kind or blob[:4] != len(kind).to_bytes(4, "big") or "\n" in text.strip():
+        message = (
+            "is no public key: write ssh-ed25519 AAAA…, or the path of such a file"
+        )
+        raise ValueError(message)
+    if blob[4 : 4 + len(kind)] != kind.encode():
+        message = f"is no public key: it says {kind} and holds another type"
+        raise ValueError(message)
+    return HostKey(type=kind, blob=blob)
+
+
 def known_keys(path: Path, name: str) -> KnownKeys:
     """Return what is recorded for *name*; raises StateError."""
     found = [entry for entry in _entries(path) if _matches(name, entry.patterns)]

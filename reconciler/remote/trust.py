@@ -98,6 +98,21 @@ def record(
     return [TrustedKey(key=key, recorded=key in known.accepted) for key in keys]
 
 
+def record_next(target: Target, key: HostKey, *, known_hosts: Path) -> None:
+    """
+    Record a *key* that *target* is to have, beside those that it has.
+
+    Raises StateError, and ValueError if it has been revoked.
+    """
+    name = file.entry_name(target.address, target.port)
+    known = file.known_keys(known_hosts, name)
+    if key in known.revoked:
+        message = f"has been revoked for {name}: {key.label}"
+        raise ValueError(message)
+    if key not in known.accepted:
+        file.add(known_hosts, name, [key], replace=False)
+
+
 def _offered(
     host: HostName, route: Route, algorithm: str, timeout: float
 ) -> HostKey | None:

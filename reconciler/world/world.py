@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from reconciler.desired import Evaluator
-from reconciler.errors import StoppingError
+from reconciler.desired import Evaluator, from_json
+from reconciler.errors import StateError, StoppingError
 from reconciler.history import History, approval_of_system
 from reconciler.metrics import Metrics
 from reconciler.model import (
@@ -84,11 +84,20 @@ class World:
             hold=hold.reason if hold else None,
             quarantine=failed.reason if failed else None,
             services=history.systems.services(host) if new else frozenset(),
+            former=self._former(host) if new else None,
             approved=history.is_approved(approval_of_system(host, toplevel)),
             driver=self.driver,
             rebooted=reboots and history.systems.rebooted_for(host) == toplevel,
             turn=history.turns.reboot() if reboots else None,
         )
+
+    def _former(self, host: HostName) -> Desired | None:
+        """Return what *host* was last in sync with."""
+        declared = self.history.systems.confirmed(host)
+        try:
+            return None if declared is None else from_json(declared.desired)
+        except StateError:
+            return None  # kept by a version that wrote it in another way
 
     def orders(
         self, host: HostName, target: StorePath | None

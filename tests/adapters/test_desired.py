@@ -187,6 +187,37 @@ def test_the_port_is_that_of_the_hosts_ssh_server(tmp_path: Path) -> None:
     assert desired.target.port == 2200
 
 
+def test_who_gets_in_is_known(tmp_path: Path) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4T"
+    (tmp_path / "keys.pub").write_text(f"# mine\n{key} me\n\n")
+
+    desired = keanu(
+        tmp_path,
+        f"""
+        services.openssh = {{
+          enable = true;
+          ports = [ 2200 2201 ];
+          settings.PermitRootLogin = "no";
+        }};
+        users.users.root.openssh.authorizedKeys.keys = [ "restrict {key} x" ];
+        users.users.ops = {{
+          isNormalUser = true;
+          openssh.authorizedKeys.keyFiles = [ {tmp_path}/keys.pub ];
+        }};
+        """,
+    )
+
+    server = desired.ssh
+    assert server is not None
+    assert (server.enabled, server.root_login) == (True, "no")
+    assert server.ports == (2200, 2201)
+    assert server.open_ports is None or {2200, 2201} <= set(server.open_ports)
+    assert server.host_keys
+    assert server.logins["root"] == server.logins["ops"]
+    assert server.logins["ops"][0].startswith("ssh-ed25519 SHA256:")
+    assert from_json(to_json(desired)).ssh == server
+
+
 def test_the_settings_override_the_repository(tmp_path: Path) -> None:
     checkout = host(tmp_path, "keanu", f"{{ {PLAIN} }}")
     overrides = {"keanu": HostSettings(address="127.0.80.7", port=23, user="me")}

@@ -11,7 +11,13 @@ import pytest
 
 from reconciler.errors import ConnectError, HostKeyError, SettingsError
 from reconciler.model import HostName, Target
-from reconciler.remote import Connections, HostReader, trust
+from reconciler.remote import (
+    Connections,
+    HostReader,
+    public_key,
+    record_next,
+    trust,
+)
 from reconciler.remote.known_hosts import add, known_keys
 from reconciler.settings import SshSettings
 from tests.support.sshd import Sshd, connected, running
@@ -183,6 +189,39 @@ def test_a_revoked_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
 
     with pytest.raises(HostKeyError, match="has been revoked"):
         read(connections.reader(HOST, sshd.target), "true")
+
+
+def test_a_key_that_is_to_come_is_recorded_beforehand(own_sshd: Sshd) -> None:
+    """Nobody could confirm a system with other host keys, since nobody knew them."""
+    connections = Connections(own_sshd.settings(), known_hosts=own_sshd.known_hosts)
+    reader = connections.reader(HOST, own_sshd.target)
+    own_sshd.stop()
+    known = own_sshd.known_hosts.read_text()
+    own_sshd.replace_keys()
+    own_sshd.start()
+    own_sshd.known_hosts.write_text(known)  # it was told of the new ones
+    with pytest.raises(HostKeyError, match="has changed"):
+        read(reader, "true")
+    key = public_key((own_sshd.directory / "host_ed25519.pub").read_text())
+
+    for _ in range(2):
+        record_next(own_sshd.target, key, known_hosts=own_sshd.known_hosts)
+
+    assert read(reader, "echo in") == "in\n"
+    connections.close()
+    name = f"[{own_sshd.address}]:{own_sshd.port}"
+    accepted = known_keys(own_sshd.known_hosts, name).accepted
+    assert len(accepted) == 3
+    assert key in accepted
+
+
+def test_a_key_that_was_revoked_is_not_to_come(sshd: Sshd, tmp_path: Path) -> None:
+    text = (sshd.directory / "host_ed25519.pub").read_text()
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text(f"@revoked * {text}")
+
+    with pytest.raises(ValueError, match="has been revoked"):
+        record_next(sshd.target, public_key(text), known_hosts=known_hosts)
 
 
 # --- beside OpenSSH --------------------------------------------------------------

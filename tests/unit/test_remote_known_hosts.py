@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import StateError
-from reconciler.remote.known_hosts import HostKey, add, entry_name, known_keys
+from reconciler.remote.known_hosts import (
+    HostKey,
+    add,
+    entry_name,
+    known_keys,
+    public_key,
+)
 
 
 def make_key(directory: Path, kind: str = "ed25519") -> HostKey:
@@ -180,3 +186,26 @@ def test_a_file_that_cannot_be_written_is_an_error(
 
     with pytest.raises(StateError, match="no-directory/known_hosts"):
         add(tmp_path / "no-directory" / "known_hosts", "x", keys, replace=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ssh-ed25519",
+        "ssh-ed25519 AAAA",
+        "ssh-ed25519 not base64",
+        "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4T",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA",
+    ],
+)
+def test_what_is_no_public_key_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no public key"):
+        public_key(text)
+
+
+def test_a_public_key_is_read_with_its_comment() -> None:
+    text = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4T"
+
+    assert public_key(f" {text} root@lufta\n") == public_key(text)
+    assert public_key(text).type == "ssh-ed25519"

@@ -17,7 +17,8 @@ def plan_group(plan: Plan) -> Group:
     title.append(f"  {plan.verdict.value}", STYLES[plan.verdict])
     if plan.reason:
         title.append(f"  {plan.reason}", "not bold")
-    return Group(title, Paragraphs(rows=[*map(_planned, summary_lines(plan))]))
+    rows = [*map(_planned, summary_lines(plan)), *map(_warned, plan.warnings)]
+    return Group(title, Paragraphs(rows=rows))
 
 
 def error_group(host: str, error: str) -> Group:
@@ -35,6 +36,10 @@ def drift_lines(status: HostStatus) -> Paragraphs:
         drifts=status.drifts,
     )
     return Paragraphs(rows=[*map(_planned, summary_lines(seen))])
+
+
+def _warned(warning: str) -> tuple[str | Text, ...]:
+    return Text("  !", "yellow"), Text("ssh", "yellow"), Text(warning)
 
 
 def _planned(line: Line) -> tuple[str | Text, ...]:

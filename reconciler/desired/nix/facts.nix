@@ -90,6 +90,7 @@ builtins.seq toplevel.drvPath {
   rules = builtins.mapAttrs (_: rule: { inherit (rule) heal mayFail; }) (
     deployment.units or { }
   );
+  ssh = import ./ssh.nix { inherit config lib; };
   deployment = {
     hasFastConnection = outside.deploy.fastConnection or (deployment.hasFastConnection or false);
     tags = deployment.tags or [ ];

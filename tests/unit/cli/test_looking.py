@@ -95,6 +95,7 @@ def test_plan_as_json_has_the_commit_and_every_documented_key(
         "in_sync",
         "reason",
         "drifts",
+        "warnings",
         "steps",
         "commit",
     }

@@ -27,6 +27,9 @@ from reconciler.settings import HostSettings
 KEANU = HostName("keanu")
 
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS"
+
+
 def facts(**deployment: object) -> dict[str, Any]:
     return {
         "toplevel": "/nix/store/t",
@@ -47,6 +50,14 @@ def facts(**deployment: object) -> dict[str, Any]:
         "places": {"hostName": "keanu", "fqdn": None, "port": 22, "places": []},
         "rules": {},
         "warnings": ["foo is old"],
+        "ssh": {
+            "enabled": True,
+            "ports": [22],
+            "openPorts": None,
+            "rootLogin": "prohibit-password",
+            "hostKeys": ["ed25519 /etc/ssh/ssh_host_ed25519_key"],
+            "logins": {"root": [f"restrict,pty {KEY} me", "# none"]},
+        },
         "deployment": {
             "tags": ["web", "house", "web"],
             "hasFastConnection": True,

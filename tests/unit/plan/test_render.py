@@ -197,6 +197,7 @@ def test_a_plan_for_machines() -> None:
                 "open": False,
             },
         ],
+        "warnings": [],
         "steps": [
             {"kind": "start", "unit": "withinbot.service", "files": [], "keys": []}
         ],
