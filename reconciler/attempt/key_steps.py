@@ -11,6 +11,10 @@ from reconciler.plan import restart_steps
 from reconciler.world import World
 
 DEADLINE = 120.0  # seconds for a batch of keys
+_ADVICE = (
+    "declare it (users.users, users.groups); one that DynamicUser= makes is there only"
+    " while its service runs: leave such a key to root and use LoadCredential="
+)
 _DELIVERIES = frozenset({StepKind.DELIVER_KEYS, StepKind.DELIVER_LATE_KEYS})
 _LATE = frozenset({*_DELIVERIES, StepKind.REMOVE_KEYS})
 
@@ -39,6 +43,7 @@ class KeySteps:
         self._written: list[str] = []  # their content is new on the host
         self._touched = False
         self._done: set[str] = set()  # nothing is left to do about these
+        self._ownerless: dict[str, str] = {}  # root alone may read these, and why
 
     @property
     def changed(self) -> bool:
@@ -48,6 +53,7 @@ class KeySteps:
     def deliver(self, names: Sequence[str]) -> None:
         """Deliver the keys *names*, and remove none. Raises KeysError and its kin."""
         self._deliver(list(names))
+        self._require_owners()
 
     def early(self, plan: Plan) -> None:
         """Deliver what comes before activation. Raises RemoteError and its kin."""
@@ -75,7 +81,11 @@ class KeySteps:
         return any(step.kind in _LATE for step in left.steps)
 
     def late(self, left: Plan) -> None:
-        """Deliver what is left, set owners that are new, remove what is not wanted."""
+        """
+        Deliver what is left, set owners that are new, remove what is not wanted.
+
+        By now the system runs that declares the owners. Raises KeysError and its kin.
+        """
         names = names_of(left, _DELIVERIES)
         self._deliver([name for name in names if name not in self._done])
         files = [
@@ -86,6 +96,18 @@ class KeySteps:
         ]
         if files:
             self._remove(files)
+        self._require_owners()
+
+    def _require_owners(self) -> None:
+        """Raise KeysError for keys whose owner or group the host does not know."""
+        keys, host = self._desired.keys, self._desired.host
+        problems = [
+            f"key {name}: {why} on {host}, so that root alone may read it; {_ADVICE}"
+            for name, why in self._ownerless.items()
+            if name in keys
+        ]
+        if problems:
+            raise KeysError(host, problems)
 
     def restarts(self, before: Observed, now: Observed) -> tuple[Step, ...]:
         """Return the restarts that new contents ask for and no switch has made."""
@@ -110,6 +132,9 @@ class KeySteps:
         failed = delivered.failed
         there = {name for name in names if name not in failed}
         self._done |= there - set(delivered.ownerless)
+        for name in names:
+            self._ownerless.pop(name, None)
+        self._ownerless.update(delivered.ownerless)
         for result, count in (
             ("written", len(delivered.written)),
             ("permitted", len(delivered.permitted)),

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,20 @@ def test_so_it_is_after_a_restart(deployed: Scene) -> None:
 
 
 TOKEN = DesiredKey(name="token", path="/run/keys/token", origin=KeyOrigin.TEXT)
+
+
+def test_a_key_whose_owner_does_not_exist_is_told_as_such(deployed: Scene) -> None:
+    """It was "root:root 0600" that was wrong, and no more."""
+    deployed.evaluator.keys = (replace(TOKEN, user="nobody-here", mode=0o400),)
+    deployed.commit(B)
+
+    deployed.run("lufta")
+
+    ended = deployed.attempts("lufta")[-1]
+    assert ended.outcome is Outcome.ROLLED_BACK
+    assert "key token: there is no user nobody-here on lufta" in ended.message
+    assert "DynamicUser=" in ended.message
+    assert deployed.machine("lufta").running == SYSTEM_A
 
 
 def reboot_with_a_broken_commit(scene: Scene) -> tuple[Commit, Commit]:
