@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from reconciler import apply
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
+from reconciler.attempt import brought
 from reconciler.attempt.guarded_switch import (
     GuardedSwitch,
     OutOfSightError,
@@ -65,6 +66,7 @@ class Rollback:
     begun: Callable[[Attempt], None] = tell_nobody
     _recorded: Recorded = field(init=False)
     _switch: GuardedSwitch = field(init=False)
+    _after: Observed | None = None  # a look at what it was taken back to
 
     def run(self) -> Attempt:
         """
@@ -84,6 +86,7 @@ class Rollback:
             history.hold(self.hold)
             self.begun(attempt)
             ended = self._to_its_end(attempt)
+            self._note_brought(ended, observed)
             if ended.outcome is not Outcome.SUCCEEDED:
                 self._let_go(before)
         history.event(
@@ -170,6 +173,7 @@ class Rollback:
         except ReconcilerError as error:
             self._go_forward(error)
         step("confirm", Phase.CONFIRM, self._switch.confirm)
+        self._after = seen[0]
         units = seen[0].units.values()
         return sorted(one.name for one in units if one.active_state == "failed")
 
@@ -226,6 +230,12 @@ class Rollback:
         )
         world.metrics.attempt_ended(ended)
         return ended
+
+    def _note_brought(self, ended: Attempt, before: Observed) -> None:
+        if self._after is not None:
+            brought.note(
+                self.world, ended, self.desired, before=before, after=self._after
+            )
 
     def _let_go(self, before: Hold | None) -> None:
         if before is not None:

@@ -25,15 +25,20 @@ class UnknownSystemPathError(PermanentError):
 
 
 def difference(
-    before: StorePath, after: StorePath, reader: HostReader | None
+    before: StorePath,
+    after: StorePath,
+    reader: HostReader | None,
+    *,
+    built: bool = False,
 ) -> SystemDiff:
     """
     Return what *after* brings to a host that has *before*.
 
-    *reader* is the host, asked for what this machine does not have. Raises
-    UnknownSystemPathError, FactError, CommandError and what reading raises.
+    *reader* is the host, asked for what this machine does not have. *built* tells
+    whether *after* ever was. Raises UnknownSystemPathError, FactError, CommandError
+    and what reading raises.
     """
-    old, new = _system(before, reader, built=True), _system(after, reader, built=False)
+    old, new = _system(before, reader, built=True), _system(after, reader, built=built)
     changed = {
         unit: (old.units[unit], path)
         for unit, path in new.units.items()

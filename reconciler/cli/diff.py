@@ -3,29 +3,21 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from reconciler.attempt.system_diff import difference
 from reconciler.cli.common import out, print_json, waiting
 from reconciler.cli.options import AsJson, Host
+from reconciler.cli.screen.brought import packages
 from reconciler.cli.worlds import at_commit, last_known, look, opened
 from reconciler.errors import FactError, SourceError, UnknownGenerationError
-from reconciler.model import Desired, HostName, PackageKind, StorePath, SystemDiff
+from reconciler.model import Desired, HostName, StorePath, SystemDiff
 from reconciler.observed import Generation
 from reconciler.observed import generations as ask
-from reconciler.plan import brought_as_dict, brought_lines, brought_sums
+from reconciler.plan import brought_as_dict
 from reconciler.remote import HostReader
 from reconciler.revisions import Evaluations, Revision
 from reconciler.world import World
 
-STYLES = {
-    PackageKind.UPGRADED: "green",
-    PackageKind.DOWNGRADED: "yellow",
-    PackageKind.CHANGED: "cyan",
-    PackageKind.ADDED: "bold green",
-    PackageKind.REMOVED: "red",
-}
 STORE = "/nix/store/"
 RUNNING, BOOTED, DESIRED = "running", "booted", "desired"
 LINKS = {RUNNING: "/run/current-system", BOOTED: "/run/booted-system"}
@@ -80,19 +72,8 @@ def diff(
 
 def show(found: SystemDiff) -> None:
     """Print *found* for a person."""
-    table = Table.grid(padding=(0, 2))
-    for line in brought_lines(found):
-        style = STYLES[line.kind]
-        table.add_row(
-            Text(f"[{line.sign}]", style),
-            Text(line.name),
-            Text(line.versions, style),
-            Text(line.restarts, "dim"),
-        )
-    if found.packages:
-        out.print(table)
-    for sentence in brought_sums(found):
-        out.print(Text(sentence, "bold"))
+    for part in packages(found):
+        out.print(part)
 
 
 def _ends(systems: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """What was done: the attempts, the log of one, and who did what."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated
@@ -10,13 +11,16 @@ from rich.text import Text
 from reconciler.cli.common import err, now, out, print_json
 from reconciler.cli.options import AsJson, Hosts
 from reconciler.cli.records import recorded
+from reconciler.cli.screen.brought import brought
 from reconciler.cli.screen.listing import Listing, Row
 from reconciler.cli.screen.words import OUTCOME_STYLES, ago, when
 from reconciler.errors import UnknownAttemptError
 from reconciler.history import Event, History
 from reconciler.model import Attempt, HostName
 from reconciler.model.selection import NOT, select
-from reconciler.plan import attempt_as_dict
+from reconciler.plan import attempt_as_dict, one_attempt_as_dict
+
+_ATTEMPT = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{4}")
 
 
 def history(
@@ -38,21 +42,48 @@ def history(
     """
     Show attempts, newest first: what was done where, how it ended.
 
+    With the id of an attempt: what it brought to its host. Each commit since the host
+    was last in sync, packages, sizes, the kernel, the units that were restarted, and
+    how long each was down by systemd's own stamps.
+
     ```
     reconciler history
     reconciler history lufta -n 3
+    reconciler history 20260301T120000-1a2b
     reconciler history --log 20260301T120000-1a2b
     ```
     """
+    one = _attempt_meant(hosts)
     with recorded(context) as found:
         if log is not None:
             _show_log(found, log)
+            return
+        if one is not None:
+            _show_attempt(found, one, as_json=as_json)
             return
         attempts = _attempts(found, hosts, limit) if found else []
     if as_json:
         print_json([attempt_as_dict(one) for one in attempts])
     else:
         out.print(attempt_table(attempts) if attempts else "No attempt was made yet.")
+
+
+def _attempt_meant(words: list[str] | None) -> str | None:
+    """Return the attempt that *words* name, which no host could be called."""
+    word = words[0] if words and len(words) == 1 else ""
+    return word if _ATTEMPT.fullmatch(word) else None
+
+
+def _show_attempt(history: History | None, attempt: str, *, as_json: bool) -> None:
+    if history is None:
+        raise UnknownAttemptError(attempt)
+    made, found = history.attempt(attempt), history.brought.of(attempt)
+    if as_json:
+        print_json(one_attempt_as_dict(made, found))
+        return
+    out.print(attempt_table([made]))
+    for part in brought(made, found):
+        out.print(part)
 
 
 def _show_log(history: History | None, attempt: str) -> None:

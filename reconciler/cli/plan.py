@@ -41,6 +41,7 @@ from reconciler.cli.worlds import (
 )
 from reconciler.errors import ReconcilerError
 from reconciler.loop import Failed, Gate, HostPass, Result
+from reconciler.loop.brought import BroughtLater
 from reconciler.loop.queue import Backoff
 from reconciler.model import (
     Attempt,
@@ -232,8 +233,10 @@ def apply(
 def _bring(
     world: World, repository: Repository, names: list[HostName], progress: Progress
 ) -> list[Result]:
-    gate = Gate(Backoff())
-    one_pass = HostPass(world, repository, Evaluations(world), gate)
+    gate, evaluations = Gate(Backoff()), Evaluations(world)
+    # A daemon works it out; without one, the next that is started does.
+    brought = BroughtLater(world, evaluations)
+    one_pass = HostPass(world, repository, evaluations, gate, brought=brought)
 
     def run(host: HostName) -> Result:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from reconciler.history.records import DAY, clean
-from reconciler.history.schema import letters
+from reconciler.history.schema import attempts, brought, letters
 from reconciler.messages import Backlog, Kind, Letter, Message, Waiting
 
 MOST = 1000
@@ -17,13 +17,16 @@ MOST = 1000
 KEEP_ENDED = 2 * DAY
 """Seconds for which a letter that is done with is known, so that none is sent twice."""
 
+PATIENCE = 15.0
+"""Seconds that the message of a deployment waits for what it brought."""
+
 _waits = letters.c.ended_at.is_(None)
 
 
 def put(connection: Connection, new: Iterable[Letter]) -> None:
     """Add letters; one whose key its target has had is left out."""
     for letter in new:
-        message = letter.message
+        message, held = _completed(connection, letter.message)
         same = select(letters.c.seq).where(
             letters.c.target == letter.target, letters.c.key == message.key
         )
@@ -36,10 +39,25 @@ def put(connection: Connection, new: Iterable[Letter]) -> None:
                 message=_to_json(message),
                 at=message.at,
                 tries=0,
-                next_at=0.0,
+                next_at=message.at + PATIENCE if held else 0.0,
                 error="",
             )
         )
+
+
+def _completed(connection: Connection, message: Message) -> tuple[Message, bool]:
+    """Return the message of a deployment with what it brought; True: not known yet."""
+    if message.kind is not Kind.DEPLOYED:
+        return message, False
+    query = (
+        select(brought.c.pending, brought.c.told)
+        .join(attempts, attempts.c.seq == brought.c.attempt)
+        .where(attempts.c.id == message.attempt)
+    )
+    row = connection.execute(query).first()
+    if row is None or row.pending:
+        return message, row is not None
+    return dataclasses.replace(message, text=row.told), False
 
 
 def waiting(connection: Connection, target: str, limit: int) -> list[Waiting]:
@@ -77,6 +95,21 @@ def fail(
         .where(letters.c.seq.in_(numbers))
         .values(error=clean(error), next_at=next_at, tries=letters.c.tries + 1)
     )
+
+
+def complete(connection: Connection, attempt_id: str, told: str) -> None:
+    """Have messages of a deployment that were not tried yet say what it brought."""
+    query = select(letters).where(_waits, letters.c.tries == 0, letters.c.next_at > 0)
+    for row in connection.execute(query).all():
+        message = _waiting(row).message
+        if message.attempt != attempt_id or message.kind is not Kind.DEPLOYED:
+            continue
+        whole = _to_json(dataclasses.replace(message, text=told))
+        connection.execute(
+            update(letters)
+            .where(letters.c.seq == row.seq)
+            .values(message=whole, next_at=0.0)
+        )
 
 
 def targets(connection: Connection) -> set[str]:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0007"
+REVISION = "0008"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 FIRST = "0007"
@@ -64,6 +64,20 @@ steps = Table(
     Column("began_at", Float, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("error", Text, nullable=False),
+)
+
+brought = Table(
+    "brought",  # what came with an attempt
+    metadata,
+    Column(
+        "attempt",
+        Integer,
+        ForeignKey("attempts.seq", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("text", Text, nullable=False),  # JSON of reconciler.history.brought
+    Column("pending", Boolean, nullable=False),  # it is not whole yet
+    Column("told", Text, nullable=False),  # in a line, for messages
 )
 
 guards = Table(

@@ -11,6 +11,7 @@ from reconciler.errors import HostBusyError, UnknownAttemptError
 from reconciler.history import attempts as attempt_rows
 from reconciler.history import events as event_rows
 from reconciler.history import hosts, logs, migrate, retention, systems, turns
+from reconciler.history.brought import BroughtRows
 from reconciler.history.database import Database, file_of, open_file, open_url
 from reconciler.history.deliveries import Deliveries
 from reconciler.history.locks import HostLocks, this_process
@@ -49,6 +50,7 @@ class History(OrderBook):
 
     def __init__(self, database: Database, locks: HostLocks) -> None:
         self.outbox = Outbox(database)
+        self.brought = BroughtRows(database)
         self._database = database
         self._locks = locks
         self.deliveries = Deliveries(database)

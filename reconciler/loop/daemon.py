@@ -24,6 +24,7 @@ from reconciler.errors import (
 )
 from reconciler.history import RETRY
 from reconciler.loop.arrivals import Arrivals
+from reconciler.loop.brought import BroughtLater
 from reconciler.loop.evaluation_stage import EvaluationStage
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.host_pass import HostPass
@@ -65,12 +66,14 @@ class Daemon:
         self._stage = EvaluationStage(
             world, self._repository, self._evaluations, ready=self._queue.add
         )
+        self._brought = BroughtLater(world, self._evaluations)
         self._pass = HostPass(
             world,
             self._repository,
             self._evaluations,
             self._gate,
             later=self._stage.ask,
+            brought=self._brought,
         )
         self._retry: Backoff[HostName] = Backoff(base=2.0, cap=PASS_BACKOFF_CAP)
         self._orders = OrderWatch(world)
@@ -97,6 +100,7 @@ class Daemon:
         self._orders.news()  # what was ordered before is seen by the first passes
         self._thread("repository", self._watch.run)
         self._thread("connections", self._watch_connections)
+        self._thread("brought", self._brought.run)
         for number in range(os.cpu_count() or 1):
             self._thread(f"evaluation-{number}", self._stage.run)
         for number in range(self._world.settings.policy.parallel):
@@ -155,6 +159,7 @@ class Daemon:
         self._world.stopping.set()
         self._watch.look_again()
         self._stage.shut()
+        self._brought.shut()
         self._queue.shut_down()
 
     def join(self, timeout: float) -> bool:

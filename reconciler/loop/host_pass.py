@@ -20,6 +20,7 @@ from reconciler.errors import (
 )
 from reconciler.history import CUT_SHORT
 from reconciler.loop import status as statuses
+from reconciler.loop.brought import BroughtLater
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.lead_times import LeadTimes
 from reconciler.loop.results import Again, Done, Failed, Result
@@ -68,13 +69,19 @@ class HostPass:
         gate: Gate,
         *,
         later: Later | None = None,
+        brought: BroughtLater | None = None,
     ) -> None:
-        """With *later*, have hosts evaluated there, and heal them meanwhile."""
+        """
+        With *later*, have hosts evaluated there, and heal them meanwhile.
+
+        *brought* hears of what has ended.
+        """
         self._world = world
         self._repository = repository
         self._evaluations = evaluations
         self._gate = gate
         self._later = later
+        self._brought = brought
         self._last: dict[HostName, HostStatus] = {}
         self._boots: dict[HostName, str] = {}
         self._back_at: dict[HostName, float] = {}  # answered again after a reboot
@@ -164,7 +171,7 @@ class HostPass:
                 baseline = baseline_in(guard)
                 run = self._run_of(revision, wanted, seen, attempt, baseline)
                 carried = Following(run=run, ordered=guard.ordered).to_its_end()
-                self._ended(carried, revision)
+                self._ended(carried, revision, wanted.desired)
                 if carried.attempt.outcome is None and carried.error is not None:
                     raise carried.error
         # A guardian may have put back keys, and more, since *seen*.
@@ -292,12 +299,22 @@ class HostPass:
             told = {"host": desired.host, "attempt": attempt.id}
             log.info("attempt", **told, why=plan.verdict.value)
             carried = self._run_of(revision, wanted, seen, attempt, baseline).run()
-        self._ended(carried, revision)
+        self._ended(carried, revision, desired, before=observed)
         return carried
 
-    def _ended(self, carried: Carried, revision: Revision) -> None:
+    def _ended(
+        self,
+        carried: Carried,
+        revision: Revision,
+        desired: Desired,
+        *,
+        before: Observed | None = None,
+    ) -> None:
         """Space out attempts, and say how this one ended."""
         ended = carried.attempt
+        if self._brought is not None:
+            after = carried.seen.observed
+            self._brought.note(ended, desired, before=before, after=after)
         outcome, now = ended.outcome, self._world.now()
         sentence(self._world, ended)
         self._lead_times.ended(ended)

@@ -13,6 +13,12 @@ from reconciler.model.attempts import (
     Reason,
     StepRecord,
 )
+from reconciler.model.brought import (
+    Brought,
+    BroughtCommit,
+    CommitRange,
+    Restart,
+)
 from reconciler.model.desired import (
     CheckKind,
     CheckSide,
@@ -65,11 +71,14 @@ from reconciler.model.plan import (
 
 __all__ = [
     "Attempt",
+    "Brought",
+    "BroughtCommit",
     "CheckKind",
     "CheckResult",
     "CheckSide",
     "Commit",
     "CommitId",
+    "CommitRange",
     "Desired",
     "DesiredKey",
     "DesiredUnit",
@@ -98,6 +107,7 @@ __all__ = [
     "Quarantine",
     "Reason",
     "Reboot",
+    "Restart",
     "Specialisation",
     "SshServer",
     "Step",

@@ -39,6 +39,7 @@ class ObservedUnit:
     beneath: str = ""  # of a masked unit: the system's own file, resolved
     began_at: float = 0.0  # when it last began to start; 0 if never since the boot
     left_at: float = 0.0  # when it was last active; 0 if never since the boot
+    active_at: float = 0.0  # when it last became so; 0 if never since the boot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

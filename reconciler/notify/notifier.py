@@ -158,6 +158,10 @@ class Notify:
         for sender in self.senders:
             sender.join(timeout)
 
+    def wake(self) -> None:
+        """Look for what is to be sent: something that waited may be whole now."""
+        self._wake()
+
     def _wake(self) -> None:
         for sender in self.senders:
             sender.wake()

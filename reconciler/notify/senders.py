@@ -181,7 +181,7 @@ class LetterSender(Sender):
         waiting = [
             one for one in self._box.waiting(self.name) if not self._held(one, now)
         ]
-        due = [one for one in waiting if not self._waits(one, now)]
+        due = _in_turn(waiting, lambda one: self._waits(one, now))
         if not waiting:
             self._check()
         if not due:
@@ -316,6 +316,22 @@ class LetterSender(Sender):
     def _count(self, letters: Sequence[Waiting], result: str) -> None:
         for letter in letters:
             self._meter.notified(letter.message.kind.value, result)
+
+
+def _in_turn(
+    waiting: Sequence[Waiting], waits: Callable[[Waiting], bool]
+) -> list[Waiting]:
+    """Return what is due; behind one that was never tried, nothing of its host is."""
+    due: list[Waiting] = []
+    held_up: set[str] = set()
+    for letter in waiting:
+        host = letter.message.host
+        if waits(letter):
+            if not letter.tries:
+                held_up.add(host)
+        elif host not in held_up:
+            due.append(letter)
+    return due
 
 
 def backoff(tries: int) -> float:

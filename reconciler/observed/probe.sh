@@ -81,6 +81,7 @@ properties=$properties,ConditionTimestampMonotonic,AssertResult,AssertTimestampM
 properties=$properties,Restart,TriggeredBy,ExecMainCode,ExecMainStatus
 properties=$properties,ExecMainExitTimestampMonotonic,ActiveExitTimestampMonotonic
 properties=$properties,InactiveExitTimestampMonotonic,RestartPreventExitStatus
+properties=$properties,ActiveEnterTimestampMonotonic
 properties=$properties,Type,RemainAfterExit,RemainAfterElapse,BusName,RefuseManualStart
 properties=$properties,Wants,Requires,BindsTo,Upholds,Conflicts,ConflictedBy
 # With --all, patterns also stand for what is loaded and does not run.

@@ -96,6 +96,7 @@ class _Reading:
             beneath=self._beneath(block),
             began_at=self._at(block, "InactiveExitTimestampMonotonic"),
             left_at=self._at(block, "ActiveExitTimestampMonotonic"),
+            active_at=self._at(block, "ActiveEnterTimestampMonotonic"),
         )
 
     def _beneath(self, block: Mapping[str, str]) -> str:

@@ -24,11 +24,13 @@ Pure: values in, values out; no clock, no network, no file.
 | `render` | how is it told to people and machines? |
 | `packages` | which packages do two closures have in other versions? |
 | `arrival` | how far has a commit come? |
-| `brought` | how is that told to people and machines? |
+| `restarts` | which units were restarted, and how long were they down? |
+| `brought`, `attempt_brought` | how is all that told to people and machines? |
 | `shapes` | what does a machine find in that? |
 """
 
 from reconciler.plan.arrival import Arrival, Standing, arrival, arrival_as_dict
+from reconciler.plan.attempt_brought import brought_record, brought_told, down
 from reconciler.plan.baseline import Baseline
 from reconciler.plan.brought import brought_as_dict, brought_lines, brought_sums
 from reconciler.plan.diff import drifts
@@ -51,10 +53,19 @@ from reconciler.plan.render import (
     attempt_as_dict,
     no_plan_as_dict,
     no_status_as_dict,
+    one_attempt_as_dict,
     status_as_dict,
     summary_lines,
 )
-from reconciler.plan.shapes import AttemptShape, HostShape, OneHostShape, PlanShape
+from reconciler.plan.restarts import restarts
+from reconciler.plan.shapes import (
+    AttemptShape,
+    HostShape,
+    OneAttemptShape,
+    OneHostShape,
+    PackagesShape,
+    PlanShape,
+)
 from reconciler.plan.specialisation import runs
 from reconciler.plan.ssh import ssh_warnings
 from reconciler.plan.states import active_units
@@ -65,7 +76,9 @@ __all__ = [
     "Baseline",
     "HostShape",
     "Line",
+    "OneAttemptShape",
     "OneHostShape",
+    "PackagesShape",
     "PlanShape",
     "Problem",
     "ProblemKind",
@@ -78,16 +91,21 @@ __all__ = [
     "attempt_as_dict",
     "brought_as_dict",
     "brought_lines",
+    "brought_record",
     "brought_sums",
+    "brought_told",
+    "down",
     "drifts",
     "hosts_gone",
     "in_restart",
     "judge",
     "no_plan_as_dict",
     "no_status_as_dict",
+    "one_attempt_as_dict",
     "plan",
     "present_keys",
     "restart_steps",
+    "restarts",
     "runs",
     "services_of",
     "ssh_warnings",

@@ -7,6 +7,7 @@ Told as people know it from nvd and dix: a sign, a name, versions before and aft
 from dataclasses import dataclass
 
 from reconciler.model import PackageChange, PackageKind, SystemDiff
+from reconciler.plan.shapes import PackagesShape
 
 UNITS_SHOWN = 3
 """Units that a line names for a package that restarts more."""
@@ -62,7 +63,7 @@ def brought_sums(diff: SystemDiff) -> tuple[str, ...]:
     return tuple(told)
 
 
-def brought_as_dict(diff: SystemDiff) -> dict[str, object]:
+def brought_as_dict(diff: SystemDiff) -> PackagesShape:
     """Return *diff* for ``--json``. The keys stay; new ones may come."""
     return {
         "before": diff.before,

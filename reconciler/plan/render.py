@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from reconciler.model import (
     Attempt,
+    Brought,
     CommitId,
     Desired,
     Drift,
@@ -25,11 +26,13 @@ from reconciler.model import (
     StepKind,
     Verdict,
 )
+from reconciler.plan.attempt_brought import brought_record
 from reconciler.plan.shapes import (
     AttemptShape,
     DriftShape,
     HoldShape,
     HostShape,
+    OneAttemptShape,
     PlanShape,
     QuarantineShape,
     StepShape,
@@ -303,6 +306,12 @@ def attempt_as_dict(attempt: Attempt) -> AttemptShape:
             for step in attempt.steps
         ],
     }
+
+
+def one_attempt_as_dict(attempt: Attempt, brought: Brought | None) -> OneAttemptShape:
+    """Return *attempt* for JSON, with what it brought."""
+    told = attempt_as_dict(attempt)
+    return {**told, "brought": brought_record(brought) if brought else None}
 
 
 def _hold_as_dict(hold: Hold | None) -> HoldShape | None:

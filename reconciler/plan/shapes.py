@@ -135,6 +135,78 @@ AttemptShape = TypedDict(
 """One carrying-out of a plan."""
 
 
+class VersionsShape(TypedDict):
+    """Versions before and after; null: there is none."""
+
+    before: str | None
+    after: str | None
+
+
+class PackageShape(TypedDict):
+    """A package of which two systems have other versions."""
+
+    name: str
+    kind: str  # upgraded, downgraded, changed, added, removed
+    before: list[str]  # versions
+    after: list[str]
+    restarts: list[str]  # units, by this package
+
+
+class PackagesShape(TypedDict):
+    """What one system has that another has not."""
+
+    before: str  # toplevels
+    after: str
+    packages: list[PackageShape]
+    rebuilt: int  # paths that are new without another version
+    closure_bytes_before: int
+    closure_bytes_after: int
+    new_bytes: int
+    kernel: VersionsShape | None  # null: the same
+
+
+class BroughtCommitShape(TypedDict):
+    """One commit."""
+
+    id: str
+    subject: str
+    author: str
+
+
+class CommitRangeShape(TypedDict):
+    """The commits between what a host had before and what it was brought to."""
+
+    before: str | None  # null: what it ran is of no commit that is known
+    count: int
+    came: list[BroughtCommitShape]  # newest first; a hundred at most
+    undone_count: int
+    undone: list[BroughtCommitShape]  # that it had and has no more
+    problem: str  # why they cannot be told, or empty
+
+
+class RestartShape(TypedDict):
+    """A unit that was stopped and started."""
+
+    unit: str
+    down_seconds: float | None  # by systemd's own stamps
+
+
+class BroughtShape(TypedDict):
+    """What an attempt brought to its host."""
+
+    pending: bool  # commits and packages are being worked out
+    commits: CommitRangeShape
+    restarts: list[RestartShape]
+    packages: PackagesShape | None
+    problem: str  # why packages cannot be told, or empty
+
+
+class OneAttemptShape(AttemptShape):
+    """One attempt with what it brought; null where it brought no other system."""
+
+    brought: BroughtShape | None
+
+
 class OneHostShape(HostShape):
     """A host with its last attempts, newest first."""
 

@@ -107,6 +107,15 @@ class Connections:
         )
         return ssh_config.write(self._folder, text)
 
+    def apart(self) -> "Connections":
+        """Return connections of its own, for what may be cut without harm to others."""
+        return Connections(
+            self._settings,
+            known_hosts=self._known_hosts,
+            folder=self._folder,
+            account=self._account,
+        )
+
     def _link(self, host: HostName, target: Target) -> "_Link":
         if not target.address:
             raise NoAddressError(host)

@@ -105,6 +105,27 @@ class Mirror:
         argv = ["merge-base", "--is-ancestor", commit.id, f"refs/heads/{self._branch}"]
         return command.local(self._path, *argv, check=False).status == 0
 
+    def between(
+        self, before: CommitId, after: CommitId, *, limit: int
+    ) -> tuple[list[Commit], int]:
+        """
+        Return the commits that *after* has and *before* has not, newest first.
+
+        At most *limit* of them, and how many there are. Raises SourceError where one of
+        the two is not known here, as after a rewritten branch.
+        """
+        fields = ["--encoding=UTF-8", f"--format={_FIELDS}", f"--max-count={limit}"]
+        told = ["--end-of-options", f"{before}..{after}", "--"]
+        try:
+            done = command.local(self._path, "log", *fields, *told)
+            counted = command.local(self._path, "rev-list", "--count", *told)
+        except CommandError as error:
+            message = f"{before[:8]}..{after[:8]} cannot be read: {command.said(error)}"
+            raise SourceError(message) from error
+        lines = done.stdout.split("\n")
+        found = [_commit(line, branch=self._branch) for line in lines if line]
+        return found, int(counted.stdout)
+
     def checkout(self, commit: Commit) -> Path:
         """
         Return the folder that holds exactly *commit*, with its submodules.
@@ -213,15 +234,7 @@ class Mirror:
         except CommandError as error:
             message = f"{revision} cannot be read: {command.said(error)}"
             raise SourceError(message) from error
-        name, tree, subject, author, time = done.stdout.rstrip("\n").split("\0")
-        return Commit(
-            id=CommitId(name),
-            tree=tree,
-            branch=branch,
-            subject=on_one_line(subject),
-            author=on_one_line(author),
-            committed_at=float(time),
-        )
+        return _commit(done.stdout.rstrip("\n"), branch=branch)
 
     def _find(self, ref: str) -> str:
         """Return what to call *ref* in the mirror, fetched if that may help."""
@@ -262,3 +275,16 @@ class Mirror:
         argv = ["rev-parse", "--verify", "--quiet", "--end-of-options"]
         done = command.local(self._path, *argv, f"{revision}^{{commit}}", check=False)
         return done.stdout.strip().splitlines()[-1] if done.status == 0 else None
+
+
+def _commit(line: str, *, branch: str) -> Commit:
+    """Return the commit that git tells of with `_FIELDS`."""
+    name, tree, subject, author, time = line.split("\0")
+    return Commit(
+        id=CommitId(name),
+        tree=tree,
+        branch=branch,
+        subject=on_one_line(subject),
+        author=on_one_line(author),
+        committed_at=float(time),
+    )

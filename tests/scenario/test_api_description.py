@@ -30,6 +30,7 @@ TAKE_ANYTHING = [  # so nothing can be wrong
 ]
 OPERATIONS = [
     *("GET /api/v1/status", "GET /api/v1/hosts"),
+    "GET /api/v1/commits/{commit}",
     "GET /api/v1/hosts/{host}",
     *("POST /api/v1/hosts/{host}/plan", "GET /api/v1/attempts"),
     *("GET /api/v1/attempts/{attempt}", "GET /api/v1/attempts/{attempt}/log"),

@@ -120,6 +120,8 @@ class FakeHost:
             return f"{told}== end\n"
         if script == BOOT_ID:
             return f"{self.boot_id}\n"
+        if what == "closure":
+            return "absent\n"  # no machine in memory has a store
         if what == "free space":
             return self._told_room(script)
         if script == GENERATIONS:

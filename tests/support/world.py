@@ -218,6 +218,14 @@ class FakeMirror:
         ids = [commit.id for commit in self.commits]
         return newer in ids and older in ids[: ids.index(newer) + 1]
 
+    def between(
+        self, before: CommitId, after: CommitId, *, limit: int
+    ) -> tuple[list[Commit], int]:
+        """See Mirror; each commit follows the one before it."""
+        ids = [commit.id for commit in self.commits]
+        came = self.commits[ids.index(before) + 1 : ids.index(after) + 1][::-1]
+        return came[:limit], len(came)
+
     def checkout(self, commit: Commit) -> Path:
         """See Mirror."""
         assert commit in self.commits
@@ -442,6 +450,12 @@ class FakeConnections:
     def reconnect(self, host: HostName) -> None:
         """See Connections."""
         self.reconnected.append(host)
+
+    def apart(self) -> "FakeConnections":
+        """See Connections; nothing here is ever cut."""
+        apart = FakeConnections(self._mirror, self._stores)
+        apart.machines = self.machines
+        return apart
 
     def forget(self, host: HostName) -> None:
         """See Connections."""

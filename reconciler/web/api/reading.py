@@ -17,12 +17,14 @@ from reconciler.model import Commit, HostName, HostStatus
 from reconciler.plan import (
     AttemptShape,
     HostShape,
+    OneAttemptShape,
     OneHostShape,
     PlanShape,
     Standing,
     arrival_as_dict,
     as_dict,
     attempt_as_dict,
+    one_attempt_as_dict,
     status_as_dict,
 )
 from reconciler.web.api.parts import Parts
@@ -132,9 +134,10 @@ def _about_the_past(routes: APIRouter, parts: Parts) -> None:
         return [attempt_as_dict(attempt) for attempt in found]
 
     @routes.get("/attempts/{attempt}")
-    def one_attempt(attempt: Name) -> AttemptShape:
-        """Tell of one attempt."""
-        return attempt_as_dict(history.attempt(attempt))
+    def one_attempt(attempt: Name) -> OneAttemptShape:
+        """Tell of one attempt, and what it brought to its host."""
+        made = history.attempt(attempt)
+        return one_attempt_as_dict(made, history.brought.of(attempt))
 
     @routes.get("/attempts/{attempt}/log", response_model=LogShape)
     def log(attempt: Name) -> Json:

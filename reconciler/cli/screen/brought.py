@@ -1,0 +1,99 @@
+"""What comes with another system, and what an attempt brought, for a person."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from reconciler.model import (
+    Attempt,
+    Brought,
+    BroughtCommit,
+    PackageKind,
+    Restart,
+    SystemDiff,
+)
+from reconciler.plan import brought_lines, brought_sums, down
+
+STYLES = {
+    PackageKind.UPGRADED: "green",
+    PackageKind.DOWNGRADED: "yellow",
+    PackageKind.CHANGED: "cyan",
+    PackageKind.ADDED: "bold green",
+    PackageKind.REMOVED: "red",
+}
+
+
+def packages(found: SystemDiff) -> Iterator[RenderableType]:
+    """Give a line for each package that differs, and what is to be said of all."""
+    table = Table.grid(padding=(0, 2))
+    for line in brought_lines(found):
+        style = STYLES[line.kind]
+        table.add_row(
+            Text(f"[{line.sign}]", style),
+            Text(line.name),
+            Text(line.versions, style),
+            Text(line.restarts, "dim"),
+        )
+    if found.packages:
+        yield table
+    for sentence in brought_sums(found):
+        yield Text(sentence, "bold")
+
+
+def brought(attempt: Attempt, found: Brought | None) -> Iterator[RenderableType]:
+    """Give what an attempt brought: commits, packages, units."""
+    if found is None:
+        if attempt.outcome is None:
+            yield Text("It is not over yet.")
+        else:
+            yield Text("It brought no other system to its host.")
+        return
+    if found.pending:
+        yield Text("The daemon is still working out what it brought.")
+    else:
+        yield from _commits(found)
+        yield Text("\npackages", "bold")
+        if found.packages is None:
+            yield Text(f"  not known: {found.problem}")
+        else:
+            yield from packages(found.packages)
+    yield from _restarts(found.restarts)
+
+
+def _commits(found: Brought) -> Iterator[RenderableType]:
+    told = found.range
+    if told.problem:
+        yield Text.assemble(("\ncommits", "bold"), f"\n  not known: {told.problem}")
+    elif not told.count and not told.undone_count:
+        yield Text.assemble(("\ncommits", "bold"), "\n  none: it was at this one")
+    if told.count:
+        yield Text(f"\ncommits that came: {told.count}", "bold")
+        yield _table(told.commits, told.count)
+    if told.undone_count:
+        yield Text(f"\ncommits that were taken back: {told.undone_count}", "bold")
+        yield _table(told.undone, told.undone_count)
+
+
+def _table(commits: Sequence[BroughtCommit], count: int) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for one in commits:
+        table.add_row(
+            Text(f"  {one.id[:8]}", "yellow"),
+            Text(one.subject),
+            Text(one.author, "dim"),
+        )
+    if count > len(commits):
+        table.add_row(Text("  …"), Text(f"and {count - len(commits)} more"))
+    return table
+
+
+def _restarts(found: Sequence[Restart]) -> Iterator[RenderableType]:
+    if not found:
+        return
+    yield Text(f"\nunits that were restarted: {len(found)}", "bold")
+    table = Table.grid(padding=(0, 2))
+    for restart in found:
+        table.add_row(Text(f"  {restart.unit}"), Text(f"down {down(restart)}", "dim"))
+    yield table

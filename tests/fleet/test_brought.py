@@ -1,0 +1,96 @@
+"""What a deployment brought to a real host is told whole, once it is over."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.fleet import FleetFactory
+from tests.support.rig import DEADLINE, Json, Rig
+from tests.support.wait import wait_until
+
+HOST, BOT = "lufta", "withinbot.service"
+FILE = "hosts/lufta/configuration.nix"
+PLACE = "far away from every printer"
+
+
+@pytest.fixture(scope="module")
+def rig(
+    module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
+    """Give a host that was deployed by the first push."""
+    with Rig(tmp_path_factory.mktemp("rig"), module_fleet(HOST)) as rig:
+        rig.only(HOST)
+        rig.run_daemon()
+        rig.push("The services of one host")
+        rig.wait_in_sync(HOST)
+        yield rig
+
+
+def whole(rig: Rig, attempt: str) -> Json:
+    def told() -> Json:
+        found = rig.json("history", attempt)["brought"]
+        return found if found and not found["pending"] else None
+
+    return wait_until(told, DEADLINE, f"what {attempt} brought")
+
+
+def down_by_systemd(rig: Rig) -> float:
+    """Ask systemd itself for how long the service was not active."""
+    left, active = (
+        int(rig.host(HOST).exec("systemctl", "show", "--value", "-p", stamp, BOT))
+        for stamp in ("ActiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+    )
+    return (active - left) / 1e6
+
+
+def test_commits_units_and_sizes_of_a_deployment_are_told(rig: Rig) -> None:
+    """Of a host that was off meanwhile, say, and gets all of them at once."""
+    rig.run("hold", HOST, "--reason", "away")
+    rig.edit(FILE, PLACE, f"{PLACE}, and high up")
+    for number in range(3):
+        rig.push(f"Change {number}")
+    rig.run("release", HOST)
+    rig.wait_in_sync(HOST)
+    attempt = rig.json("history", HOST)[0]["id"]
+
+    found = whole(rig, attempt)
+
+    subjects = [one["subject"] for one in found["commits"]["came"]]
+    assert subjects == ["Change 2", "Change 1", "Change 0"]
+    assert {one["author"] for one in found["commits"]["came"]} == {"test"}
+    (restart,) = (one for one in found["restarts"] if one["unit"] == BOT)
+    assert restart["down_seconds"] == pytest.approx(down_by_systemd(rig), abs=1e-3)
+    assert found["problem"] == ""
+    assert found["packages"]["after"] == rig.host(HOST).running_toplevel
+    assert found["packages"]["closure_bytes_after"] > 0
+    shown = rig.run("history", attempt).stdout
+    assert "Change 1" in shown
+    assert f"{BOT}" in shown
+
+
+def test_it_is_worked_out_though_the_daemon_was_killed_before(rig: Rig) -> None:
+    """A record is made at the end of the attempt; the next daemon goes on from it."""
+    rig.stop_daemon(kill=True)
+    rig.edit(FILE, PLACE, f"{PLACE} again")
+    rig.push("Without a daemon")
+    rig.run("apply", HOST)
+    attempt = rig.json("history", HOST)[0]["id"]
+    assert rig.json("history", attempt)["brought"]["pending"]
+
+    rig.run_daemon()
+
+    found = whole(rig, attempt)
+    assert [one["subject"] for one in found["commits"]["came"]] == ["Without a daemon"]
+
+
+def test_a_way_back_is_told_as_commits_taken_back(rig: Rig) -> None:
+    rig.run("rollback", HOST, "--reason", "as it was")
+    attempt = rig.json("history", HOST)[0]["id"]
+
+    found = whole(rig, attempt)
+
+    assert found["commits"]["count"] == 0
+    assert [one["subject"] for one in found["commits"]["undone"]] == [
+        "Without a daemon"
+    ]
+    assert BOT in {one["unit"] for one in found["restarts"]}
