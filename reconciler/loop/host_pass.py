@@ -19,19 +19,17 @@ from reconciler.errors import (
     StoppingError,
 )
 from reconciler.history import CUT_SHORT
-from reconciler.loop import status as statuses
 from reconciler.loop.brought import BroughtLater
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.lead_times import LeadTimes
 from reconciler.loop.results import Again, Done, Failed, Result
-from reconciler.loop.status_log import log_change
+from reconciler.loop.standings import Standings
 from reconciler.loop.turns import REBOOT_TURN, end_turn, heals_only, seconds_to_wait
 from reconciler.model import (
     Attempt,
     Desired,
     Guard,
     HostName,
-    HostStatus,
     Observed,
     Outcome,
     Plan,
@@ -39,7 +37,7 @@ from reconciler.model import (
     StepKind,
     Verdict,
 )
-from reconciler.plan import Baseline, runs, stranger, unaddressed, unreachable
+from reconciler.plan import Baseline, runs, stranger
 from reconciler.plan import plan as make_plan
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository, Revision
@@ -54,8 +52,6 @@ from reconciler.revisions.wanted import (
 from reconciler.world import World
 
 log = structlog.get_logger(__name__)
-
-_ACTING = (Verdict.DEPLOY, Verdict.HEAL)
 
 
 class HostPass:
@@ -82,7 +78,7 @@ class HostPass:
         self._gate = gate
         self._later = later
         self._brought = brought
-        self._last: dict[HostName, HostStatus] = {}
+        self._standings = Standings(world, repository, evaluations)
         self._boots: dict[HostName, str] = {}
         self._back_at: dict[HostName, float] = {}  # answered again after a reboot
         self._lead_times = LeadTimes()
@@ -105,15 +101,15 @@ class HostPass:
         except StoppingError:
             raise
         except ReconcilerError as error:
-            return self._blind(revision, host, error)
+            return self._standings.blind(revision, host, error)
         try:
             seen = self._meet(revision, aim)
         except (StoppingError, HostBusyError):
             raise
         except NoAddressError as error:
-            return self._unaddressed(revision, aim.desired, error)
+            return self._standings.unaddressed(revision, aim.desired, error)
         except ReconcilerError as error:
-            return self._unreachable(revision, aim.desired, error)
+            return self._standings.unreachable(revision, aim.desired, error)
         return self._act(revision, aim, seen, held)
 
     def _meet(self, revision: Revision, wanted: Wanted) -> Look:
@@ -142,7 +138,8 @@ class HostPass:
     def forget(self, host: HostName) -> None:
         """Forget a host that left the repository."""
         self._lead_times.forget(host)
-        for memory in (self._last, self._boots, self._back_at):
+        self._standings.forget(host)
+        for memory in (self._boots, self._back_at):
             memory.pop(host, None)
 
     def _note_boot(self, host: HostName, observed: Observed) -> None:
@@ -226,7 +223,7 @@ class HostPass:
             wait = after = self._gate.wait(host, self._world.monotonic())
         elif not steps:
             self._gate.forget(host)
-        self._tell(revision, wanted, observed, plan, error)
+        self._standings.seen(revision, wanted, observed, plan, error)
         self._measure(revision, wanted, plan)
         if error is not None and not isinstance(error, PermanentError):
             return Failed(error, after=after)
@@ -252,32 +249,13 @@ class HostPass:
             return wanted, seen
         return former, replace(seen, plan=self._plan(former, seen))
 
-    def _tell(
-        self,
-        revision: Revision,
-        wanted: Wanted,
-        observed: Observed,
-        plan: Plan,
-        error: ReconcilerError | None,
-    ) -> None:
-        """Record how the host stands."""
-        status = statuses.seen(
-            commit=wanted.commit if wanted.stale else revision.commit.id,
-            desired=wanted.desired,
-            observed=observed,
-            plan=plan,
-            before=self._before(plan.host),
-            now=self._world.now(),
-        )
-        self._save(status, str(error) if error else self._standing_error(plan))
-
     def _left(
         self, revision: Revision, desired: Desired, error: ReconcilerError
     ) -> Result:
         """Leave an attempt to its guardian: we are ending, or it is out of sight."""
         if isinstance(error, StoppingError):
             raise error
-        return self._unreachable(revision, desired, error)
+        return self._standings.unreachable(revision, desired, error)
 
     def _attempt(self, revision: Revision, wanted: Wanted, seen: Look) -> Carried:
         world, plan, desired = self._world, seen.plan, wanted.desired
@@ -347,81 +325,6 @@ class HostPass:
             policy=world.policy,
             digests=world.digests(desired, wanted.checkout),
         )
-
-    # --- telling -----------------------------------------------------------------
-
-    def _blind(
-        self, revision: Revision, host: HostName, error: ReconcilerError
-    ) -> Result:
-        status = statuses.unseen(
-            host=host,
-            commit=revision.commit.id,
-            desired=None,
-            plan=None,
-            before=self._before(host),
-            now=self._world.now(),
-        )
-        self._save(status, str(error))
-        return Failed(error)
-
-    def _unaddressed(
-        self, revision: Revision, desired: Desired, error: NoAddressError
-    ) -> Result:
-        """Say that nobody looks at this host, which is as it should be."""
-        status = statuses.unseen(
-            host=desired.host,
-            commit=revision.commit.id,
-            desired=desired,
-            plan=unaddressed(desired.host, desired.toplevel, str(error)),
-            before=None,
-            now=self._world.now(),
-        )
-        self._save(status, "")
-        return Done()
-
-    def _unreachable(
-        self, revision: Revision, desired: Desired, error: ReconcilerError
-    ) -> Result:
-        self._world.connections.reconnect(desired.host)
-        status = statuses.unseen(
-            host=desired.host,
-            commit=revision.commit.id,
-            desired=desired,
-            plan=unreachable(desired.host, desired.toplevel, str(error)),
-            before=self._before(desired.host),
-            now=self._world.now(),
-        )
-        self._save(status, str(error))
-        return Failed(error)
-
-    def _standing_error(self, plan: Plan) -> str:
-        """Return why the last attempt failed, while what it should close is open."""
-        before = self._last.get(plan.host)
-        if before is None or not plan.steps or before.verdict not in _ACTING:
-            return plan.reason
-        return before.error
-
-    def _before(self, host: HostName) -> HostStatus | None:
-        if host not in self._last:
-            self._last.update({s.host: s for s in self._world.history.statuses()})
-        return self._last.get(host)
-
-    def _save(self, status: HostStatus, error: str) -> None:
-        revision = self._repository.current
-        if revision is None or status.host not in revision.hosts:
-            return  # it left the repository while we looked; leave no trace of it
-        hold, failed = self._world.orders(status.host, status.target)
-        status = replace(status, error=error, hold=hold, quarantine=failed)
-        before = self._last.get(status.host)
-        self._last[status.host] = status
-        self._world.history.save_status(status)
-        good = self._evaluations.last_good(status.host)
-        if status.verdict is Verdict.NO_ADDRESS:
-            self._world.metrics.host_gone(status.host)
-        else:
-            self._world.metrics.host_status(status, good.commit if good else None)
-        self._world.notify.host(status, self._evaluations.problem(status.host))
-        log_change(before, status)
 
     def _measure(self, revision: Revision, wanted: Wanted, plan: Plan) -> None:
         if not wanted.stale:
