@@ -176,7 +176,7 @@ in
     parallel = mkOption {
       type = types.ints.between 1 1000;
       default = 10;
-      description = "How many hosts are worked on at once, 1 to 1000.";
+      description = "How many hosts are worked on at once, 1 to 1000. Beside them, as many that do not answer are looked for.";
     };
     interval = mkOption {
       type = duration;

@@ -5,6 +5,7 @@ A push, a timer and a person all do one thing: set "look again", or put a host's
 on the queue. Nothing else about the event is passed on.
 """
 
+import functools
 import itertools
 import os
 import secrets
@@ -29,9 +30,10 @@ from reconciler.loop.evaluation_stage import EvaluationStage
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.host_pass import HostPass
 from reconciler.loop.orders import OrderWatch
+from reconciler.loop.places import Places
 from reconciler.loop.queue import Backoff, Queue
 from reconciler.loop.repository_watch import RepositoryWatch, spread
-from reconciler.loop.results import Again, Failed, Result
+from reconciler.loop.results import Again, Failed, Result, result_name
 from reconciler.loop.rollback_orders import Rollbacks
 from reconciler.loop.summary import summary
 from reconciler.model import Commit, HostName
@@ -47,6 +49,7 @@ ATTEMPT_BACKOFF_CAP = 1800.0  # seconds at most between two attempts on a host
 LOST_LOOK = 0.25  # seconds between two looks for connections that ended
 ORDER_TICKS = 4  # of those looks until one at what people ordered
 LOST_RETRY = 0.3  # seconds between two tries to reach a host that may be rebooting
+AWAY_TURN = 1.0  # seconds until a host that is away asks again for a place
 LOST_LIMIT = 180.0  # seconds after which it is treated as any host that is away
 
 
@@ -67,6 +70,7 @@ class Daemon:
             world, self._repository, self._evaluations, ready=self._queue.add
         )
         self._brought = BroughtLater(world, self._evaluations)
+        self._places = Places(world.settings.policy.parallel)
         self._pass = HostPass(
             world,
             self._repository,
@@ -103,7 +107,7 @@ class Daemon:
         self._thread("brought", self._brought.run)
         for number in range(os.cpu_count() or 1):
             self._thread(f"evaluation-{number}", self._stage.run)
-        for number in range(self._world.settings.policy.parallel):
+        for number in range(self._places.workers):
             self._thread(f"worker-{number}", self._work)
         self._started.set()
 
@@ -203,6 +207,8 @@ class Daemon:
             self._world.metrics.host_known(status.host)
             good = self._evaluations.last_good(status.host)
             self._world.metrics.host_status(status, good.commit if good else None)
+            if not status.reachable:
+                self._places.lost(status.host)
 
     def _sign_of_life(self) -> None:
         self._beat = self._world.monotonic()
@@ -260,6 +266,7 @@ class Daemon:
     def _wipe(self, host: HostName) -> None:
         """Drop what we have of a host that is gone."""
         self._lost.pop(host, None)
+        self._places.forget(host)
         self._retry.forget(host)
         self._gate.forget(host)
         self._evaluations.forget(host)
@@ -275,20 +282,32 @@ class Daemon:
     # --- hosts -------------------------------------------------------------------
 
     def _work(self) -> None:
-        while (host := self._queue.get()) is not None:
-            if self._stopping.is_set():
-                self._queue.done(host)
-                continue
-            one_pass = {"host": host, "pass": secrets.token_hex(4)}
-            with structlog.contextvars.bound_contextvars(**one_pass):
-                wait = self._after(host, self._look_at(host))
+        while True:
+            self._places.take()
+            host = self._queue.get()
+            if host is None:
+                self._places.leave()
+                return
+            wait: float | None = AWAY_TURN
+            if self._places.enter(host):
+                try:
+                    wait = None if self._stopping.is_set() else self._one_pass(host)
+                finally:
+                    self._places.leave(host)
             self._queue.done(host)
             if wait is not None:
                 self._queue.add_after(host, wait)
 
+    def _one_pass(self, host: HostName) -> float | None:
+        """Make a pass; return the seconds until the next one, if there is to be one."""
+        one_pass = {"host": host, "pass": secrets.token_hex(4)}
+        with structlog.contextvars.bound_contextvars(**one_pass):
+            return self._after(host, self._look_at(host))
+
     def _look_at(self, host: HostName) -> Result | None:
         try:
-            return self._pass.run(host)
+            found = functools.partial(self._places.found, host)
+            return self._pass.run(host, found=found)
         except StoppingError:
             return Again(0.0)
         except ReconcilerError as error:
@@ -306,6 +325,7 @@ class Daemon:
                 return
             for host in self._world.connections.lost():
                 self._lost[host] = self._world.monotonic()
+                self._places.lost(host)
                 self._queue.add(host)
             if tick % ORDER_TICKS == 0:
                 self._obey()
@@ -326,6 +346,7 @@ class Daemon:
         """Return the seconds until *host* is looked at again."""
         interval = self._world.settings.policy.interval
         self._world.metrics.pass_ended(host, result_name(result))
+        self._places.note(host, result)
         if not self._is_here(host):
             self._wipe_after(host)
             return None
@@ -368,16 +389,3 @@ class Daemon:
                 )
         self._lost.pop(host, None)
         return False
-
-
-def result_name(result: Result | None) -> str:
-    """Return the word that metrics have for how a pass ended."""
-    match result:
-        case None:
-            return "error"
-        case Failed():
-            return "error"
-        case Again():
-            return "requeue"
-        case _:
-            return "success"

@@ -54,6 +54,10 @@ from reconciler.world import World
 log = structlog.get_logger(__name__)
 
 
+def _nobody() -> None:
+    """Hear that a host answers."""
+
+
 class HostPass:
     """Runs passes. One instance serves all workers; a host is in one pass at a time."""
 
@@ -83,15 +87,25 @@ class HostPass:
         self._back_at: dict[HostName, float] = {}  # answered again after a reboot
         self._lead_times = LeadTimes()
 
-    def run(self, host: HostName) -> Result:
-        """Look at *host* and close what differs, as far as the policy allows."""
+    def run(self, host: HostName, *, found: Callable[[], None] = _nobody) -> Result:
+        """
+        Look at *host* and close what differs, as far as the policy allows.
+
+        *found* is called once it has answered, before more is done there.
+        """
         revision = self._repository.current
         if revision is None or host not in revision.hosts:
             return Done()
         with ExitStack() as held:
-            return self._run(revision, host, held)
+            return self._run(revision, host, held, found)
 
-    def _run(self, revision: Revision, host: HostName, held: ExitStack) -> Result:
+    def _run(
+        self,
+        revision: Revision,
+        host: HostName,
+        held: ExitStack,
+        found: Callable[[], None],
+    ) -> Result:
         """Make a pass; the checkouts that it reads stay until *held* is closed."""
         try:
             evaluations, later = self._evaluations, self._later
@@ -103,7 +117,7 @@ class HostPass:
         except ReconcilerError as error:
             return self._standings.blind(revision, host, error)
         try:
-            seen = self._meet(revision, aim)
+            seen = self._meet(revision, aim, found)
         except (StoppingError, HostBusyError):
             raise
         except NoAddressError as error:
@@ -112,12 +126,15 @@ class HostPass:
             return self._standings.unreachable(revision, aim.desired, error)
         return self._act(revision, aim, seen, held)
 
-    def _meet(self, revision: Revision, wanted: Wanted) -> Look:
+    def _meet(
+        self, revision: Revision, wanted: Wanted, found: Callable[[], None]
+    ) -> Look:
         """Look at a host, and see to its end what goes on there without us."""
         host, history = wanted.desired.host, self._world.history
         self._world.tell(host, "probing")
         policy = self._world.policy
         seen = look(self._world, wanted.desired, wanted.checkout, policy=policy)
+        found()
         self._note_boot(host, seen.observed)
         if self._is_another(seen):
             return seen

@@ -31,3 +31,16 @@ class Failed:
 
 
 Result = Done | Again | Failed
+
+
+def result_name(result: Result | None) -> str:
+    """Return the word that metrics have for how a pass ended."""
+    match result:
+        case None:
+            return "error"
+        case Failed():
+            return "error"
+        case Again():
+            return "requeue"
+        case _:
+            return "success"

@@ -465,3 +465,51 @@ def test_a_policy_that_changes_counts_at_once(scene: Scene) -> None:
         wait_until(
             lambda: f"start {BOT}" in steps_of(scene, "lufta"), SOON, "it to be started"
         )
+
+
+# --- places ----------------------------------------------------------------------
+
+
+def test_hosts_that_are_away_take_no_place_from_others(tmp_path: Path) -> None:
+    """Two of them, and one place: each takes a deadline whenever it is looked at."""
+    scene = Scene(tmp_path, interval=OFTEN, parallel=1)
+    away = ("lufta", "chrysalis")
+    scene.push({**A, "chrysalis": {FACTS: "1"}})
+    go_on, waiting = threading.Event(), threading.Semaphore(0)
+
+    def swallow() -> None:
+        waiting.release()
+        go_on.wait(SOON)
+        message = "no answer in time"
+        raise ConnectError(message, host="lufta")
+
+    def refuse() -> None:
+        message = "connection refused"
+        raise ConnectError(message, host="lufta")
+
+    for name in away:
+        scene.machine(name).before_read = refuse
+    with running(scene) as daemon:
+        wait_in_sync(scene, "keanu")
+        wait_until(lambda: set(away) <= unreachable(scene), SOON, "two that are away")
+        for name in away:
+            scene.machine(name).before_read = swallow
+        daemon.settings_changed()
+        assert waiting.acquire(timeout=SOON)
+        before = passes(scene, "keanu", "success")
+
+        wait_until(
+            lambda: passes(scene, "keanu", "success") > before + 3, SOON, "others"
+        )
+        # There is one place for those that are away, and it is taken.
+        assert not waiting.acquire(blocking=False)
+
+        for name in away:
+            scene.machine(name).before_read = do_nothing
+        go_on.set()
+        wait_in_sync(scene, *away)
+    scene.close()
+
+
+def unreachable(scene: Scene) -> set[str]:
+    return {one.host for one in scene.history.statuses() if not one.reachable}

@@ -84,7 +84,12 @@ class Scene:
     """A repository, Nix, machines, a clock, and one process that looks at them."""
 
     def __init__(
-        self, folder: Path, *, policy: Policy | None = None, interval: float = 30.0
+        self,
+        folder: Path,
+        *,
+        policy: Policy | None = None,
+        interval: float = 30.0,
+        parallel: int = 4,
     ) -> None:
         self.folder = folder
         self.stores = folder / "stores"
@@ -94,7 +99,7 @@ class Scene:
         self.connections = FakeConnections(self.mirror, _made(self.stores))
         self.settings = Settings(
             repository=RepositorySettings(url=str(folder / "git"), poll=interval),
-            policy=PolicySettings(interval=interval, parallel=4),
+            policy=PolicySettings(interval=interval, parallel=parallel),
             state=_made(folder / "state"),
         )
         self._policy = policy or Policy()

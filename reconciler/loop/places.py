@@ -1,0 +1,92 @@
+"""
+Places of passes: as many hosts are worked on at once as the policy says.
+
+Looking for a host that does not answer takes as long as a deadline, and there may be
+many: they have places of their own, so that those that answer never wait for them. Of
+these there are as many again, and a host that turns out to be there moves on.
+"""
+
+import threading
+
+from reconciler.attempt.guarded_switch import OutOfSightError
+from reconciler.errors import ConnectError, RemoteTimeoutError
+from reconciler.loop.results import Failed, Result
+from reconciler.model import HostName
+
+
+class Places:
+    """
+    *number* places for hosts that answer, and as many for those that are away.
+
+    A worker takes a place, then a host from the queue, and enters with it.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.workers = 2 * number  # who all have something to do
+        self._here = threading.BoundedSemaphore(number)
+        self._elsewhere = threading.BoundedSemaphore(number)
+        self._away: set[HostName] = set()  # did not answer when they were looked at
+        self._looked_for: set[HostName] = set()  # that are in a place of their own
+        self._lock = threading.Lock()
+
+    # --- who is away -------------------------------------------------------------
+
+    def lost(self, host: HostName) -> None:
+        """Take it that *host* does not answer."""
+        with self._lock:
+            self._away.add(host)
+
+    def forget(self, host: HostName) -> None:
+        """Take it that *host* answers."""
+        with self._lock:
+            self._away.discard(host)
+
+    def note(self, host: HostName, result: Result | None) -> None:
+        """Note by the *result* of a pass whether *host* answers."""
+        match result:
+            case Failed(
+                error=ConnectError() | OutOfSightError() | RemoteTimeoutError()
+            ):
+                self.lost(host)
+            case _:
+                self.forget(host)
+
+    # --- places ------------------------------------------------------------------
+
+    def take(self) -> None:
+        """Wait for a place."""
+        self._here.acquire()
+
+    def enter(self, host: HostName) -> bool:
+        """
+        Work on *host* in the place that was taken, or in another one if it is away.
+
+        Return False if there is none; the one that was taken is given up then.
+        """
+        with self._lock:
+            away = host in self._away
+        if not away:
+            return True
+        self._here.release()
+        if not self._elsewhere.acquire(blocking=False):
+            return False
+        with self._lock:
+            self._looked_for.add(host)
+        return True
+
+    def found(self, host: HostName) -> None:
+        """Move on to a place for those that answer; wait for one."""
+        with self._lock:
+            if host not in self._looked_for:
+                return
+            self._looked_for.discard(host)
+        self._elsewhere.release()
+        self._here.acquire()
+
+    def leave(self, host: HostName | None = None) -> None:
+        """Give up the place of *host*, or one with which no host came."""
+        with self._lock:
+            away = host in self._looked_for
+            if host is not None:
+                self._looked_for.discard(host)
+        (self._elsewhere if away else self._here).release()
