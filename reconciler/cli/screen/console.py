@@ -51,8 +51,10 @@ class Output:
 
     @property
     def _stream(self) -> io.TextIOBase:
-        stream: io.TextIOBase = getattr(sys, self.name)
-        return stream
+        stream = getattr(sys, self.name)
+        # While a spinner turns, Rich stands there, and hands on to us.
+        found: io.TextIOBase = getattr(stream, "rich_proxied_file", stream)
+        return found
 
     @contextlib.contextmanager
     def _in_our_words(self) -> Iterator[None]:
