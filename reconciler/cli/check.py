@@ -2,16 +2,20 @@
 
 import functools
 import platform
+import shlex
 import shutil
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 from rich.text import Text
 
 from reconciler import process
+from reconciler.app import DATABASE
 from reconciler.apply import try_copying
 from reconciler.attempt import look
 from reconciler.cli.common import KNOWN_ERROR, chosen, out, print_json, waiting
@@ -116,6 +120,7 @@ def _check(
     without = process.cage_problem()
     cage = f"none, so that they can do what we can: {without}" if without else ""
     report.add("cage for commands of commits", told=cage or "bubblewrap")
+    report.add(f"state in {settings.state}", open_to_others(settings.state))
     for target in settings.notify.targets:
         _try(report, f"notifications to {target.name}", Channel(target).check)
     with waiting("checking"), opened(context) as world:
@@ -133,6 +138,31 @@ def _check(
         )
     for one in told:
         report.add(f"host {one.host}", one.problem or _twins(one, told), one.said)
+
+
+def open_to_others(state: Path) -> str:
+    """
+    Return what of our state others than its owner may read, and how to end that.
+
+    A folder that is closed to them closes what is in it.
+    """
+    files = [state / name for name in (DATABASE, f"{DATABASE}-wal")]
+    modes = {path: _mode(path) for path in (state, *files)}
+    told = [f"{path} (mode {mode:04o})" for path, mode in modes.items() if mode & 0o077]
+    if not modes[state] & 0o077 or not modes[files[0]]:
+        return ""
+    return (
+        f"others may read what only the reconciler should: {', '.join(told)}; run:"
+        f" chmod go= {shlex.quote(str(state))}"
+    )
+
+
+def _mode(path: Path) -> int:
+    """Return the permissions of what is there, 0 if nothing is."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

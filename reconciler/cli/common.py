@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import pwd
+import sys
 import time
 import traceback
 from dataclasses import dataclass
@@ -67,6 +68,19 @@ def actor() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"user {os.getuid()}"
+
+
+def require_yes(question: str, *, yes: bool) -> None:
+    """
+    Ask a person at a terminal; end the command unless the answer is yes.
+
+    A program that gives the command is not asked, nor one who said *yes* beforehand.
+    """
+    if yes or not sys.stdin.isatty():
+        return
+    if not typer.confirm(question, err=True):
+        err.print("Nothing was recorded.")
+        raise typer.Exit(KNOWN_ERROR)
 
 
 def duration(text: str | None) -> float | None:

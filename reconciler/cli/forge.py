@@ -1,16 +1,18 @@
 """``reconciler trust --forge``: accept the SSH keys of where the repository is."""
 
+from collections.abc import Iterable
+
 import typer
 
 from reconciler.app import known_hosts
-from reconciler.cli.common import chosen, err, out
+from reconciler.cli.common import chosen, err, out, require_yes
 from reconciler.model import HostName, Target
-from reconciler.remote import Connections, record, scan
+from reconciler.remote import Connections, HostKey, record, scan
 from reconciler.settings.values import repository_url
 from reconciler.source import SshServer, ssh_server
 
 
-def trust_forge(context: typer.Context, host: str, *, replace: bool) -> None:
+def trust_forge(context: typer.Context, host: str, *, replace: bool, yes: bool) -> None:
     """
     Record the keys that a forge's SSH server shows now, beside those of hosts.
 
@@ -24,16 +26,23 @@ def trust_forge(context: typer.Context, host: str, *, replace: bool) -> None:
     folder = settings.state / "ssh"
     ways = Connections(settings.ssh, known_hosts=file, folder=folder)
     config = ways.ssh_config(where)
-    keys = record(
+    found = scan(name, where, settings=settings.ssh, config=config)
+    show_keys(name, found)
+    require_yes("Are these the keys that the forge publishes?", yes=yes)
+    record(
         name,
         Target(address=server.alias) if server.alias else where,
-        scan(name, where, settings=settings.ssh, config=config),
+        found,
         known_hosts=file,
         replace=replace,
     )
+    err.print(f"Recorded in {file}. Compare with what the forge publishes.")
+
+
+def show_keys(name: HostName, keys: Iterable[HostKey]) -> None:
+    """Print keys by their fingerprints, to be compared."""
     for key in keys:
         out.print(f"{name} {key.type} {key.fingerprint}")
-    err.print(f"Recorded in {file}. Compare with what the forge publishes.")
 
 
 def _server(host: str, url: str) -> SshServer:

@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 
 from reconciler.app import known_hosts
-from reconciler.cli.common import actor, err, out
-from reconciler.cli.forge import trust_forge
+from reconciler.cli.common import actor, err, out, require_yes
+from reconciler.cli.forge import show_keys, trust_forge
 from reconciler.cli.options import Host
 from reconciler.cli.worlds import look, opened
 from reconciler.errors import UnknownHostError
 from reconciler.model import Desired, HostName
-from reconciler.remote import HostKey, public_key, record_next
-from reconciler.remote import trust as fetch_keys
+from reconciler.remote import HostKey, public_key, record, record_next, scan
 from reconciler.revisions import Evaluations
 from reconciler.world import World
 
@@ -55,12 +54,16 @@ def trust(
             " or what is in it.",
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before recording them.")
+    ] = False,
 ) -> None:
     """
     Record the SSH host keys that a host shows now.
 
     The machine behind the name may be another one from now on. Compare the
-    fingerprints with what the machine itself says:
+    fingerprints with what the machine itself says; at a terminal it asks whether they
+    are right:
     `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`.
 
     A commit that gives a host another key is rolled back, since nobody knows the new
@@ -74,7 +77,7 @@ def trust(
     ```
     """
     if forge:
-        trust_forge(context, host, replace=replace)
+        trust_forge(context, host, replace=replace, yes=yes)
         return
     if not host:
         message = "name a host, or say --forge for the repository's"
@@ -87,8 +90,9 @@ def trust(
         desired = Evaluations(world).desired(revision, name)
         if following is not None:
             told = [_record_next(world, desired, following)]
+            out.print(f"{name} {told[0]}")
         else:
-            told = _fetch(world, desired, replace=replace)
+            told = _fetch(world, desired, replace=replace, yes=yes)
             world.history.machines.forget(name)
         world.history.event(
             now=world.now(),
@@ -97,20 +101,18 @@ def trust(
             actor=actor(),
             text=", ".join(told),
         )
-        for key in told:
-            out.print(f"{name} {key}")
         err.print(f"Recorded in {known_hosts(world.settings)}.")
 
 
-def _fetch(world: World, desired: Desired, *, replace: bool) -> list[str]:
-    keys = fetch_keys(
-        desired.host,
-        desired.target,
-        settings=world.settings.ssh,
-        config=world.ssh_config(desired.target),
-        known_hosts=known_hosts(world.settings),
-        replace=replace,
-    )
+def _fetch(world: World, desired: Desired, *, replace: bool, yes: bool) -> list[str]:
+    """Record what the host shows now, unless a person says that it is not its own."""
+    name, target, settings = desired.host, desired.target, world.settings
+    config = world.ssh_config(target)
+    keys = scan(name, target, settings=settings.ssh, config=config)
+    show_keys(name, keys)
+    require_yes(f"Is this {name}, and are these keys its own?", yes=yes)
+    file = known_hosts(settings)
+    record(name, target, keys, known_hosts=file, replace=replace)
     return [f"{key.type} {key.fingerprint}" for key in keys]
 
 

@@ -1,8 +1,11 @@
 """Repositories over a real sshd and over HTTP: keys, logins, and what stands still."""
 
 import http.server
+import os
+import pty
 import shlex
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +88,44 @@ def test_a_forge_whose_key_nobody_knows_is_told_with_what_to_do(
     assert done.exit_code == 0, done.output
     assert "127.0.0.1 ssh-ed25519 SHA256:" in done.output
     assert mirror.fetch().subject == "first"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "recorded"),
+    [("n", [], False), ("y", [], True), ("", ["--yes"], True)],
+)
+def test_a_person_at_a_terminal_is_asked_first(
+    sshd: Sshd,
+    repository: Repository,
+    tmp_path: Path,
+    answer: str,
+    words: list[str],
+    *,
+    recorded: bool,
+) -> None:
+    settings, state = tmp_path / "reconciler.yaml", tmp_path / "state"
+    url = url_of(sshd, repository)
+    settings.write_text(f"repository:\n  url: {url}\nstate: {state}\n")
+    command = [sys.executable, "-m", "reconciler", "-c", str(settings)]
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, f"{answer}\n".encode())
+        done = subprocess.run(
+            [*command, "trust", "--forge", *words],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert "127.0.0.1 ssh-ed25519 SHA256:" in done.stdout
+    assert ("Are these the keys" in done.stderr) == (not words)
+    assert done.returncode == (0 if recorded else 1), done.stderr
+    assert (state / "known_hosts").exists() == recorded
 
 
 def test_a_forge_by_its_name_in_ssh_config(
