@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.errors import UnknownAttemptError
 from reconciler.history import Event, History, Retention, Sighting
+from reconciler.history.repository import AWAY, WELL
 from reconciler.model import (
     Attempt,
     Commit,
@@ -375,3 +376,22 @@ def test_pruning_keeps_the_newest_evaluations_and_every_event(
 
     assert [history.evaluation(key) for key in "abc"] == ["again", None, "c"]
     assert [event.text for event in history.events()] == ["long ago"]
+
+
+def test_what_ails_the_repository_stays_known_whatever_else_happens(
+    history: History, file: Path
+) -> None:
+    history.repository.note(AWAY, "Connection refused", now=NOON)
+    for number in range(250):
+        history.event(now=NOON + number, kind="hold", host=KEANU, text=str(number))
+    history.close()
+
+    reopened = History.open(file)
+    try:
+        assert reopened.repository.problem() == "Connection refused"
+        reopened.repository.note(AWAY, "Connection refused", now=NOON + 300)
+        assert [e.kind for e in reopened.events(limit=251)].count(AWAY) == 1
+        reopened.repository.note(WELL, "", now=NOON + 301)
+        assert reopened.repository.problem() == ""
+    finally:
+        reopened.close()
