@@ -3,7 +3,7 @@
 import typer
 from rich.text import Text
 
-from reconciler.cli.client import is_running
+from reconciler.cli.client import ask, is_running
 from reconciler.cli.common import chosen, now, out, print_json, warn
 from reconciler.cli.history import attempt_table
 from reconciler.cli.options import AsJson, Selection
@@ -20,7 +20,7 @@ from reconciler.cli.screen.words import (
     told_quarantine,
     when,
 )
-from reconciler.errors import StateError
+from reconciler.errors import DaemonError, StateError
 from reconciler.history import History
 from reconciler.model import HostName, HostStatus
 from reconciler.model.selection import select
@@ -28,6 +28,7 @@ from reconciler.plan import attempt_as_dict, status_as_dict
 from reconciler.settings import Settings
 
 RECENT = 5  # attempts shown of one host
+ASKING = 2.0  # seconds that a daemon has to say what it does
 
 
 def status(
@@ -36,7 +37,8 @@ def status(
     """
     Show how hosts stood when last looked at; of one, all of it.
 
-    Reads what the daemon (or the last `apply`) recorded and asks no host; `plan` looks
+    Reads what the daemon (or the last `apply`) recorded and asks no host, and a daemon
+    that runs only whether it is looking at the repository for long; `plan` looks
     at the hosts now. Of one host, named by itself: what differs and its last attempts,
     as JSON one object with `attempts` besides.
 
@@ -47,6 +49,7 @@ def status(
     ```
     """
     settings = chosen(context).settings()
+    _warn_of_long_look(settings)
     with recorded(context) as history:
         found = _read(history) if history else {}
         if history and not hosts:
@@ -59,6 +62,16 @@ def status(
             _show_one(history, found[names[0]], as_json=as_json)
             return
     _show_all([found[name] for name in names], as_json=as_json)
+
+
+def _warn_of_long_look(settings: Settings) -> None:
+    """Say what a daemon on this machine does since long; one need not run."""
+    try:
+        doing = ask(settings, "GET", "/status", seconds=ASKING).get("doing", "")
+    except DaemonError:
+        return
+    if doing:
+        warn(f"the daemon is {doing}; what follows is from before")
 
 
 def _tell_of_none(hosts: list[str] | None, *, running: bool, as_json: bool) -> None:

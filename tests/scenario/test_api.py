@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +91,7 @@ def test_the_whole_in_figures(shared: Api) -> None:
     assert status == {
         "healthy": True,
         "problem": "",
+        "doing": "",
         "repository": "",
         "commit": {
             "id": shared.scene.mirror.commits[-1].id,
@@ -462,6 +464,36 @@ def test_our_own_user_is_an_operator_over_the_socket(api: Api) -> None:
     assert answer.json() == {"hosts": ["lufta"]}
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True)
     assert ("hold", "lufta", user.stdout.strip(), "by hand") in api.events()
+
+
+def test_a_look_that_takes_long_is_told_by_status(api: Api, tmp_path: Path) -> None:
+    assert api.local("GET", "/status").json()["doing"] == ""
+    begun, end = threading.Event(), threading.Event()
+
+    def fetch_slowly() -> None:
+        begun.set()
+        assert end.wait(DEADLINE)
+
+    api.scene.mirror.before_fetch = fetch_slowly
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f"repository: {{url: /x}}\nstate: {api.socket.parent}\n")
+    try:
+        api.daemon.look_again()
+        assert begun.wait(DEADLINE)
+        api.scene.clock.advance(95.0)
+        told = api.local("GET", "/status").json()["doing"]
+        shown = subprocess.run(
+            [sys.executable, "-m", "reconciler", "-c", str(settings), "status"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=DEADLINE,
+        )
+    finally:
+        end.set()
+
+    assert told == "looking at the repository for 95 s"
+    assert f"the daemon is {told}" in " ".join(shown.stderr.split())
 
 
 def test_the_socket_is_for_its_owner(api: Api) -> None:

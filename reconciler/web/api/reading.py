@@ -161,6 +161,7 @@ def _figures(parts: Parts) -> Json:
     return {
         "healthy": not problem,
         "problem": problem,
+        "doing": parts.daemon.doing(),
         "repository": parts.history.repository.problem(),
         "commit": _commit(parts.history.last_commit()),
         "withheld": _commit(parts.daemon.withheld()),

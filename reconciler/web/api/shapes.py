@@ -29,6 +29,7 @@ class StatusShape(_Shape):
 
     healthy: bool
     problem: str = Field(description="why the daemon is not healthy, or empty")
+    doing: str = Field(description="what takes long just now, or empty")
     repository: str = Field(description="what is wrong with the repository, or empty")
     commit: CommitShape | None = Field(description="what hosts are brought to")
     withheld: CommitShape | None = Field(
