@@ -212,6 +212,7 @@ def as_dict(plan: Plan, desired: Desired, commit: CommitId) -> PlanShape:
         "drifts": [_drift_as_dict(drift) for drift in plan.drifts],
         "warnings": list(plan.warnings),
         "steps": [_step_as_dict(step) for step in plan.steps],
+        "configuration_warnings": list(desired.warnings),
         "error": "",
     }
 
@@ -231,6 +232,7 @@ def no_plan_as_dict(host: HostName, commit: CommitId, error: str) -> PlanShape:
         "drifts": [],
         "warnings": [],
         "steps": [],
+        "configuration_warnings": [],
         "error": error,
     }
 

@@ -61,6 +61,7 @@ class PlanShape(TypedDict):
     drifts: list[DriftShape]
     warnings: list[str]  # what of a new system may keep us out
     steps: list[StepShape]  # in order
+    configuration_warnings: list[str]  # as Nix tells them
     error: str  # why no plan could be made, or empty
 
 

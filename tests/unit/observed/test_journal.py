@@ -67,7 +67,7 @@ def test_every_unit_is_asked_about_by_its_own_name(tmp_path: Path) -> None:
     found = parse_journal(text, [BOT, WEB, odd])
 
     for name in (BOT, WEB):
-        expected = f"-u|{name}|-n|3|-o|short-precise|--no-pager|-q|-b|"
+        expected = f"-u|{name}|-n|9|-o|short-precise|--no-pager|-q|-b|"
         assert found[name] == (expected,)
     assert found[odd] == ()
 
@@ -104,3 +104,19 @@ def test_an_answer_that_is_not_understood_names_the_host() -> None:
 
     with pytest.raises(FactError, match="lufta: the answer about the journal"):
         read_journal(Odd(), [BOT])
+
+
+def test_what_we_did_in_a_session_of_sshd_is_not_quoted(tmp_path: Path) -> None:
+    ours = "root : USER=root ; COMMAND=/bin/timeout 30 sh -c 'say() { printf'"
+    said = [
+        "Nov 01 12:00:00 lufta sshd[1]: Bad configuration option: Prot",
+        f"Nov 01 12:00:01 lufta sudo[2]: {ours}",
+        "Nov 01 12:00:01 lufta sudo[2]: root : (command continued) more of it",
+        "Nov 01 12:00:02 lufta sshd[1]: fatal",
+    ]
+    (tmp_path / "said").write_text("\n".join(said) + "\n")
+    journalctl(tmp_path, f"cat {tmp_path}/said")
+
+    found = parse_journal(run(journal_script([BOT], 2, deadline=60), tmp_path), [BOT])
+
+    assert found[BOT] == (said[0], said[3])

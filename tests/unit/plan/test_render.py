@@ -153,7 +153,7 @@ def test_hosts_that_are_not_touched() -> None:
 
 
 def test_a_plan_for_machines() -> None:
-    wanted = desired(want())
+    wanted = dataclasses.replace(desired(want()), warnings=("nothing is backed up",))
     seen = observed(
         have(**STOPPED),
         booted_parts=SystemParts(kernel="/nix/store/k1"),
@@ -168,6 +168,7 @@ def test_a_plan_for_machines() -> None:
         "host": "lufta",
         "commit": "c0ffee",
         "error": "",
+        "configuration_warnings": ["nothing is backed up"],
         "address": "lufta.example",
         "tags": ["web"],
         "target": NEW,
