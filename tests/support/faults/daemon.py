@@ -48,7 +48,7 @@ def boot_default_first() -> None:
 
 def no_guardian() -> None:
     """Have the host do nothing by itself."""
-    rightly = guardian._script  # noqa: SLF001 # sabotage
+    rightly = guardian.script
 
     def script(name: str) -> str:
         text = rightly(name)
@@ -59,7 +59,7 @@ def no_guardian() -> None:
             text = text.replace("    [ -e result ] && exit 0\n", "    exit 0\n")
         return text
 
-    _replace(guardian, "_script", script)
+    _replace(guardian, "script", script)
 
 
 WRONG: dict[str, Callable[[], None]] = {
