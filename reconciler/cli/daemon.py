@@ -1,17 +1,21 @@
 """The daemon: running it, and talking to one that runs on this machine."""
 
+import enum
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+from typing_extensions import override
 
 from reconciler.app import run_daemon
 from reconciler.cli.client import Json, ask
 from reconciler.cli.common import chosen, out, print_json, waiting
+from reconciler.cli.looks import await_look, duration
 from reconciler.cli.options import AsJson, Why
+from reconciler.cli.wait import newest_in, wait_for
 from reconciler.errors import DaemonError
-from reconciler.settings import Settings
-from reconciler.settings.values import DURATION_FORMS, positive_duration
+from reconciler.settings.values import DURATION_FORMS
 
 
 def run(context: typer.Context) -> None:
@@ -32,25 +36,27 @@ def run(context: typer.Context) -> None:
     raise typer.Exit(run_daemon(given.settings(), file=given.config))
 
 
-STEP = 30.0
-"""Seconds that one request waits at most."""
+class SyncWait(enum.Enum):
+    """What is waited for."""
 
-
-def duration(text: str) -> float:
-    """Return the seconds that *text* means. Raises BadParameter."""
-    try:
-        return positive_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    REPOSITORY = "repository"
+    HOSTS = "hosts"
 
 
 def sync(
     context: typer.Context,
     *,
     wait: Annotated[
-        bool,
-        typer.Option("--wait", "-w", help="Wait until the repository was read."),
-    ] = False,
+        SyncWait | None,
+        typer.Option(
+            "--wait",
+            "-w",
+            metavar="[=hosts]",
+            help="Wait until the repository was read; with `=hosts`, until hosts run"
+            " the newest commit.",
+            show_choices=False,
+        ),
+    ] = None,
     timeout: Annotated[
         float,
         typer.Option(
@@ -69,48 +75,33 @@ def sync(
     repository was read by a look that began after the command, so whatever was pushed
     before is in it. It prints the commit that hosts are brought to since then, and has
     exit status 1, with the reason, if that is not the newest one. Hosts follow; see
-    `reconciler status`.
+    `reconciler status`. With `--wait=hosts` it goes on as `reconciler wait` does, with
+    its exit status: 0 all hosts run the commit, 1 it failed, 2 the time is up, 3 a
+    person is asked.
 
     ```
     git push && reconciler sync --wait
+    git push && reconciler sync --wait=hosts --timeout 15m
     reconciler sync --reason "the forge was away"
     ```
     """
     settings = chosen(context).settings()
+    give_up = time.monotonic() + timeout
     asked = ask(settings, "POST", "/sync", body={"reason": reason})
-    if not wait:
+    if wait is None:
         _tell(asked, as_json=as_json, text="The repository is read now.")
         return
     with waiting("waiting for the repository to be read"):
-        found = _await(settings, asked["token"], timeout)
+        found = await_look(settings, asked["token"], timeout)
+    if wait is SyncWait.HOSTS:
+        name = newest_in(settings, found)
+        raise typer.Exit(wait_for(settings, name, [], give_up, as_json=as_json))
     if found["error"]:
         if as_json:
             print_json(found)
         raise DaemonError(found["error"])
     commit = found["commit"] or ""
     _tell(found, as_json=as_json, text=f"The newest commit is {commit[:8]}.")
-
-
-def looked(settings: Settings, seconds: float) -> Json:
-    """Have the repository read, and return how that ended. Raises DaemonError."""
-    asked = ask(settings, "POST", "/sync", body={"reason": ""})
-    with waiting("waiting for the repository to be read"):
-        return _await(settings, asked["token"], seconds)
-
-
-def _await(settings: Settings, token: str, seconds: float) -> Json:
-    """Return how the look of *token* ended. Raises DaemonError if it did not."""
-    give_up = time.monotonic() + seconds
-    while True:
-        left = max(0.0, give_up - time.monotonic())
-        step = min(left, STEP)
-        path = f"/sync/{token}?timeout={step:.3f}"
-        found = ask(settings, "GET", path, seconds=step + 10.0)
-        if found["done"]:
-            return found
-        if left <= 0:
-            message = f"the repository was not read within {seconds:g} s"
-            raise DaemonError(message)
 
 
 def _tell(told: Json, *, as_json: bool, text: str) -> None:
@@ -120,4 +111,22 @@ def _tell(told: Json, *, as_json: bool, text: str) -> None:
         out.print(text)
 
 
-COMMANDS = {"run": run, "sync": sync}
+class _SyncCommand(TyperCommand):
+    """Typer knows no option whose value may be left out."""
+
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take *args*; ``--wait`` alone waits for the repository."""
+        whole = f"--wait={SyncWait.REPOSITORY.value}"
+        args = [whole if word in {"--wait", "-w"} else word for word in args]
+        return super().parse_args(ctx, args)
+
+
+_sync = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+_sync.command("sync", cls=_SyncCommand)(sync)
+
+COMMANDS = {"run": run, "sync": _sync}

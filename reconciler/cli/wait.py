@@ -10,7 +10,7 @@ from rich.text import Text
 
 from reconciler.cli.client import Json, ask
 from reconciler.cli.common import chosen, out, print_json, waiting, warn
-from reconciler.cli.daemon import duration, looked
+from reconciler.cli.looks import duration, looked
 from reconciler.cli.options import AsJson, Hosts
 from reconciler.errors import DaemonError
 from reconciler.settings import Settings
@@ -78,14 +78,26 @@ def wait(
     ```
     """
     settings = chosen(context).settings()
+    give_up = time.monotonic() + timeout
+    name = commit or newest_in(settings, looked(settings, timeout))
+    raise typer.Exit(wait_for(settings, name, hosts or [], give_up, as_json=as_json))
+
+
+def wait_for(
+    settings: Settings, commit: str, hosts: list[str], give_up: float, *, as_json: bool
+) -> int:
+    """
+    Wait until *hosts*, or all, run *commit*, and tell of each change.
+
+    Returns the exit status, when monotonic time is *give_up* at the latest. Raises
+    DaemonError.
+    """
     began = time.monotonic()
-    give_up = began + timeout
-    name = commit or _newest(settings, timeout)
     told: dict[str, str] = {}
     with waiting("waiting for the hosts"):
         while True:
             left = max(0.0, give_up - time.monotonic())
-            found = _found(settings, name, hosts or [], min(left, STEP), left)
+            found = _found(settings, commit, hosts, min(left, STEP), left)
             if not as_json:
                 _tell(found, told)
             if left <= 0 or _is_over(found, time.monotonic() - began):
@@ -96,7 +108,7 @@ def wait(
         print_json(found)
     elif found["standing"] == "waiting":
         warn(f"the time is up: {found['why'] or 'some hosts do not run it yet'}")
-    raise typer.Exit(_ENDS[found["standing"]])
+    return _ENDS[found["standing"]]
 
 
 def _is_over(found: Json, seconds: float) -> bool:
@@ -105,9 +117,12 @@ def _is_over(found: Json, seconds: float) -> bool:
     return standing == "arrived" or (standing != "waiting" and seconds > SETTLE)
 
 
-def _newest(settings: Settings, seconds: float) -> str:
-    """Return the newest commit, also one that is withheld. Raises DaemonError."""
-    found = looked(settings, seconds)
+def newest_in(settings: Settings, found: Json) -> str:
+    """
+    Return the newest commit by a look at the repository, also one that is withheld.
+
+    Raises DaemonError.
+    """
     if not found["error"]:
         return str(found["commit"])
     withheld = ask(settings, "GET", "/status")["withheld"]

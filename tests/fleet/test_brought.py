@@ -94,3 +94,19 @@ def test_a_way_back_is_told_as_commits_taken_back(rig: Rig) -> None:
         "Without a daemon"
     ]
     assert BOT in {one["unit"] for one in found["restarts"]}
+
+
+def test_sync_waits_for_hosts_and_tells_by_its_status(rig: Rig) -> None:
+    rig.run("release", HOST)
+    rig.edit(FILE, PLACE, f"{PLACE} for good")
+    head = rig.push("To be waited for")
+
+    done = rig.run("sync", "--wait=hosts", "--timeout", "2m")
+
+    assert f"{HOST}  arrived" in done.stdout
+    assert rig.status()[HOST]["commit"] == head
+    rig.run("hold", HOST, "--reason", "a test")
+    rig.edit(FILE, PLACE, f"{PLACE} once more")
+    rig.push("For a host that is held")
+    held = rig.run("sync", "--wait=hosts", "--timeout", "1m", status=3)
+    assert "asked" in held.stdout
