@@ -55,6 +55,7 @@ def difference(
         size_after=new.size,
         added=sum(s for path, s in new.sizes.items() if path not in old.sizes),
         kernel=kernels if kernels[0] != kernels[1] else None,
+        parts=new.parts,
     )
 
 

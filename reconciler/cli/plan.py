@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from reconciler.attempt import look as look_at
+from reconciler.attempt.preview import Preview, preview
 from reconciler.cli.common import (
     DIFFERENCES,
     KNOWN_ERROR,
@@ -19,6 +20,7 @@ from reconciler.cli.common import (
     waiting,
 )
 from reconciler.cli.options import AsJson, Hosts, Why
+from reconciler.cli.screen.brought import brings
 from reconciler.cli.screen.listing import Listing, Row
 from reconciler.cli.screen.plans import error_group, plan_group
 from reconciler.cli.screen.progress import Progress
@@ -53,8 +55,11 @@ from reconciler.model import (
     Verdict,
 )
 from reconciler.plan import (
-    PlanShape,
+    BringsShape,
+    PreviewShape,
     as_dict,
+    brought_as_dict,
+    file_as_dict,
     no_plan_as_dict,
     no_status_as_dict,
     status_as_dict,
@@ -71,6 +76,7 @@ class Planned:
     plan: Plan | None = None
     desired: Desired | None = None
     error: str = ""
+    brings: Preview | None = None  # with another system
 
 
 def plan_hosts(
@@ -84,6 +90,13 @@ def plan_hosts(
             help="Plan for this branch, tag or commit instead of the newest one.",
         ),
     ] = None,
+    diff: Annotated[
+        bool,
+        typer.Option(
+            "--diff",
+            help="Show how the texts of units and of other files in /etc differ.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     r"""
@@ -93,11 +106,15 @@ def plan_hosts(
     keyCommand and no health check, and `repository.secrets` is not laid over it. Nix
     still evaluates it as you: it can read what you can read.
 
+    Where the new system was built, here or on the host, its packages are told, and
+    whether a reboot will be needed; `--diff` shows the units as `systemctl cat` does,
+    line by line, and other files in /etc. Keys are in neither.
+
     Exit status: 0 every host is in sync, 2 something differs, 1 an error.
 
     ```
     reconciler plan
-    reconciler plan lufta keanu
+    reconciler plan lufta keanu --diff
     reconciler plan --commit my-branch
     reconciler plan --json | jq -r '.[].drifts[] | "\(.kind) \(.subject)"'
     ```
@@ -108,22 +125,30 @@ def plan_hosts(
         else:
             seen_in, revision = world, look(world)[1]
         meant = hosts_meant(seen_in, revision, hosts)
-        planned = plan_each(seen_in, revision, meant)
+        planned = plan_each(seen_in, revision, meant, files=diff)
     show_plans(planned, revision, as_json=as_json)
     raise typer.Exit(exit_status(planned))
 
 
-def plan_each(world: World, revision: Revision, hosts: list[HostName]) -> list[Planned]:
-    """Evaluate, probe and plan *hosts* side by side; errors stay each host's own."""
+def plan_each(
+    world: World, revision: Revision, hosts: list[HostName], *, files: bool = False
+) -> list[Planned]:
+    """
+    Evaluate, probe and plan *hosts* side by side; errors stay each host's own.
+
+    With the texts of *files* if so.
+    """
     evaluations = Evaluations(world)
 
     def one(host: HostName) -> Planned:
         try:
             desired = evaluations.desired(revision, host)
             seen = look_at(world, desired, revision.checkout, policy=world.policy)
+            reader = world.connections.reader(host, desired.target)
+            brings = preview(desired, seen.observed, reader, files=files)
         except ReconcilerError as error:
             return Planned(host=host, error=str(error))
-        return Planned(host=host, plan=seen.plan, desired=desired)
+        return Planned(host=host, plan=seen.plan, desired=desired, brings=brings)
 
     with waiting("looking at the hosts"):
         planned = for_each(world, hosts, one)
@@ -153,6 +178,8 @@ def show_plans(
     out.print(Text.assemble((f"commit {short}", "bold"), f"  {subject}\n"))
     for one in planned:
         out.print(_group(one))
+        for part in brings(one.brings) if one.brings else ():
+            out.print(part)
     words = [
         VERDICT_WORDS[one.plan.verdict] if one.plan else "error" for one in planned
     ]
@@ -163,10 +190,25 @@ def _group(one: Planned) -> Group:
     return plan_group(one.plan) if one.plan else error_group(one.host, one.error)
 
 
-def _plan_as_dict(one: Planned, revision: Revision) -> PlanShape:
+def _plan_as_dict(one: Planned, revision: Revision) -> PreviewShape:
     if one.plan is None or one.desired is None:
-        return no_plan_as_dict(one.host, revision.commit.id, one.error)
-    return as_dict(one.plan, one.desired, revision.commit.id)
+        nothing = no_plan_as_dict(one.host, revision.commit.id, one.error)
+        return {**nothing, "brings": None}
+    told = as_dict(one.plan, one.desired, revision.commit.id)
+    return {**told, "brings": _brings_as_dict(one.brings) if one.brings else None}
+
+
+def _brings_as_dict(found: Preview) -> BringsShape:
+    files = None
+    if found.files is not None:
+        files = [file_as_dict(one) for one in found.files]
+    return {
+        "packages": brought_as_dict(found.packages) if found.packages else None,
+        "reboot": None if found.reboot is None else list(found.reboot),
+        "files": files,
+        "files_left_out": found.left_out,
+        "problem": found.problem,
+    }
 
 
 def apply(

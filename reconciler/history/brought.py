@@ -75,6 +75,8 @@ class BroughtRows:
 def _to_json(found: Brought) -> str:
     values = asdict(found)
     del values["pending"]
+    if values["packages"]:
+        del values["packages"]["parts"]  # which matter before a deployment only
     for change in (values["packages"] or {}).get("packages", ()):
         change["kind"] = change["kind"].value
     return clean(json.dumps(values))

@@ -1,9 +1,10 @@
 """What one system brings that another does not, in the words of packages."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.model.names import StorePath, UnitName
+from reconciler.model.observed import SystemParts
 
 
 class PackageKind(enum.Enum):
@@ -39,3 +40,4 @@ class SystemDiff:
     size_after: int = 0
     added: int = 0  # bytes of what is in the new closure only
     kernel: tuple[str, str] | None = None  # versions, where they differ
+    parts: SystemParts = field(default_factory=SystemParts)  # of the new system

@@ -2,6 +2,7 @@
 
 from reconciler.observed.checks import checks_seconds, run_checks
 from reconciler.observed.closures import System, requisites, system
+from reconciler.observed.etc_files import etc_files, etc_texts
 from reconciler.observed.generations import Generation, generations, previous
 from reconciler.observed.journal import read_journal
 from reconciler.observed.probe import deadline_for, probe
@@ -12,6 +13,8 @@ __all__ = [
     "System",
     "checks_seconds",
     "deadline_for",
+    "etc_files",
+    "etc_texts",
     "generations",
     "previous",
     "probe",

@@ -12,7 +12,7 @@ from importlib import resources
 
 from reconciler import process
 from reconciler.errors import FactError
-from reconciler.model import StorePath, UnitName
+from reconciler.model import StorePath, SystemParts, UnitName
 from reconciler.remote import HostReader
 
 DEADLINE = 60.0  # seconds for one question
@@ -28,6 +28,7 @@ class System:
     toplevel: StorePath
     sizes: Mapping[str, int]  # store path -> bytes as a NAR
     units: Mapping[UnitName, str]  # name -> store path that its file is in
+    parts: SystemParts  # what only a reboot changes
     on_host: bool = False  # this machine has it no more
 
     @property
@@ -89,11 +90,18 @@ def _system(toplevel: StorePath, text: str, *, on_host: bool) -> System | None:
     paths = [rest for kind, rest in facts if kind == "path"]
     sizes = [rest for kind, rest in facts if kind == "size"]
     units = [rest.split(" ", 1) for kind, rest in facts if kind == "unit"]
+    parts = dict(rest.split(" ", 1) for kind, rest in facts if kind == "part")
     try:
         return System(
             toplevel=toplevel,
             sizes=dict(zip(paths, map(int, sizes), strict=True)),
             units={UnitName(name): _store_path(file) for name, file in units},
+            parts=SystemParts(
+                kernel=parts.get("kernel", ""),
+                initrd=parts.get("initrd", ""),
+                modules=parts.get("kernel-modules", ""),
+                systemd=parts.get("systemd", ""),
+            ),
             on_host=on_host,
         )
     except ValueError as error:

@@ -13,4 +13,9 @@ for file in "$system"/etc/systemd/system/*; do
   [ -f "$file" ] || continue
   printf 'unit %s %s\n' "${file##*/}" "$(readlink -f "$file")"
 done
+for part in kernel initrd kernel-modules systemd; do
+  if [ -e "$system/$part" ]; then
+    printf 'part %s %s\n' "$part" "$(readlink -f "$system/$part")"
+  fi
+done
 echo end

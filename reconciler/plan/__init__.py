@@ -24,16 +24,23 @@ Pure: values in, values out; no clock, no network, no file.
 | `render` | how is it told to people and machines? |
 | `packages` | which packages do two closures have in other versions? |
 | `arrival` | how far has a commit come? |
+| `file_diff` | how does the text of a file differ? |
 | `restarts` | which units were restarted, and how long were they down? |
 | `brought`, `attempt_brought` | how is all that told to people and machines? |
 | `shapes` | what does a machine find in that? |
 """
 
 from reconciler.plan.arrival import Arrival, Standing, arrival, arrival_as_dict
-from reconciler.plan.attempt_brought import brought_record, brought_told, down
+from reconciler.plan.attempt_brought import (
+    brought_record,
+    brought_told,
+    down,
+    packages_told,
+)
 from reconciler.plan.baseline import Baseline
 from reconciler.plan.brought import brought_as_dict, brought_lines, brought_sums
-from reconciler.plan.diff import drifts
+from reconciler.plan.diff import drifts, needs_reboot
+from reconciler.plan.file_diff import FileDiff, file_as_dict, file_diff
 from reconciler.plan.guards import hosts_gone, services_of, told_gone, told_shared
 from reconciler.plan.health import (
     Problem,
@@ -60,11 +67,13 @@ from reconciler.plan.render import (
 from reconciler.plan.restarts import restarts
 from reconciler.plan.shapes import (
     AttemptShape,
+    BringsShape,
     HostShape,
     OneAttemptShape,
     OneHostShape,
     PackagesShape,
     PlanShape,
+    PreviewShape,
 )
 from reconciler.plan.specialisation import runs
 from reconciler.plan.ssh import ssh_warnings
@@ -74,12 +83,15 @@ __all__ = [
     "Arrival",
     "AttemptShape",
     "Baseline",
+    "BringsShape",
+    "FileDiff",
     "HostShape",
     "Line",
     "OneAttemptShape",
     "OneHostShape",
     "PackagesShape",
     "PlanShape",
+    "PreviewShape",
     "Problem",
     "ProblemKind",
     "Standing",
@@ -96,12 +108,16 @@ __all__ = [
     "brought_told",
     "down",
     "drifts",
+    "file_as_dict",
+    "file_diff",
     "hosts_gone",
     "in_restart",
     "judge",
+    "needs_reboot",
     "no_plan_as_dict",
     "no_status_as_dict",
     "one_attempt_as_dict",
+    "packages_told",
     "plan",
     "present_keys",
     "restart_steps",

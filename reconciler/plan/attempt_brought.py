@@ -21,10 +21,20 @@ def brought_told(found: Brought) -> str:
     parts = [
         _commits(found.range.commits, found.range.count, "brings"),
         _commits(found.range.undone, found.range.undone_count, "takes back"),
-        _packages(found.packages) if found.packages else "",
+        packages_told(found.packages) if found.packages else "",
         _restarts(found.restarts),
     ]
     return "; ".join(part for part in parts if part)
+
+
+def packages_told(diff: SystemDiff) -> str:
+    """Return in one line which packages have other versions, and the kernel."""
+    lines = brought_lines(diff)
+    told = [f"{line.name} {line.versions}" for line in lines]
+    parts = [_listed(told, len(told)) if told else "no package has another version"]
+    if diff.kernel is not None:
+        parts.append("another kernel: a reboot will be needed")
+    return "; ".join(parts)
 
 
 def down(restart: Restart) -> str:
@@ -70,15 +80,6 @@ def _commits(found: Sequence[BroughtCommit], count: int, verb: str) -> str:
         return ""
     told = [f"“{one.subject}” ({one.author})" for one in found]
     return f"{verb} {_listed(told, count)}"
-
-
-def _packages(diff: SystemDiff) -> str:
-    lines = brought_lines(diff)
-    told = [f"{line.name} {line.versions}" for line in lines]
-    parts = [_listed(told, len(told))] if told else ["no package has another version"]
-    if diff.kernel is not None:
-        parts.append("another kernel: a reboot will be needed")
-    return "; ".join(parts)
 
 
 def _restarts(found: Sequence[Restart]) -> str:

@@ -1,5 +1,7 @@
 """What differs between desired and observed: the host first, then unit by unit."""
 
+from collections.abc import Sequence
+
 from reconciler.model import (
     Desired,
     Digests,
@@ -140,11 +142,7 @@ def _boot(desired: Desired, observed: Observed) -> Finding | None:
 
 def _reboot(observed: Observed) -> Finding | None:
     """Compare what only a reboot changes; a part that a host lacks is equal."""
-    differing = [
-        part
-        for part in _PARTS
-        if _differs(getattr(observed.booted_parts, part), _part(observed, part))
-    ]
+    differing = needs_reboot(observed.booted_parts, observed.running_parts)
     if not differing:
         return None
     drift = Drift(
@@ -155,14 +153,18 @@ def _reboot(observed: Observed) -> Finding | None:
     return Finding(drift=drift)
 
 
-def _part(observed: Observed, part: str) -> str:
-    path: str = getattr(observed.running_parts, part)
-    return path
+def needs_reboot(booted: SystemParts, system: SystemParts) -> tuple[str, ...]:
+    """Return which parts of a *system* do not run until a host is booted anew."""
+    return tuple(
+        part
+        for part in _PARTS
+        if _differs(getattr(booted, part), getattr(system, part))
+    )
 
 
 def _differs(booted: str, running: str) -> bool:
     return bool(booted and running) and booted != running
 
 
-def _told(parts: SystemParts, names: list[str]) -> str:
+def _told(parts: SystemParts, names: Sequence[str]) -> str:
     return ", ".join(f"{name} {getattr(parts, name)}" for name in names)

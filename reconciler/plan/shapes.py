@@ -65,6 +65,31 @@ class PlanShape(TypedDict):
     error: str  # why no plan could be made, or empty
 
 
+class FileShape(TypedDict):
+    """A file of /etc that differs between two systems; units are among them."""
+
+    path: str
+    kind: str  # changed, added, removed
+    diff: list[str]  # lines of a unified diff
+    note: str  # why there are none, or empty
+
+
+class BringsShape(TypedDict):
+    """What would come with another system."""
+
+    packages: "PackagesShape | None"
+    reboot: list[str] | None  # what only a reboot changes; null: not known
+    files: list[FileShape] | None  # null: not asked for
+    files_left_out: int
+    problem: str  # why packages are not known, or empty
+
+
+class PreviewShape(PlanShape):
+    """A plan, and what would come of it; null where no other system would."""
+
+    brings: BringsShape | None
+
+
 class HoldShape(TypedDict):
     """Why a host is left alone, who said so, and how long."""
 

@@ -1,15 +1,19 @@
 """What another system brings, of real store paths."""
 
+import dataclasses
 import json
+import os
 import subprocess
 
 import pytest
 
+from reconciler.attempt.preview import Preview, preview
 from reconciler.attempt.system_diff import UnknownSystemPathError, difference
 from reconciler.errors import FactError
-from reconciler.model import HostName, PackageKind, StorePath, UnitName
-from reconciler.observed import system
+from reconciler.model import HostName, PackageKind, StorePath, SystemParts, UnitName
+from reconciler.observed import etc_files, etc_texts, system
 from tests.adapters.desired_nix import OFFLINE
+from tests.unit.plan.samples import desired, observed
 
 pytestmark = pytest.mark.nix
 
@@ -30,16 +34,24 @@ let
     PATH = "/usr/bin:/bin";
     args = [ "-c" "mkdir $out; echo ExecStart=${package} > $out/nginx.service" ];
   };
+  kernelFile = nginx: made "kernel-${nginx.text}" "vmlinuz";
   system = packages: nginx: derivation {
     name = "nixos-system-web-24.05";
     system = builtins.currentSystem;
     builder = "/bin/sh";
     PATH = "/usr/bin:/bin";
     inherit packages;
+    secret = builtins.getEnv "SECRET";
     args = [ "-c" ''
       mkdir -p $out/etc/systemd/system
       ln -s ${unit nginx}/nginx.service $out/etc/systemd/system/nginx.service
       echo "$packages" > $out/packages
+      ln -s ${kernelFile nginx} $out/kernel
+      mkdir $out/etc/systemd/system/multi-user.target.wants $out/etc/app
+      ln -s ../nginx.service $out/etc/systemd/system/multi-user.target.wants/
+      ln -s ${made "app.conf" "port=${nginx.text}"} $out/etc/app/app.conf
+      ln -s ${made "same.conf" "same"} $out/etc/app/same.conf
+      ln -s "$secret" $out/etc/app/secret
     '' ];
   };
   bash = made "bash-5.2" "x";
@@ -62,7 +74,16 @@ def systems(tmp_path_factory: pytest.TempPathFactory) -> tuple[StorePath, StoreP
     file.write_text(SYSTEMS)
     options = [w for k, v in OFFLINE.items() for w in ("--option", k, v)]
     argv = ["nix-build", "--no-out-link", str(file), "-A", "old", "-A", "new", *options]
-    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=100)
+    secret = file.with_name("secret")
+    secret.write_text("hidden")
+    done = subprocess.run(
+        argv,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "SECRET": str(secret)},
+    )
     old, new = done.stdout.split()
     return StorePath(old), StorePath(new)
 
@@ -83,7 +104,7 @@ def test_packages_sizes_kernel_and_restarts_are_told(
     assert restarts["openssl"] == (UnitName("nginx.service"),)
     assert restarts["linux"] == ()
     assert found.kernel == ("6.6.1", "6.6.2")
-    assert found.rebuilt == 2, "the unit and the system itself"
+    assert found.rebuilt == 3, "the unit, a file in /etc, and the system itself"
     assert 0 < found.added < found.size_after
 
 
@@ -158,3 +179,69 @@ def test_what_is_nowhere_is_said_to_be_so(
 def test_an_answer_that_is_cut_off_is_none(answer: str) -> None:
     with pytest.raises(FactError):
         system(GONE, Host(answer))
+
+
+# --- before anything is done -----------------------------------------------------
+
+
+def planned(
+    systems: tuple[StorePath, StorePath], after: StorePath | None = None
+) -> Preview:
+    """Return what is told of the second system to a host that has the first."""
+    booted = SystemParts(kernel="/nix/store/older/vmlinuz")
+    seen = observed(running=systems[0], booted_parts=booted)
+    want = dataclasses.replace(desired(), toplevel=after or systems[1])
+    found = preview(want, seen, Host(), files=True)
+    assert found is not None
+    return found
+
+
+def test_a_plan_tells_packages_reboot_and_texts(
+    systems: tuple[StorePath, StorePath],
+) -> None:
+    found = planned(systems)
+
+    assert found.packages is not None
+    assert found.reboot == ("kernel",)
+    told = {one.path: one for one in found.files or ()}
+    assert sorted(told) == ["/etc/app/app.conf", "/etc/systemd/system/nginx.service"]
+    assert "-port=a" in told["/etc/app/app.conf"].lines
+    assert "+port=bcd" in told["/etc/app/app.conf"].lines
+    unit = told["/etc/systemd/system/nginx.service"].lines
+    assert any(line.startswith("+ExecStart=/nix/store/") for line in unit)
+
+
+def test_what_lies_outside_of_the_store_is_never_read(
+    systems: tuple[StorePath, StorePath],
+) -> None:
+    files = etc_files(systems[0], None)
+
+    assert files is not None
+    assert "app/secret" not in files
+    assert "app/same.conf" in files
+
+
+def test_the_host_is_asked_for_files_that_only_it_has(
+    systems: tuple[StorePath, StorePath],
+) -> None:
+    here = etc_files(systems[0], None)
+
+    assert etc_files(systems[0], Host()) == here
+    assert etc_files(GONE, Host()) is None
+    file = next(iter((here or {}).values()))
+    assert etc_texts([file], Host()) == etc_texts([file], None)
+
+
+def test_a_system_that_is_not_built_yet_is_said_to_be_so(
+    systems: tuple[StorePath, StorePath],
+) -> None:
+    found = planned(systems, after=GONE)
+
+    assert "reconciler diff lufta --build" in found.problem
+    assert found.packages is None
+
+
+@pytest.mark.parametrize("answer", ["", "text QQ==\n", "text ?\nend\n", "end\n"])
+def test_texts_that_are_cut_off_are_none(answer: str) -> None:
+    with pytest.raises(FactError):
+        etc_texts(["/nix/store/x"], Host(answer))

@@ -84,6 +84,9 @@ def test_it_is_worked_out_though_the_daemon_was_killed_before(rig: Rig) -> None:
 
 
 def test_a_way_back_is_told_as_commits_taken_back(rig: Rig) -> None:
+    rig.edit(FILE, PLACE, f"{PLACE} and back")
+    rig.push("To be taken back")
+    rig.wait_in_sync(HOST)
     rig.run("rollback", HOST, "--reason", "as it was")
     attempt = rig.json("history", HOST)[0]["id"]
 
@@ -91,7 +94,7 @@ def test_a_way_back_is_told_as_commits_taken_back(rig: Rig) -> None:
 
     assert found["commits"]["count"] == 0
     assert [one["subject"] for one in found["commits"]["undone"]] == [
-        "Without a daemon"
+        "To be taken back"
     ]
     assert BOT in {one["unit"] for one in found["restarts"]}
 
@@ -110,3 +113,22 @@ def test_sync_waits_for_hosts_and_tells_by_its_status(rig: Rig) -> None:
     rig.push("For a host that is held")
     held = rig.run("sync", "--wait=hosts", "--timeout", "1m", status=3)
     assert "asked" in held.stdout
+
+
+def test_a_plan_tells_packages_and_texts_once_the_system_is_built(rig: Rig) -> None:
+    rig.run("hold", HOST, "--reason", "a test")
+    rig.edit(FILE, PLACE, f"{PLACE} or nearly")
+    rig.push("To be read before it comes")
+    unbuilt = rig.run("plan", HOST, "--diff", status=2).stdout
+    assert f"reconciler diff {HOST} --build" in unbuilt
+
+    rig.run("diff", HOST, "--build")
+    shown = rig.run("plan", HOST, "--diff", status=2).stdout
+
+    assert f"# /etc/systemd/system/{BOT}" in shown
+    (came,) = (line for line in shown.splitlines() if "or nearly" in line)
+    assert came.startswith("+")
+    assert "the token of the first day" not in shown
+    (plan,) = rig.json("plan", HOST, status=2)
+    assert plan["brings"]["packages"]["packages"] == []
+    assert plan["brings"]["reboot"] is not None

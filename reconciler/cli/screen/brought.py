@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from reconciler.attempt.preview import Preview
 from reconciler.model import (
     Attempt,
     Brought,
@@ -14,7 +15,13 @@ from reconciler.model import (
     Restart,
     SystemDiff,
 )
-from reconciler.plan import brought_lines, brought_sums, down
+from reconciler.plan import (
+    FileDiff,
+    brought_lines,
+    brought_sums,
+    down,
+    packages_told,
+)
 
 STYLES = {
     PackageKind.UPGRADED: "green",
@@ -23,6 +30,9 @@ STYLES = {
     PackageKind.ADDED: "bold green",
     PackageKind.REMOVED: "red",
 }
+
+
+_LINE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def packages(found: SystemDiff) -> Iterator[RenderableType]:
@@ -97,3 +107,28 @@ def _restarts(found: Sequence[Restart]) -> Iterator[RenderableType]:
     for restart in found:
         table.add_row(Text(f"  {restart.unit}"), Text(f"down {down(restart)}", "dim"))
     yield table
+
+
+def brings(found: Preview) -> Iterator[RenderableType]:
+    """Give what a plan would bring: a line about packages, and texts of files."""
+    if found.packages is None:
+        yield Text(f"  packages: {found.problem}", "dim")
+        return
+    yield Text(f"  packages: {packages_told(found.packages)}")
+    if found.reboot and found.packages.kernel is None:
+        what = ", ".join(found.reboot)
+        yield Text(f"  a reboot will be needed: {what} of the booted system", "yellow")
+    for one in found.files or ():
+        yield from _file(one)
+    if found.left_out:
+        yield Text(f"{found.left_out} more files in /etc differ", "bold")
+
+
+def _file(one: FileDiff) -> Iterator[RenderableType]:
+    yield Text(
+        f"\n# {one.path}" + ("" if one.kind == "changed" else f"  {one.kind}"), "bold"
+    )
+    if one.note:
+        yield Text(one.note)
+    for line in one.lines:
+        yield Text(line, _LINE_STYLES.get(line[:1], ""))
