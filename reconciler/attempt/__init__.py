@@ -3,6 +3,7 @@
 from reconciler.attempt.guarded_switch import OutOfSightError, RolledBackError
 from reconciler.attempt.key_steps import KeySteps
 from reconciler.attempt.look import Look, Planned, look
+from reconciler.attempt.reach import meet
 
 __all__ = [
     "KeySteps",
@@ -11,4 +12,5 @@ __all__ = [
     "Planned",
     "RolledBackError",
     "look",
+    "meet",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from reconciler.apply.guardian import Decision, Guarded, Result
 from reconciler.attempt.carried import AbandonedError, Carried
 from reconciler.attempt.guarded_switch import OutOfSightError, RolledBackError
+from reconciler.attempt.reach import note_confirmed
 from reconciler.attempt.run import AttemptRun
 from reconciler.attempt.unreached import explained
 from reconciler.errors import FactError
@@ -41,8 +42,9 @@ class Following:
         guarded.started = True
         if found.decision is Decision.CONFIRM and found.result is None:
             guarded.confirm()
+            self._note_way()
         elif found.result is Result.CONFIRMED:
-            return
+            self._note_way()
         elif found.result is not None:
             raise guarded.error(found, self._said())
         elif found.phase in ("", "armed"):
@@ -50,6 +52,10 @@ class Following:
             raise AbandonedError
         else:
             self._resume()
+
+    def _note_way(self) -> None:
+        run = self.run
+        note_confirmed(run.world, run.desired, run.attempt.target)
 
     def _said(self) -> str:
         """Return why the steps failed of those who left it, and what explains that."""

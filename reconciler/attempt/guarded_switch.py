@@ -20,7 +20,7 @@ from reconciler.errors import (
     TemporaryError,
     quote,
 )
-from reconciler.model import Desired, Reason
+from reconciler.model import Desired, Reason, Target
 from reconciler.observed import checks_seconds
 from reconciler.remote import HostWriter
 from reconciler.world import World
@@ -110,6 +110,7 @@ class GuardedSwitch:
     order: Order
     log: Callable[[str], None]
     ill_before: frozenset[str] = frozenset()  # snippets that fail without us as well
+    former: Target | None = None  # how the host was reached before, if in another way
     started: bool = False  # from then on something may go on without us
     over: bool = False  # and to here
     _logged: int = 0  # lines of the guardian's log that we have
@@ -232,6 +233,7 @@ class GuardedSwitch:
             seconds=limit.switch
             + max(guardian.SET_BOOT_SECONDS, 2 * limit.roll_back)
             + GRACE,
+            by_any_way=decision is not Decision.CONFIRM,
         )
 
     def state(self) -> Guarded:
@@ -307,6 +309,7 @@ class GuardedSwitch:
         *,
         until: Callable[[Guarded], bool],
         seconds: float,
+        by_any_way: bool = True,
     ) -> Guarded:
         """
         Ask until the answer is good, for as long as the host may need to give it.
@@ -327,7 +330,7 @@ class GuardedSwitch:
                 self.over = True
                 raise
             except ReconcilerError as error:
-                world.connections.reconnect(host)
+                self._reconnect(by_any_way=by_any_way)
                 if world.monotonic() > heard + AWAY:
                     message = f"{host} went out of sight during the switch: {error}"
                     raise OutOfSightError(message) from error
@@ -339,6 +342,19 @@ class GuardedSwitch:
                 message = f"{host}: the guardian has not ended in time"
                 raise OutOfSightError(message)
             world.pause(0.0)  # the guardian needs nobody who waits for it
+
+    def _reconnect(self, *, by_any_way: bool) -> None:
+        """
+        Open a new connection for the next question, by the other way if there is one.
+
+        The host may have left the way by which it was reached, or be back there. That
+        it is to be kept proves only who comes by the new one.
+        """
+        connections, host = self.world.connections, self.desired.host
+        connections.reconnect(host)
+        if self.former is not None and by_any_way:
+            gone = connections.way_to(host, self.desired.target) == self.former
+            connections.go_by(host, None if gone else self.former)
 
     def _heard(self, found: Guarded) -> Guarded:
         if found.log:

@@ -8,7 +8,7 @@ switch, so that the loop does not bring the commit's system back.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler import apply
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
@@ -38,11 +38,12 @@ from reconciler.model import (
     Outcome,
     Phase,
     Reason,
+    Target,
     Verdict,
 )
 from reconciler.observed import Generation, deadline_for, probe
 from reconciler.plan import told_shared
-from reconciler.world import World
+from reconciler.world import World, note_way, way_of
 
 PAUSE = 0.5  # seconds between two tries to reach the host after the switch
 
@@ -64,6 +65,7 @@ class Rollback:
     generation: Generation
     hold: Hold
     begun: Callable[[Attempt], None] = tell_nobody
+    _former: Target | None = field(init=False, default=None)  # how it is reached now
     _recorded: Recorded = field(init=False)
     _switch: GuardedSwitch = field(init=False)
     _after: Observed | None = None  # a look at what it was taken back to
@@ -78,6 +80,7 @@ class Rollback:
         the daemon follows it. The hold stays whatever comes of that.
         """
         host, history = self.desired.host, self.world.history
+        self._find_way()
         with history.lock(host):
             observed = self._probe()
             self._check_machine(observed)
@@ -97,6 +100,17 @@ class Rollback:
             text=ended.message,
         )
         return ended
+
+    def _find_way(self) -> None:
+        """Have the host be reached as it is now, and then as that generation was."""
+        world, now = self.world, self.desired.target
+        then = way_of(world, self.desired.host, self.generation.toplevel)
+        world.connections.go_by(self.desired.host, None)
+        if then not in (None, now):
+            world.connections.go_by(self.desired.host, now)
+            world.connections.introduce(now, then)
+            self.desired = replace(self.desired, target=then)
+            self._former = now
 
     def _check_machine(self, observed: Observed) -> None:
         host = self.desired.host
@@ -134,7 +148,11 @@ class Rollback:
             limits=limits(world, self.desired),
         )
         self._switch = GuardedSwitch(
-            world=world, desired=self.desired, order=order, log=self._recorded.line
+            world=world,
+            desired=self.desired,
+            order=order,
+            log=self._recorded.line,
+            former=self._former,
         )
         return attempt
 
@@ -181,6 +199,7 @@ class Rollback:
         """Look over a new connection, for as long as the guardian waits."""
         world = self.world
         give_up = world.monotonic() + world.settings.policy.confirm_timeout
+        world.connections.go_by(self.desired.host, None)
         while True:
             world.connections.reconnect(self.desired.host)
             try:
@@ -195,6 +214,7 @@ class Rollback:
             if observed.running != self.generation.toplevel:
                 message = f"{self.desired.host}: it does not run that generation"
                 raise ActivationError(message, host=self.desired.host)
+            note_way(world, self.desired.host, observed.running, self.desired.target)
             return observed
 
     def _go_forward(self, error: ReconcilerError) -> None:

@@ -42,6 +42,7 @@ from reconciler.attempt.guarded_switch import (
 from reconciler.attempt.health_gate import HealthGate, patiently, require_mended
 from reconciler.attempt.key_steps import KeySteps
 from reconciler.attempt.look import Look, look
+from reconciler.attempt.reach import former_way, note_confirmed, where_it_is
 from reconciler.attempt.reboot import DEADLINE, RebootError, reboot
 from reconciler.attempt.recorded import Recorded
 from reconciler.attempt.sign import sign
@@ -107,6 +108,7 @@ class AttemptRun:
             order=order,
             log=self._log,
             ill_before=self.baseline.snippets,
+            former=former_way(self.world, self.desired),
         )
 
     def _keys_to_restore(self) -> tuple[str, ...]:
@@ -173,6 +175,7 @@ class AttemptRun:
                 raise
             self._go_back(error)
         self.step("confirm", Phase.CONFIRM, self.guarded.confirm)
+        note_confirmed(self.world, self.desired, self.attempt.target)
         self.step("verify", Phase.VERIFY, self._look_after)
 
     def _replace(self, kinds: set[StepKind]) -> None:
@@ -202,7 +205,8 @@ class AttemptRun:
     def _pass_gate(self, gate: HealthGate) -> None:
         give_up = self._give_up = gate.give_up()
         self._seen_at = self.world.monotonic()
-        # The old connection proves nothing.
+        # The old connection proves nothing, nor does a way that the commit leaves.
+        self.world.connections.go_by(self.desired.host, None)
         self.world.connections.reconnect(self.desired.host)
         self._patient_until = gate.last_call(give_up)
         first = functools.partial(gate.patient_look, give_up)
@@ -225,6 +229,7 @@ class AttemptRun:
         if found[0].result is not Result.ROLLED_BACK or not ours:
             # A host that was going back by itself looks ill, and that proves nothing.
             raise self.guarded.error(found[0], told) from error
+        self.world.connections.go_by(self.desired.host, self.guarded.former)
         self.world.connections.reconnect(self.desired.host)
         self._look_after()
         reach = isinstance(error, OF_REACH)
@@ -317,9 +322,10 @@ class AttemptRun:
         keep = self.world.settings.policy.min_free
         apply.require_room(self._writer(), self.desired, keep=keep)
         apply.protect(self._writer(), self.desired.toplevel, self.attempt.source)
+        desired = where_it_is(self.world, self.desired)
         apply.copy_closure(
-            self.desired,
-            config=self.world.ssh_config(self.desired.target),
+            desired,
+            config=self.world.ssh_config(desired.target),
             deadline=COPY_DEADLINE,
             on_line=self._log,
         )

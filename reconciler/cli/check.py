@@ -6,7 +6,7 @@ import shlex
 import shutil
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -17,7 +17,7 @@ from rich.text import Text
 from reconciler import process
 from reconciler.app import DATABASE
 from reconciler.apply import try_copying
-from reconciler.attempt import look
+from reconciler.attempt import meet
 from reconciler.cli.common import KNOWN_ERROR, chosen, out, print_json, waiting
 from reconciler.cli.options import AsJson, Hosts
 from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
@@ -192,7 +192,7 @@ def _host(
     try:
         desired = evaluations.desired(revision, host)
         warn_of(desired)
-        seen = look(world, desired, revision.checkout, policy=world.policy)
+        seen = meet(world, desired, revision.checkout, policy=world.policy)
         found = seen.plan
     except ReconcilerError as error:
         return _Host(host=host, problem=str(error))
@@ -202,15 +202,16 @@ def _host(
     # A look takes one client to the host, and copying another one.
     if (there := seen.observed.running) is not None:
         try:
+            target = world.connections.way_to(host, desired.target)
             try_copying(
-                desired,
+                replace(desired, target=target),
                 there,
-                config=world.ssh_config(desired.target),
+                config=world.ssh_config(target),
                 deadline=COPY_DEADLINE,
             )
         except ReconcilerError as error:
             return _Host(host=host, problem=str(error))
-    where = f"{desired.target.user}@{desired.target.address}:{desired.target.port}"
+    where = world.connections.way_to(host, desired.target).login
     said = f"evaluates, answers at {where}, {found.verdict.value}"
     return _Host(host=host, said=said, boot=boot)
 

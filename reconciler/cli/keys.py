@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from reconciler.attempt import Look
-from reconciler.attempt import look as look_at
+from reconciler.attempt import Look, meet
 from reconciler.cli.common import KNOWN_ERROR, OK, err, out, print_json
 from reconciler.cli.lazy import ListByDefault
 from reconciler.cli.options import AsJson, Hosts, Why
@@ -101,7 +100,7 @@ def look_at_each(
     def one(host: HostName) -> Found:
         try:
             desired = evaluations.desired(revision, host)
-            seen = look_at(world, desired, revision.checkout, policy=world.policy)
+            seen = meet(world, desired, revision.checkout, policy=world.policy)
         except ReconcilerError as error:
             return Found(host=host, error=str(error))
         return Found(host=host, desired=desired, seen=seen)

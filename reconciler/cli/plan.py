@@ -8,7 +8,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
-from reconciler.attempt import look as look_at
+from reconciler.attempt import meet
 from reconciler.attempt.preview import Preview, preview
 from reconciler.cli.common import (
     DIFFERENCES,
@@ -143,7 +143,7 @@ def plan_each(
     def one(host: HostName) -> Planned:
         try:
             desired = evaluations.desired(revision, host)
-            seen = look_at(world, desired, revision.checkout, policy=world.policy)
+            seen = meet(world, desired, revision.checkout, policy=world.policy)
             reader = world.connections.reader(host, desired.target)
             brings = preview(desired, seen.observed, reader, files=files)
         except ReconcilerError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from reconciler.attempt import look as look_at
+from reconciler.attempt import meet
 from reconciler.attempt.reboot import DEADLINE, await_order
 from reconciler.attempt.reboot import reboot as restart
 from reconciler.cli.common import KNOWN_ERROR, OK, actor, out
@@ -92,7 +92,7 @@ def _reboot(
         return
     evaluations = Evaluations(world)
     desired = evaluations.desired(revision, host)
-    seen = look_at(world, desired, revision.checkout, policy=world.policy)
+    seen = meet(world, desired, revision.checkout, policy=world.policy)
     began = world.monotonic()
     with world.history.lock(host):
         restart(

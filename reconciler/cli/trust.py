@@ -14,7 +14,7 @@ from reconciler.errors import UnknownHostError
 from reconciler.model import Desired, HostName
 from reconciler.remote import HostKey, public_key, record, record_next, scan
 from reconciler.revisions import Evaluations
-from reconciler.world import World
+from reconciler.world import World, last_way
 
 
 def _key(text: str) -> HostKey:
@@ -118,10 +118,12 @@ def _fetch(world: World, desired: Desired, *, replace: bool, yes: bool) -> list[
 
 def _record_next(world: World, desired: Desired, key: HostKey) -> str:
     """Record *key* where the host is, and where it will be."""
-    former = world.known(desired).former or desired
-    for way in {former.target, desired.target}:
+    file, now = known_hosts(world.settings), last_way(world, desired.host)
+    if now is not None:
+        world.connections.introduce(now, desired.target)
+    for way in {now or desired.target, desired.target}:
         try:
-            record_next(way, key, known_hosts=known_hosts(world.settings))
+            record_next(way, key, known_hosts=file)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
     return f"{key.label}, from now on"

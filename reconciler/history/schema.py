@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0008"
+REVISION = "0009"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 FIRST = "0007"
@@ -211,6 +211,17 @@ reboots = Table(
     metadata,
     Column("host", Text, primary_key=True),
     Column("toplevel", Text, nullable=False),
+)
+
+ways = Table(
+    "ways",  # by which each host was reached, with which system; the newest last
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("host", Text, nullable=False),
+    Column("toplevel", Text, nullable=False),
+    Column("way", Text, nullable=False),  # JSON of reconciler.world
+    Index("ways_of_host", "host", "toplevel", unique=True),
+    sqlite_autoincrement=True,
 )
 
 turns = Table(

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Select, Table, delete, insert, select
 
 from reconciler.history.database import Database
 from reconciler.history.records import Declared
-from reconciler.history.schema import confirmed, last_good, reboots
+from reconciler.history.schema import confirmed, last_good, reboots, ways
 from reconciler.model import CommitId, HostName, StorePath, UnitName
 
-_OF_HOST = (last_good, confirmed, reboots)
+_OF_HOST = (last_good, confirmed, reboots, ways)
+
+KEPT_WAYS = 20  # systems of one host whose way is remembered
 
 
 class Systems:
@@ -60,6 +63,39 @@ class Systems:
         """Record for which system a host is about to be rebooted."""
         with self._database.writing(durable=True) as connection:
             _replace(connection, reboots, host, toplevel=toplevel)
+
+    def last_way(self, host: HostName) -> str | None:
+        """Return by which way a host was reached last, as it was noted."""
+        query = select(ways.c.way).where(ways.c.host == host)
+        return self._way(query.order_by(ways.c.seq.desc()).limit(1))
+
+    def way_of(self, host: HostName, toplevel: StorePath) -> str | None:
+        """Return by which way a host was reached when it ran a system last."""
+        query = select(ways.c.way).where(ways.c.host == host)
+        return self._way(query.where(ways.c.toplevel == toplevel))
+
+    def note_way(self, host: HostName, toplevel: StorePath, way: str) -> None:
+        """Record by which way a host is reached, and what it runs."""
+        of_host = ways.c.host == host
+        query = select(ways.c.toplevel, ways.c.way).where(of_host)
+        newest = query.order_by(ways.c.seq.desc()).limit(1)
+        with self._database.reading() as connection:
+            if connection.execute(newest).first() == (toplevel, way):
+                return
+        same = of_host & (ways.c.toplevel == toplevel)
+        kept = select(ways.c.seq).where(of_host).order_by(ways.c.seq.desc())
+        with self._database.writing() as connection:
+            connection.execute(delete(ways).where(same))
+            connection.execute(
+                insert(ways).values(host=host, toplevel=toplevel, way=way)
+            )
+            rest = ways.c.seq.not_in(kept.limit(KEPT_WAYS))
+            connection.execute(delete(ways).where(of_host & rest))
+
+    def _way(self, query: Select[Any]) -> str | None:
+        with self._database.reading() as connection:
+            found: str | None = connection.execute(query).scalar_one_or_none()
+        return found
 
     def _declared(self, table: Table, host: HostName) -> Declared | None:
         query = select(table.c.commit_id, table.c.desired).where(table.c.host == host)

@@ -6,6 +6,7 @@ it. What is to be done stands in the database, so a restart loses nothing.
 """
 
 import threading
+from dataclasses import replace
 
 import structlog
 
@@ -13,7 +14,7 @@ from reconciler.attempt import brought
 from reconciler.errors import ReconcilerError, StateError, StoppingError
 from reconciler.model import Attempt, Desired, Observed
 from reconciler.revisions.evaluations import Evaluations
-from reconciler.world import World
+from reconciler.world import World, last_way
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,8 @@ class BroughtLater:
                 host = history.attempt(attempt_id).host
                 good = self._evaluations.last_good(host)
                 desired = good.desired if good else None
+                if desired is not None and (way := last_way(self._world, host)):
+                    desired = replace(desired, target=way)  # where it is
                 brought.complete(self._world, attempt_id, self._connections, desired)
                 self._connections.forget(host)
             self._world.notify.wake()

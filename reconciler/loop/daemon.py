@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import structlog
 
-from reconciler.attempt.look import Planned, look
+from reconciler.attempt.look import Planned
+from reconciler.attempt.reach import meet
 from reconciler.errors import (
     ConnectError,
     ReconcilerError,
@@ -146,7 +147,7 @@ class Daemon:
         if host not in revision.hosts:
             raise UnknownHostError(host, known=revision.hosts)
         desired = self._evaluations.desired(revision, host)
-        seen = look(self._world, desired, revision.checkout, policy=self._world.policy)
+        seen = meet(self._world, desired, revision.checkout, policy=self._world.policy)
         return Planned(plan=seen.plan, desired=desired, commit=revision.commit.id)
 
     def commit(self, ref: str) -> Commit:

@@ -10,6 +10,7 @@ from reconciler.attempt.blame import left_half_way, sentence
 from reconciler.attempt.carried import Carried, baseline_in, baseline_of, source_of
 from reconciler.attempt.following import Following
 from reconciler.attempt.look import Look, look, sighting
+from reconciler.attempt.reach import meet, where_it_is
 from reconciler.attempt.run import AttemptRun
 from reconciler.errors import (
     HostBusyError,
@@ -133,7 +134,7 @@ class HostPass:
         host, history = wanted.desired.host, self._world.history
         self._world.tell(host, "probing")
         policy = self._world.policy
-        seen = look(self._world, wanted.desired, wanted.checkout, policy=policy)
+        seen = meet(self._world, wanted.desired, wanted.checkout, policy=policy)
         found()
         self._note_boot(host, seen.observed)
         if self._is_another(seen):
@@ -189,7 +190,7 @@ class HostPass:
                 if carried.attempt.outcome is None and carried.error is not None:
                     raise carried.error
         # A guardian may have put back keys, and more, since *seen*.
-        seen = look(world, wanted.desired, wanted.checkout, policy=world.policy)
+        seen = meet(world, wanted.desired, wanted.checkout, policy=world.policy)
         self._note_boot(host, seen.observed)
         return seen
 
@@ -264,6 +265,9 @@ class HostPass:
         keeps = runs(former.desired, seen.observed)
         if not keeps and former.desired.toplevel != back:
             return wanted, seen
+        # Where it is, the look knows: not every commit that moves a host succeeds.
+        target = where_it_is(self._world, wanted.desired).target
+        former = replace(former, desired=replace(former.desired, target=target))
         return former, replace(seen, plan=self._plan(former, seen))
 
     def _left(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from reconciler.attempt.key_steps import KeySteps
 from reconciler.attempt.look import Look, look
+from reconciler.attempt.reach import meet
 from reconciler.desired import from_json
 from reconciler.errors import (
     PermanentError,
@@ -72,7 +73,7 @@ def look_at_running(
     EvaluationError where no commit says where the host is.
     """
     newest = wanted_of(world, evaluations, revision, host, held)
-    seen = _look(world, newest)
+    seen = meet(world, newest.desired, newest.checkout, policy=world.policy)
     if strange := stranger(seen.observed, seen.known):
         message = f"{host}: {strange}"
         raise WrongMachineError(message)
@@ -83,10 +84,11 @@ def look_at_running(
     if runs(newest.desired, seen.observed):
         return Running(wanted=newest, seen=seen)
     wanted = _of_system(world, host, running, held)
-    # Where the host is, the newest commit knows.
-    desired = replace(wanted.desired, target=newest.desired.target)
-    wanted = replace(wanted, desired=desired)
-    return Running(wanted=wanted, seen=_look(world, wanted))
+    # Where the host is, that look knows.
+    way = world.connections.way_to(host, newest.desired.target)
+    wanted = replace(wanted, desired=replace(wanted.desired, target=way))
+    seen = look(world, wanted.desired, wanted.checkout, policy=world.policy)
+    return Running(wanted=wanted, seen=seen)
 
 
 def deliver(world: World, running: Running, log: Callable[[str], None]) -> None:
@@ -102,10 +104,6 @@ def deliver(world: World, running: Running, log: Callable[[str], None]) -> None:
     steps = KeySteps(world, wanted.desired, wanted.checkout, log)
     with world.history.lock(wanted.desired.host):
         steps.deliver(names)
-
-
-def _look(world: World, wanted: Wanted) -> Look:
-    return look(world, wanted.desired, wanted.checkout, policy=world.policy)
 
 
 def _of_system(

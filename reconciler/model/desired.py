@@ -16,6 +16,12 @@ class Target:
     user: str = "root"
     escalation: tuple[str, ...] = ("sudo", "-H", "--")  # unless the user is root
 
+    @property
+    def login(self) -> str:
+        """User, address and port, for people."""
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self.user}@{address}:{self.port}"
+
 
 class Heal(enum.Enum):
     """What is done about a unit that changed by itself or by hand."""

@@ -20,6 +20,7 @@ from reconciler.model import HostName, Target
 from reconciler.remote import session, ssh_config
 from reconciler.remote.connect import bounded, open_connection, shut
 from reconciler.remote.hosts import HostReader, HostWriter, OnLine, RemoteResult
+from reconciler.remote.known_hosts import add, entry_name, known_keys
 from reconciler.remote.route import find_route
 from reconciler.settings import SshSettings
 
@@ -51,7 +52,8 @@ class Connections:
         self._known_hosts = known_hosts
         self._folder = folder or known_hosts.parent / "ssh"
         self._account = account
-        self._links: dict[HostName, _Link] = {}
+        self._links: dict[HostName, dict[Target, _Link]] = {}
+        self._ways = _Ways()
         self._lock = threading.Lock()
 
     def reader(self, host: HostName, target: Target) -> HostReader:
@@ -62,10 +64,47 @@ class Connections:
         """Return what may change *host*, not yet connected. Raises NoAddressError."""
         return _Writer(self._link(host, target))
 
+    def go_by(self, host: HostName, way: Target | None) -> None:
+        """
+        Reach *host* by *way*, whatever target is asked for; not any more if it is None.
+
+        For a host that is not yet where its commit says, or not there any more. Only
+        for the thread that says so: another one may look at the host as well.
+        """
+        if way is None:
+            self._ways.of.pop(host, None)
+        else:
+            self._ways.of[host] = way
+
+    def way_to(self, host: HostName, target: Target) -> Target:
+        """Return by which way *host* is reached where *target* is asked for."""
+        return self._ways.of.get(host, target)
+
+    def introduce(self, known: Target, target: Target) -> None:
+        """
+        Trust at *target* the keys that are recorded for *known*, if none are there.
+
+        Both are ways to one host, which proves by such a key that it is that host.
+        Raises StateError.
+        """
+        old, new = (entry_name(one.address, one.port) for one in (known, target))
+        keys = known_keys(self._known_hosts, old).accepted
+        there = known_keys(self._known_hosts, new)
+        wanted = [key for key in keys if key not in there.revoked]
+        if not there.accepted and wanted:
+            add(self._known_hosts, new, wanted, replace=False)
+
     def reconnect(self, host: HostName) -> None:
-        """Drop the connection of *host*: the next call opens a new one."""
+        """Drop the connections of *host*: the next call opens a new one."""
         with self._lock:
-            link = self._links.get(host)
+            links = list(self._links.get(host, {}).values())
+        for link in links:
+            link.drop()
+
+    def leave(self, host: HostName, way: Target) -> None:
+        """Drop the connection by a *way* by which *host* is not reached any more."""
+        with self._lock:
+            link = self._links.get(host, {}).pop(way, None)
         if link is not None:
             link.drop()
 
@@ -76,21 +115,26 @@ class Connections:
         Only until the connection is used or dropped; then its state is known anyway.
         """
         with self._lock:
-            return [host for host, link in self._links.items() if link.lost]
+            return [
+                host
+                for host, links in self._links.items()
+                if any(link.lost for link in links.values())
+            ]
 
     def forget(self, host: HostName) -> None:
-        """Drop the connection of a host that is gone."""
+        """Drop the connections of a host that is gone."""
         with self._lock:
-            link = self._links.pop(host, None)
-        if link is not None:
+            links = self._links.pop(host, {})
+        for link in links.values():
             link.drop()
 
     def close(self) -> None:
         """Drop every connection."""
         with self._lock:
-            links, self._links = self._links, {}
-        for link in links.values():
-            link.drop()
+            hosts, self._links = self._links, {}
+        for links in hosts.values():
+            for link in links.values():
+                link.drop()
 
     def ssh_config(self, target: Target) -> Path:
         """
@@ -117,17 +161,14 @@ class Connections:
         )
 
     def _link(self, host: HostName, target: Target) -> "_Link":
-        if not target.address:
+        way = self.way_to(host, target)
+        if not way.address:
             raise NoAddressError(host)
         with self._lock:
-            link = self._links.get(host)
-            if link is not None and link.target == target:
-                return link
-            new = _Link(host, target, self._opener(host, target))
-            self._links[host] = new
-        if link is not None:
-            link.drop()
-        return new
+            links = self._links.setdefault(host, {})
+            if way not in links:
+                links[way] = _Link(host, way, self._opener(host, way))
+            return links[way]
 
     def _opener(
         self, host: HostName, target: Target
@@ -145,6 +186,13 @@ class Connections:
             return connection
 
         return opener
+
+
+class _Ways(threading.local):
+    """By which way this thread reaches hosts that are not where they should be."""
+
+    def __init__(self) -> None:
+        self.of: dict[HostName, Target] = {}
 
 
 class _Link:

@@ -8,7 +8,7 @@ from reconciler.model import Desired, HostName
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Revision
 from reconciler.settings import HostSettings
-from reconciler.world import World
+from reconciler.world import World, last_way
 
 
 def last_known(
@@ -18,7 +18,9 @@ def last_known(
     newest: Callable[[], Revision | None],
 ) -> Desired:
     """
-    Return what was last known of a host, with what the settings say of its address.
+    Return what was last known of a host, at the address where it was reached last.
+
+    What the settings say of the address now comes first.
 
     *newest* is called only for a host that was never evaluated. Raises
     UnknownHostError, and what *newest* and the evaluation raise.
@@ -26,7 +28,10 @@ def last_known(
     good = evaluations.last_good(host)
     if good is not None:
         settings = world.settings.hosts.get(host, HostSettings())
-        return _as_set(good.desired, settings)
+        desired = good.desired
+        # What the commit says holds once its system runs there.
+        way = last_way(world, host) or desired.target
+        return _as_set(replace(desired, target=way), settings)
     revision = newest()
     known = revision.hosts if revision else ()
     if revision is None or host not in known:

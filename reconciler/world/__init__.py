@@ -3,6 +3,18 @@
 from reconciler.world.driver import driver_of
 from reconciler.world.live import Live, policy_of
 from reconciler.world.timing import timed
+from reconciler.world.ways import last_way, note_way, way_of
 from reconciler.world.world import Tell, World, tell_nobody
 
-__all__ = ["Live", "Tell", "World", "driver_of", "policy_of", "tell_nobody", "timed"]
+__all__ = [
+    "Live",
+    "Tell",
+    "World",
+    "driver_of",
+    "last_way",
+    "note_way",
+    "policy_of",
+    "tell_nobody",
+    "timed",
+    "way_of",
+]

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,59 @@ def test_a_key_that_was_revoked_is_not_to_come(sshd: Sshd, tmp_path: Path) -> No
 
     with pytest.raises(ValueError, match="has been revoked"):
         record_next(sshd.target, public_key(text), known_hosts=known_hosts)
+
+
+def test_another_way_to_a_host_is_trusted_for_its_keys(
+    sshd: Sshd, tmp_path: Path
+) -> None:
+    """It was known at another port, where it is not any more."""
+    known_hosts = tmp_path / "known_hosts"
+    former = replace(sshd.target, port=1)
+    keys = known_keys(sshd.known_hosts, f"[{sshd.address}]:{sshd.port}").accepted
+    add(known_hosts, f"[{sshd.address}]:1", keys, replace=False)
+    connections = Connections(sshd.settings(), known_hosts=known_hosts)
+    with pytest.raises(HostKeyError, match="is unknown"):
+        read(connections.reader(HOST, sshd.target), "true")
+
+    connections.introduce(former, sshd.target)
+
+    assert read(connections.reader(HOST, sshd.target), "echo in") == "in\n"
+    connections.close()
+
+
+def test_what_is_known_of_an_address_is_not_widened(sshd: Sshd, tmp_path: Path) -> None:
+    """Another host was there, and its key is recorded: a person has to decide."""
+    known_hosts = tmp_path / "known_hosts"
+    key = public_key((sshd.directory / "identity.pub").read_text())
+    name = f"[{sshd.address}]:{sshd.port}"
+    add(known_hosts, name, [key], replace=False)
+    add(
+        known_hosts,
+        f"[{sshd.address}]:1",
+        known_keys(sshd.known_hosts, name).accepted,
+        replace=False,
+    )
+    connections = Connections(sshd.settings(), known_hosts=known_hosts)
+
+    connections.introduce(replace(sshd.target, port=1), sshd.target)
+
+    with pytest.raises(HostKeyError, match="has changed"):
+        read(connections.reader(HOST, sshd.target), "true")
+
+
+def test_two_ways_to_one_host_are_two_connections(sshd: Sshd) -> None:
+    """A look by another thread must not cut that of an attempt."""
+    with connected(sshd) as connections:
+        away = replace(sshd.target, port=1)
+        connections.go_by(HOST, sshd.target)
+        assert read(connections.reader(HOST, away), "echo in") == "in\n"
+        with ThreadPoolExecutor(1) as other, pytest.raises(ConnectError):
+            other.submit(lambda: read(connections.reader(HOST, away), "true")).result()
+
+        assert sshd.target == connections.way_to(HOST, away)
+        connections.go_by(HOST, None)
+        with pytest.raises(ConnectError):
+            read(connections.reader(HOST, away), "true")
 
 
 # --- beside OpenSSH --------------------------------------------------------------

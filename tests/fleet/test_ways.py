@@ -1,4 +1,4 @@
-"""Commits that change the way to a host."""
+"""Commits that change the way to a host: it is reached as it was, until it is there."""
 
 from collections.abc import Iterator
 
@@ -13,6 +13,9 @@ from tests.support.wait import wait_until
 pytestmark = pytest.mark.timeout(300)
 
 HOST = "keanu"
+FACTS = "printerfacts.service"
+PORT = 2222
+WRONG = 2223
 POLICY = {"confirm_timeout": "5s", "settle": "0.5s"}
 
 
@@ -38,6 +41,46 @@ def rig(
 def push(rig: Rig, nix: str, message: str) -> None:
     set_extra(rig, HOST, nix)
     rig.push(message)
+
+
+def test_another_port_of_sshd(rig: Rig) -> None:
+    """The new one is known by the key of the old one, and nobody had to say so."""
+    before = rig.host(HOST).running_toplevel
+
+    push(rig, f"services.openssh.ports = [ {PORT} ];", "Move sshd")
+
+    rig.wait_in_sync(HOST)
+    assert last_ended(rig, HOST).outcome is Outcome.SUCCEEDED
+    assert rig.host(HOST).running_toplevel != before
+    assert f":{PORT}, converged" in rig.run("check", HOST).stdout
+
+    push(rig, "", "Move sshd back")
+    rig.wait_in_sync(HOST)
+
+    assert last_ended(rig, HOST).outcome is Outcome.SUCCEEDED
+    assert rig.host(HOST).running_toplevel == before
+
+
+def test_a_port_where_nobody_listens(rig: Rig) -> None:
+    """It goes back, says what was seen, and is kept whole by the way that it has."""
+    before = rig.host(HOST).running_toplevel
+
+    push(
+        rig,
+        f"services.openssh.ports = [ 22 ]; deployment.targetPort = {WRONG};"
+        ' environment.etc.moved.text = "moved";',
+        "Say where sshd is not",
+    )
+
+    wait_until(
+        lambda: last_ended(rig, HOST).outcome is Outcome.ROLLED_BACK, DEADLINE, "it"
+    )
+    assert "Connection refused" in last_ended(rig, HOST).message
+    message = flat(last_ended(rig, HOST).message)
+    assert f"we come to port {WRONG}" in message
+    assert rig.host(HOST).running_toplevel == before
+    rig.host(HOST).exec("systemctl", "stop", FACTS)
+    wait_until(lambda: rig.host(HOST).is_active(FACTS), DEADLINE, "the old service")
 
 
 def test_no_sshd_any_more(rig: Rig) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from reconciler.errors import (
+    ConnectError,
     NoAddressError,
     ReconcilerError,
     SourceError,
@@ -261,6 +262,7 @@ class FakeEvaluator:
         self.before_evaluation: Callable[[], None] = do_nothing
         self.before_build: Callable[[], None] = do_nothing
         self.unaddressed: set[str] = set()  # hosts of which nobody says where
+        self.ports: dict[StorePath, int] = {}  # that commits say, by system
         self.evaluated: list[HostName] = []  # one entry for each time
         self.overrides: Mapping[str, HostSettings] = {}
         self.keys: tuple[DesiredKey, ...] = ()  # that each host declares, with texts
@@ -300,6 +302,9 @@ class FakeEvaluator:
         derivation = self._folder / f"{toplevel_of(host, services)[11:]}.drv"
         derivation.touch()
         desired = desired_of(host, services, derivation)
+        port = self.ports.get(desired.toplevel, 22)
+        target = dataclasses.replace(desired.target, port=port)
+        desired = dataclasses.replace(desired, target=target)
         keys = {**desired.keys, **{key.name: key for key in self.keys}}
         if host in self.unaddressed:
             desired = dataclasses.replace(
@@ -363,6 +368,12 @@ class Machine(FakeHost):
     activation_error: ReconcilerError | None = None
     before_read: Callable[[], None] = do_nothing
     commands: int = 0  # that may have changed it
+    ports: dict[StorePath, int] = field(default_factory=dict)  # of systems' SSH servers
+
+    @property
+    def port(self) -> int:
+        """The port at which the system that runs is reached."""
+        return self.ports.get(self.running, 22) if self.running else 22
 
     @override
     def read(self, script: str, *, what: str, deadline: float) -> str:
@@ -410,6 +421,7 @@ class FakeConnections:
         self.machines: dict[HostName, Machine] = {}
         self.reconnected: list[HostName] = []  # one entry for each time
         self.forgotten: list[HostName] = []
+        self.ways: dict[HostName, Target] = {}
         self._mirror = mirror
         self._stores = stores
 
@@ -428,12 +440,17 @@ class FakeConnections:
         if not target.address:
             raise NoAddressError(host)
         assert target.address == address_of(host)
-        return self.machine(host)
+        machine = self.machine(host)
+        way = self.way_to(host, target)
+        if way.port != machine.port:
+            message = f"{host}: cannot connect to {way.login}: Connection refused"
+            raise ConnectError(message, host=host)
+        return machine
 
     def writer(self, host: HostName, target: Target) -> HostWriter:
         """See Connections."""
-        assert target.address == address_of(host)
         machine = self.machine(host)
+        self.reader(host, target)
         there = {path.name for path in (self._stores / target.address).iterdir()}
         # What was not copied there cannot be switched to.
         machine.systems = {
@@ -442,6 +459,23 @@ class FakeConnections:
             if toplevel.rpartition("/")[2] in there
         }
         return machine
+
+    def go_by(self, host: HostName, way: Target | None) -> None:
+        """See Connections."""
+        if way is None:
+            self.ways.pop(host, None)
+        else:
+            self.ways[host] = way
+
+    def way_to(self, host: HostName, target: Target) -> Target:
+        """See Connections."""
+        return self.ways.get(host, target)
+
+    def introduce(self, known: Target, target: Target) -> None:
+        """See Connections."""
+
+    def leave(self, host: HostName, way: Target) -> None:
+        """See Connections."""
 
     def lost(self) -> list[HostName]:
         """See Connections; here they never end by themselves."""

@@ -1,0 +1,34 @@
+"""
+By which way a host was reached, and which system it ran then.
+
+What a commit says of address, port and user holds for the system of that commit. Until
+that one runs, the host is where it was.
+"""
+
+import json
+from dataclasses import asdict
+
+from reconciler.model import HostName, StorePath, Target
+from reconciler.world.world import World
+
+
+def last_way(world: World, host: HostName) -> Target | None:
+    """Return how *host* was reached last; None if it never was."""
+    return _target(world.history.systems.last_way(host))
+
+
+def way_of(world: World, host: HostName, system: StorePath) -> Target | None:
+    """Return how *host* was reached when it ran *system* last; None if it never did."""
+    return _target(world.history.systems.way_of(host, system))
+
+
+def note_way(world: World, host: HostName, system: StorePath, way: Target) -> None:
+    """Remember that *host*, which runs *system*, is reached by *way*."""
+    world.history.systems.note_way(host, system, json.dumps(asdict(way)))
+
+
+def _target(text: str | None) -> Target | None:
+    if text is None:
+        return None
+    fields = json.loads(text)
+    return Target(**{**fields, "escalation": tuple(fields["escalation"])})
