@@ -126,6 +126,17 @@ def why(found: Found) -> str:
             return f"attribute {'.'.join(path)} of {file}"
 
 
+def no_hosts(found: Found) -> LayoutError:
+    """Return what to say of a layout that is there and holds nothing."""
+    what = "macOS and Home Manager configurations are not served; "
+    if not isinstance(found, Flake):
+        what = ""
+    return LayoutError(
+        f"no NixOS host is in what was read ({why(found)}): {what}"
+        "set repository.layout and repository.entry if the hosts are elsewhere"
+    )
+
+
 def select(
     names: Sequence[HostName], settings: RepositorySettings
 ) -> tuple[HostName, ...]:

@@ -323,10 +323,12 @@ def test_secrets_are_not_laid_over_a_flake_which_all_may_read(
         repository.hosts(secrets={"secrets": tmp_path})
 
 
-def test_a_flake_that_holds_no_host_has_none(repository: Repository) -> None:
-    repository.flake("packages = { };")
+def test_a_flake_without_a_nixos_says_so(repository: Repository) -> None:
+    """An empty list would take away all hosts, which may be in files beside it."""
+    repository.flake("darwinConfigurations.mac = { };")
 
-    assert repository.hosts() == ()
+    with pytest.raises(LayoutError, match=r"no NixOS host.*flake.*layout"):
+        repository.hosts()
 
 
 def test_options_of_the_repositorys_own_make_ours_step_back(
