@@ -3,7 +3,7 @@
 import enum
 import time
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import typer
 from rich.text import Text
@@ -79,7 +79,8 @@ def wait(
     """
     settings = chosen(context).settings()
     give_up = time.monotonic() + timeout
-    name = commit or newest_in(settings, looked(settings, timeout))
+    found = looked(settings, timeout)  # a named commit may be that new as well
+    name = commit or newest_in(settings, found)
     raise typer.Exit(wait_for(settings, name, hosts or [], give_up, as_json=as_json))
 
 
@@ -140,7 +141,10 @@ def _found(
     while True:
         try:
             return ask(
-                settings, "GET", f"/commits/{commit}?{query}", seconds=step + 10.0
+                settings,
+                "GET",
+                f"/commits/{quote(commit, safe='')}?{query}",
+                seconds=step + 10.0,
             )
         except DaemonError as error:
             if error.refused or time.monotonic() + PAUSE >= give_up:
