@@ -1,5 +1,6 @@
 """``reconciler wait``: wait until hosts run a commit, and tell by the exit status."""
 
+import contextlib
 import enum
 import time
 from typing import Annotated
@@ -18,6 +19,9 @@ from reconciler.settings.values import DURATION_FORMS
 
 STEP = 2.0
 """Seconds that one request waits at most: so soon a change is told."""
+
+LOOK = 30.0
+"""Seconds for a look at the repository before a commit that is named is waited for."""
 
 PAUSE = 0.5  # seconds between two tries to reach a daemon that is being restarted
 
@@ -79,9 +83,13 @@ def wait(
     """
     settings = chosen(context).settings()
     give_up = time.monotonic() + timeout
-    found = looked(settings, timeout)  # a named commit may be that new as well
-    name = commit or newest_in(settings, found)
-    raise typer.Exit(wait_for(settings, name, hosts or [], give_up, as_json=as_json))
+    if commit is None:
+        commit = newest_in(settings, looked(settings, timeout))
+    else:
+        # It may be that new; a daemon that is just being restarted reads anyway.
+        with contextlib.suppress(DaemonError):
+            looked(settings, min(timeout, LOOK))
+    raise typer.Exit(wait_for(settings, commit, hosts or [], give_up, as_json=as_json))
 
 
 def wait_for(

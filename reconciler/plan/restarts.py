@@ -30,6 +30,7 @@ def restarts(
         Restart(unit=unit.name, seconds=_down(unit))
         for unit in sorted(after.units.values(), key=lambda unit: unit.name)
         if (unit.name in units or unit.wanted)
+        and not unit.name.endswith(".target")  # which only group others
         and unit.active_state in _UP
         and _restarted(unit, before, since + after.clock - after.began_at - SLACK)
     )

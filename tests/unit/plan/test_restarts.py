@@ -82,3 +82,11 @@ def test_what_a_login_brings_is_not_told() -> None:
     assert told(before, after, units=frozenset()) == ()
     pulled_in = dataclasses.replace(after, wanted=True)
     assert told(before, pulled_in, units=frozenset())
+
+
+def test_a_target_only_groups_others() -> None:
+    name = UnitName("sysinit-reactivation.target")
+    before = have(name, invocation="a")
+    after = have(name, invocation="b", left_at=1280.0, active_at=1281.0)
+
+    assert told(before, after, units=frozenset({name})) == ()
