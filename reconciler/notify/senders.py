@@ -172,6 +172,9 @@ class LetterSender(Sender):
         self._failed_at = 0.0  # the last of these
         self._quiet_until = 0.0  # after it
         self._suspects: set[int] = set()  # letters of a group that failed by itself
+        self._blamed: set[int] = set()  # those that failed alone, others being accepted
+        self._tried_at: dict[int, float] = {}  # when what failed was first tried
+        self._accepted_at = 0.0  # when anything was, last
 
     @override
     def turn(self) -> float:
@@ -181,13 +184,11 @@ class LetterSender(Sender):
         waiting = [
             one for one in self._box.waiting(self.name) if not self._held(one, now)
         ]
-        due = _in_turn(waiting, lambda one: self._waits(one, now))
         if not waiting:
             self._check()
+        due = self._due(waiting, now)
         if not due:
             return LOOK
-        # What was tried least comes first: whatever is to blame moves to the end.
-        due.sort(key=lambda one: one.tries + self._late.tries(one.seq))
         group = self._apart(next_group(due))
         seconds = max(
             opens_in(group, now=now, window=self._window), self._pause(group, now)
@@ -204,6 +205,41 @@ class LetterSender(Sender):
     def _held(self, letter: Waiting, now: float) -> bool:
         return self._late.holds(letter.seq, now)
 
+    def _due(self, waiting: Sequence[Waiting], now: float) -> list[Waiting]:
+        """
+        Return what may be tried now, what was tried least first.
+
+        So whatever is to blame moves to the end. What is told of one host stays in
+        order, unless the earlier letter is to blame.
+        """
+        due: list[tuple[int, Waiting]] = []
+        tried: dict[str, int] = {}
+        held_up: set[str] = set()
+        for letter in waiting:
+            host, tries = letter.message.host, self._tries(letter)
+            if host in held_up:
+                continue
+            to_blame = letter.seq in self._blamed or tries >= REFUSED
+            if self._waits(letter, now):
+                held_up.update(() if to_blame else (host,))
+                continue
+            tries = max(tries, tried.get(host, 0))
+            tried.update({} if to_blame else {host: tries})
+            due.append((tries, letter))
+        return [letter for _, letter in sorted(due, key=lambda pair: pair[0])]
+
+    def _forget(self, numbers: Sequence[int]) -> None:
+        self._suspects.difference_update(numbers)
+        self._blamed.difference_update(numbers)
+        for number in numbers:
+            self._tried_at.pop(number, None)
+
+    def _first_tried(self, letter: Waiting, now: float) -> float:
+        return self._tried_at.setdefault(letter.seq, now)
+
+    def _tries(self, letter: Waiting) -> int:
+        return letter.tries + self._late.tries(letter.seq)
+
     def _waits(self, letter: Waiting, now: float) -> bool:
         """Say whether its next try is not due; further away, the clock was set back."""
         return 0 < letter.next_at - now <= BACKOFF_CAP
@@ -215,7 +251,7 @@ class LetterSender(Sender):
         Not for long with what was never tried: all that failed may be to blame itself.
         """
         left = self._quiet_until - now
-        if not any(one.tries or self._late.tries(one.seq) for one in group):
+        if not any(self._tries(one) for one in group):
             left = min(left, NEWS - (now - self._failed_at))
         return left if left <= BACKOFF_CAP else 0.0
 
@@ -249,7 +285,8 @@ class LetterSender(Sender):
     def _delivered(self, group: Sequence[Waiting]) -> None:
         numbers, now = [letter.seq for letter in group], self._now()
         self._failures, self._quiet_until = 0, 0.0
-        self._suspects.difference_update(numbers)
+        self._accepted_at = now
+        self._forget(numbers)
         self._late.write(
             numbers, lambda: self._box.accepted(numbers, now=now), until=FOR_GOOD
         )
@@ -259,10 +296,12 @@ class LetterSender(Sender):
 
     def _failed(self, group: Sequence[Waiting], error: str) -> None:
         numbers, now = [letter.seq for letter in group], self._now()
-        tries = max(letter.tries + self._late.tries(letter.seq) for letter in group)
+        tries = max(self._tries(letter) for letter in group)
         if not self._failures:  # it accepts others: look for the one that it does not
             self._suspects.update(numbers)
-        if len(group) == 1 and tries >= REFUSED and not self._failures:
+        if len(group) == 1 and self._accepted_at > self._first_tried(group[0], now):
+            self._blamed.update(numbers)
+        if tries >= REFUSED and self._blamed.issuperset(numbers):
             self._refused(group, error)
             return
         self._failed_at, self._quiet_until = now, now + backoff(self._failures)
@@ -281,7 +320,7 @@ class LetterSender(Sender):
     def _refused(self, group: Sequence[Waiting], error: str) -> None:
         """Give up what its target does not accept, though it does accept others."""
         numbers, now = [letter.seq for letter in group], self._now()
-        self._suspects.difference_update(numbers)
+        self._forget(numbers)
         self._late.write(
             numbers,
             lambda: self._box.refused(numbers, error=error, now=now),
@@ -316,22 +355,6 @@ class LetterSender(Sender):
     def _count(self, letters: Sequence[Waiting], result: str) -> None:
         for letter in letters:
             self._meter.notified(letter.message.kind.value, result)
-
-
-def _in_turn(
-    waiting: Sequence[Waiting], waits: Callable[[Waiting], bool]
-) -> list[Waiting]:
-    """Return what is due; behind one that was never tried, nothing of its host is."""
-    due: list[Waiting] = []
-    held_up: set[str] = set()
-    for letter in waiting:
-        host = letter.message.host
-        if waits(letter):
-            if not letter.tries:
-                held_up.add(host)
-        elif host not in held_up:
-            due.append(letter)
-    return due
 
 
 def backoff(tries: int) -> float:

@@ -189,6 +189,37 @@ def test_nothing_is_given_up_while_a_target_is_away(
     assert len(phone.got) < 5, "what piled up goes together"
 
 
+def test_what_is_told_of_one_host_stays_in_order_while_a_target_is_away(
+    disk: Disk, phone: Phone, sender: LetterSender
+) -> None:
+    phone.refuses = lambda _body: True
+    for key, kind in (("gone", Kind.UNREACHABLE), ("back", Kind.BACK)):
+        message = Message(key=key, kind=kind, at=phone.now, host="lufta", text=key)
+        letter = Letter(target="phone", message=message)
+        disk.outbox.tell(key, lambda _, one=letter: Telling(told="{}", letters=(one,)))
+        run(sender, phone, 600)
+
+    phone.refuses = lambda _body: False
+    run(sender, phone, 1200)
+
+    assert ["gone" in body for body in phone.got] == [True, False]
+
+
+def test_one_message_does_not_hold_up_its_own_host_for_ever_either(
+    disk: Disk, phone: Phone, sender: LetterSender
+) -> None:
+    phone.refuses = lambda body: "evil" in body
+    for key, kind in (("evil", Kind.UNREACHABLE), ("back", Kind.BACK)):
+        message = Message(key=key, kind=kind, at=phone.now, host="lufta", text=key)
+        letter = Letter(target="phone", message=message)
+        disk.outbox.tell(key, lambda _, one=letter: Telling(told="{}", letters=(one,)))
+
+    run(sender, phone, 3 * 3600)
+
+    assert phone.hears("back") == 1
+    assert disk.backlog("phone").waiting == 0
+
+
 def test_a_commit_status_is_set_once_while_the_disk_is_full(
     disk: Disk, phone: Phone, tmp_path: Path
 ) -> None:
