@@ -89,7 +89,7 @@ in
     options = mkOption {
       type = types.attrsOf (types.oneOf [ types.bool types.int types.str ]);
       default = { };
-      description = "Options of Nix, as `--option` takes them, such as `{cores: 4, sandbox: true}`.";
+      description = "Options of Nix, as `--option` takes them, such as `{cores: 4, sandbox: true}`. Not `access-tokens`, which lists of processes would show: those belong into `~/.config/nix/nix.conf` of the daemon's user.";
     };
     evaluate_timeout = mkOption {
       type = duration;

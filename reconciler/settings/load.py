@@ -36,6 +36,11 @@ _ACCEPTED = {
     "tuple_type": "a list",
 }
 
+_CONTAINERS = frozenset({"dict_type", "model_type", "tuple_type"})
+
+_OF_SECRETS = frozenset({"api", "notify", "secrets", "statuses", "webhooks"})
+"""Sections that name secrets: one that stands there itself must not be told on."""
+
 _NAMED: dict[str, type[BaseModel]] = {
     "hosts": HostSettings,
     "webhooks": WebhookSettings,
@@ -128,25 +133,35 @@ def _message(details: ErrorDetails, place: Place) -> str:
         case "missing":
             return "is missing, and has no default"
         case "value_error":
-            return str(context["error"])
+            hidden = "[key]" not in details["loc"] and not _is_open(place)
+            return _without(value if hidden else "", str(context["error"]))
         case "enum":
             accepted = str(context["expected"]).replace("'", "")
-            return f"should be {accepted}, not {_shown(value)}"
+            return f"should be {accepted}, not {_shown(value, place)}"
         case "greater_than_equal" | "less_than_equal":
             bound = "least" if kind.startswith("greater") else "most"
             limit = context["ge" if bound == "least" else "le"]
-            return f"should be at {bound} {limit}, not {_shown(value)}"
+            return f"should be at {bound} {limit}, not {_shown(value, place)}"
         case _:
             accepted = _ACCEPTED.get(kind, details["msg"])
-            return f"should be {accepted}, not {_shown(value)}{_quote_hint(kind)}"
+            told = _shown(value, place, plain=kind not in _CONTAINERS)
+            return f"should be {accepted}, not {told}{_quote_hint(kind)}"
 
 
 def _quote_hint(kind: str) -> str:
     return "; put text in quotes" if kind == "string_type" else ""
 
 
-def _shown(value: object) -> str:
-    """Return *value* as the file has it, or what it is if that is long."""
+def _shown(value: object, place: Place, *, plain: bool = True) -> str:
+    """
+    Return *value* as the file has it, or what it is if that is long.
+
+    Text is not shown where a secret may stand by mistake: these errors go into logs and
+    into the audit log. That is where keys or a list should be instead of a *plain*
+    value, and wherever secrets are named.
+    """
+    if isinstance(value, str) and not (plain and _is_open(place)):
+        return "text"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float):
@@ -154,6 +169,17 @@ def _shown(value: object) -> str:
     if isinstance(value, dict | list):
         return "keys with values" if isinstance(value, dict) else "a list"
     return "nothing"
+
+
+def _is_open(place: Place) -> bool:
+    return not place or place[0] not in _OF_SECRETS
+
+
+def _without(value: object, message: str) -> str:
+    """Return *message* without the text *value*."""
+    if not isinstance(value, str) or not value:
+        return message
+    return message.replace(repr(value), "what stands there")
 
 
 def _unknown(place: Place) -> str:

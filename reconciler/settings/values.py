@@ -410,8 +410,18 @@ def nix_option(value: object) -> str:
     raise ValueError(message)
 
 
+SECRET_OPTIONS = frozenset({"access-tokens"})
+"""Options of Nix that hold secrets."""
+
+
 def nix_option_name(text: str) -> str:
-    """Return *text* if a Nix option may have this name."""
+    """Return *text* if a Nix option may have this name and stand in the settings."""
+    if text.removeprefix("extra-") in SECRET_OPTIONS:
+        message = (
+            f"{text} holds secrets, which lists of processes would show: write it into"
+            " ~/.config/nix/nix.conf of the daemon's user, readable for nobody else"
+        )
+        raise ValueError(message)
     if re.fullmatch(r"[a-z][a-z0-9-]*", text, re.ASCII):
         return text
     message = f"{text!r} is no Nix option: see `nix show-config`"

@@ -250,7 +250,7 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         ("<<: {}", "<<: is no setting; there are: repository, nix"),
         ("nix: 5", "nix: should be keys with values, not 5"),
         ("nix: []", "nix: should be keys with values, not a list"),
-        ("nix: {path: a=b}", "nix.path: should be a list, not 'a=b'"),
+        ("nix: {path: a=b}", "nix.path: should be a list, not text"),
         ("nix: {path: [1]}", "nix.path[0]: should be text, not 1; put text in quotes"),
         ("nix: {path: [-x=]}", "nix.path[0]: '-x=' is not name=path"),
         ("nix: {options: {cores: 1.5}}", "nix.options.cores: should be text, a whole"),
@@ -333,7 +333,7 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         ),
         (
             "webhooks: {a: {provider: sourcehut, public_key: eA==}}",
-            "webhooks.a.public_key: 'eA==' is no Ed25519 public key: 32 bytes in Base",
+            "webhooks.a.public_key: what stands there is no Ed25519 public key",
         ),
         ("webhooks: {a/b: {provider: sourcehut}}", "'a/b' cannot end a URL"),
         ("webhooks: {a: {secrets: x, provider: gogs}}", "did you mean secret_file?"),
@@ -425,7 +425,7 @@ def test_an_entry_stays_inside_the_repository(tmp_path: Path, entry: str) -> Non
         ("", "1: repository: is missing, and has no default"),
         ("# nothing yet\n", "1: repository: is missing, and has no default"),
         ("- a\n", "1: should be keys with values, not a list"),
-        ("hello\n", "1: should be keys with values, not 'hello'"),
+        ("hello\n", "1: should be keys with values, not text"),
         ("a:\n\tb: 1\n", "2: holds a tab where YAML wants spaces"),
         ("a: [1\nb: 2\n", "2: is not YAML: while parsing a flow sequence, expected"),
         ("a: 1\n---\nb: 1\n", "2: is not YAML: expected a single document"),
@@ -661,3 +661,62 @@ def test_a_webhook_takes_one_secret_or_several(tmp_path: Path) -> None:
     assert hooks["push"].secret_file == (tmp_path / "hook",)
     assert hooks["turning"].secret_file == (tmp_path / "old", Path("/etc/new"))
     assert hooks["srht"].provider is Sender.SOURCEHUT
+
+
+# --- secrets in the wrong place --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "webhooks: {push: hunter2}",
+        "webhooks: {push: {provider: github, secret_file: f, public_key: hunter2}}",
+        "api: {tokens: hunter2}",
+        "api: {tokens: [{name: ci, role: hunter2, file: f}]}",
+        "notify: hunter2",
+        "notify: {targets: [{name: me, url: hunter2}]}",
+        "statuses: [{provider: github, repository: hunter2, token_file: f}]",
+        "secrets: hunter2",
+        "secrets: {command_timeout: hunter2}",
+        "nix: {options: hunter2}",
+        "hosts: {web: hunter2}",
+        "policy: hunter2",
+    ],
+)
+def test_what_stands_in_the_wrong_place_is_not_quoted(
+    tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "reconciler.yaml"
+    file.write_text(f"repository: {{url: /srv/repo.git}}\n{text}\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+
+    assert "hunter2" not in str(caught.value)
+    assert f"{file}:2:" in str(caught.value)
+
+
+def test_a_login_in_a_url_is_refused_and_not_quoted(tmp_path: Path) -> None:
+    file = tmp_path / "reconciler.yaml"
+    file.write_text("repository: {url: 'https://me:hunter2@git.example.org/x.git'}\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["access-tokens", "extra-access-tokens"])
+def test_tokens_are_no_option_which_lists_of_processes_would_show(
+    tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "reconciler.yaml"
+    told = "github.com=hunter2"
+    file.write_text(
+        f"repository: {{url: /r.git}}\nnix: {{options: {{{name}: {told}}}}}\n"
+    )
+
+    with pytest.raises(SettingsError, match=r"nix\.conf") as caught:
+        load(file)
+
+    assert "hunter2" not in str(caught.value)
