@@ -500,6 +500,24 @@ def test_a_hive_of_a_flake_is_evaluated_with_its_own_nixpkgs(
     check_hive(repository)
 
 
+@pytest.mark.parametrize("form", ["file", "flake"])
+def test_a_node_of_a_hive_is_where_its_name_leads(
+    repository: Repository, form: str
+) -> None:
+    if form == "file":
+        hive = f"{{ meta.nixpkgs = {NIXPKGS}; web = {{ {PLAIN} }}; }}"
+        repository.write("hive.nix", hive)
+    else:
+        repository.flake(
+            'colmena.meta.nixpkgs = import nixpkgs { system = "x86_64-linux"; };'
+            f"colmena.web = {{ {PLAIN} }};"
+        )
+
+    desired = repository.evaluate("web")
+
+    assert (desired.target.address, desired.address_from) == ("web", "its name")
+
+
 def test_an_evaluated_hive_is_taken_as_it_is(repository: Repository) -> None:
     """Its nodes have Colmena's options, of which ours are not all."""
     repository.flake(

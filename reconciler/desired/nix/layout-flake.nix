@@ -10,10 +10,11 @@ let
 
   systems = flake.nixosConfigurations or { };
 
-  hive =
-    if flake ? colmenaHive then
-      flake.colmenaHive.nodes
-    else if flake ? colmena then
+  evaluatedHive = flake.colmenaHive.nodes or { };
+
+  # Evaluated by us, with our options.
+  ownHive =
+    if flake ? colmena && !(flake ? colmenaHive) then
       import ./hive.nix {
         inherit (arguments) uuid deploymentName;
         hive = flake.colmena;
@@ -61,17 +62,17 @@ let
       systems.${builtins.head found};
 
   nodes = builtins.mapAttrs (name: _: systemOf name) deployed;
-  all = systems // nodes // hive;
+  theirs = systems // nodes // evaluatedHive;
 in
 {
-  names = builtins.attrNames all;
+  names = builtins.attrNames (theirs // ownHive);
   node =
     name:
-    import ./extended.nix {
+    ownHive.${name} or (import ./extended.nix {
       inherit (arguments) uuid deploymentName;
       inherit name;
-      node = all.${name};
-    };
+      node = theirs.${name};
+    });
   outside =
     name:
     if deployed ? ${name} then
