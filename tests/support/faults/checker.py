@@ -91,7 +91,10 @@ def check_settled(
 
     def is_given_up() -> bool:
         """Whether the reconciler will not try again by itself what should run."""
-        return ends is Ends.NEW and _verdict(rig) == QUARANTINED
+        status = rig.status().get(HOST, {})
+        # Of the release before, which may well be in quarantine, it says nothing.
+        is_new = status.get("commit") == rig.repository.head
+        return ends is Ends.NEW and is_new and status.get("verdict") == QUARANTINED
 
     made, _ = _patiently(look, within, is_given_up)
     return made
