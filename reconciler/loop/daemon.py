@@ -283,12 +283,7 @@ class Daemon:
     # --- hosts -------------------------------------------------------------------
 
     def _work(self) -> None:
-        while True:
-            self._places.take()
-            host = self._queue.get()
-            if host is None:
-                self._places.leave()
-                return
+        while (host := self._queue.get()) is not None:
             wait: float | None = AWAY_TURN
             if self._places.enter(host):
                 try:

@@ -18,7 +18,8 @@ class Places:
     """
     *number* places for hosts that answer, and as many for those that are away.
 
-    A worker takes a place, then a host from the queue, and enters with it.
+    A worker takes a host from the queue and enters with it. Nobody holds a place while
+    it waits for a host: one that was found would wait for that place in vain.
     """
 
     def __init__(self, number: int) -> None:
@@ -53,21 +54,17 @@ class Places:
 
     # --- places ------------------------------------------------------------------
 
-    def take(self) -> None:
-        """Wait for a place."""
-        self._here.acquire()
-
     def enter(self, host: HostName) -> bool:
         """
-        Work on *host* in the place that was taken, or in another one if it is away.
+        Wait for a place for *host*, or take another one at once if it is away.
 
-        Return False if there is none; the one that was taken is given up then.
+        Return False if there is none of those.
         """
         with self._lock:
             away = host in self._away
         if not away:
+            self._here.acquire()
             return True
-        self._here.release()
         if not self._elsewhere.acquire(blocking=False):
             return False
         with self._lock:
@@ -83,10 +80,9 @@ class Places:
         self._elsewhere.release()
         self._here.acquire()
 
-    def leave(self, host: HostName | None = None) -> None:
-        """Give up the place of *host*, or one with which no host came."""
+    def leave(self, host: HostName) -> None:
+        """Give up the place of *host*."""
         with self._lock:
             away = host in self._looked_for
-            if host is not None:
-                self._looked_for.discard(host)
+            self._looked_for.discard(host)
         (self._elsewhere if away else self._here).release()

@@ -5,9 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import fabric
 import paramiko
+
 import structlog
 
 from reconciler.errors import (
@@ -151,9 +153,9 @@ class Connections:
         )
         return ssh_config.write(self._folder, text)
 
-    def apart(self) -> "Connections":
+    def apart(self) -> Self:
         """Return connections of its own, for what may be cut without harm to others."""
-        return Connections(
+        return type(self)(
             self._settings,
             known_hosts=self._known_hosts,
             folder=self._folder,

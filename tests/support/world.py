@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from typing_extensions import override
 
@@ -485,9 +486,9 @@ class FakeConnections:
         """See Connections."""
         self.reconnected.append(host)
 
-    def apart(self) -> "FakeConnections":
+    def apart(self) -> Self:
         """See Connections; nothing here is ever cut."""
-        apart = FakeConnections(self._mirror, self._stores)
+        apart = type(self)(self._mirror, self._stores)
         apart.machines = self.machines
         return apart
 

@@ -25,7 +25,7 @@ FORGE = "provider: github, repository: me/x, token_file: /t"
         ),
         (
             TARGETS + "{name: a, url: 'json://x', body: [$details, 5 $]}]}",
-            "notify.targets[0].body[1]: '5 $' has a $ that begins no field",
+            "notify.targets[0].body[1]: what stands there has a $ that begins no field",
         ),
         (
             TARGETS + "{name: a, url: 'json://x', events: [drfit]}]}",
@@ -54,7 +54,7 @@ FORGE = "provider: github, repository: me/x, token_file: /t"
         ),
         (
             "repository: {url: /r}\nstatuses: {" + FORGE + ", link: 'x://$commit'}",
-            "statuses[0].link: 'x://$commit' is no link",
+            "statuses[0].link: what stands there is no link",
         ),
         (
             "repository: {url: /r}\nstatuses: {" + FORGE + ", link: 'https://x/$id'}",
@@ -70,7 +70,7 @@ FORGE = "provider: github, repository: me/x, token_file: /t"
         ),
         (
             GIT + "{provider: github, repository: x/.., token_file: /t}",
-            "statuses[0].repository: 'x/..' is no repository",
+            "statuses[0].repository: what stands there is no repository",
         ),
     ],
 )

@@ -21,25 +21,18 @@ def places() -> Places:
     return places
 
 
-def test_a_host_that_is_away_leaves_its_place_to_others(places: Places) -> None:
-    places.take()
-
+def test_a_host_that_is_away_takes_no_place_of_others(places: Places) -> None:
     assert places.enter(A)
-    places.take()  # at once
     assert not places.enter(B), "there is one such place"
-    places.take()
     assert places.enter(C)
     places.leave(C)
     places.leave(A)
 
-    places.take()
     assert places.enter(B)
 
 
 def test_a_host_that_is_found_waits_for_a_place_as_all_do(places: Places) -> None:
-    places.take()
     assert places.enter(A)
-    places.take()
     assert places.enter(C)
     moved = threading.Event()
 
@@ -54,7 +47,7 @@ def test_a_host_that_is_found_waits_for_a_place_as_all_do(places: Places) -> Non
     assert moved.wait(20)
     thread.join()
     places.leave(A)
-    places.take()
+    assert places.enter(C)
 
 
 def test_no_place_is_made_of_nothing() -> None:
@@ -79,9 +72,8 @@ def test_who_answers_is_not_away(result: Result | None, *, away: bool) -> None:
     places.lost(A)
     places.note(A, result)
 
-    places.take()
     assert places.enter(A)
-    free = threading.Thread(target=places.take, daemon=True)
+    free = threading.Thread(target=places.enter, args=[C], daemon=True)
     free.start()
     free.join(5 if away else 0.05)
 
