@@ -9,7 +9,6 @@ from typing import Self
 
 import fabric
 import paramiko
-
 import structlog
 
 from reconciler.errors import (
