@@ -34,6 +34,7 @@ EVERYTHING = {
         dir = "nix";
         entry = [ "machines" ];
         exclude = [ "iso" ];
+        without_submodules = [ "vendor" ];
         pure = false;
         secrets."common/secrets" = "/var/lib/secrets";
     }""",
@@ -70,6 +71,8 @@ EVERYTHING = {
         removal_limit = "off";
         min_free = "1.5G";
         reboot = "allowed";
+        specialisation = "base";
+        units."backup.service".heal = false;
     }""",
     "notify": """{
         targets = [ {
