@@ -20,7 +20,7 @@ from typing import Protocol
 
 import structlog
 
-from reconciler import process, reload
+from reconciler import local_socket, process, reload
 from reconciler.desired import Evaluator
 from reconciler.errors import StateError
 from reconciler.history import History
@@ -41,7 +41,7 @@ from reconciler.source import (
     shown,
 )
 from reconciler.systemd import Notifier, Pulse
-from reconciler.web import Server, api, create_app, local
+from reconciler.web import Server, api, create_app
 from reconciler.web.api import Access, Door
 from reconciler.web.limiter import Limiter
 from reconciler.web.webhooks import Doorbell, Receiver, Routes, Seen
@@ -218,7 +218,7 @@ def _web(world: World, daemon: Daemon) -> Web:
         app,
         listen=settings.http.listen,
         proxies=settings.http.proxies,
-        local=settings.state / local.NAME,
+        local=settings.state / local_socket.NAME,
     )
     return Web(server=server, webhooks=webhooks, door=door)
 

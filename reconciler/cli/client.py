@@ -8,9 +8,9 @@ from typing import Any
 
 from typing_extensions import override
 
+from reconciler import local_socket
 from reconciler.errors import DaemonError, quote
 from reconciler.settings import Settings
-from reconciler.web import local
 
 SECONDS = 10.0
 """How long an answer may take that nobody waits for."""
@@ -29,7 +29,7 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        with local.address(self._path) as name:
+        with local_socket.address(self._path) as name:
             self.sock.connect(name)
 
 
@@ -47,7 +47,7 @@ def ask(
     Raises DaemonError when none runs, it does not answer within *seconds*, or it says
     no.
     """
-    where = settings.state / local.NAME
+    where = settings.state / local_socket.NAME
     connection = _Connection(where, timeout=seconds)
     try:
         content = None if body is None else json.dumps(body)
@@ -81,7 +81,7 @@ def _why(error: Exception, where: Path) -> str:
 
 def is_running(settings: Settings) -> bool:
     """Say whether a daemon answers on this machine."""
-    connection = _Connection(settings.state / local.NAME, timeout=SECONDS)
+    connection = _Connection(settings.state / local_socket.NAME, timeout=SECONDS)
     try:
         connection.connect()
     except PermissionError:

@@ -8,8 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from reconciler import local_socket
 from reconciler.errors import SettingsError, StateError
-from reconciler.web import local
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ class Server:
         sockets = [self._socket]
         if self._local is not None:
             try:
-                sockets.append(local.bind(self._local))
+                sockets.append(local_socket.bind(self._local))
             except StateError:
                 self.stop()
                 raise

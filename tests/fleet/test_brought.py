@@ -1,5 +1,6 @@
 """What a deployment brought to a real host is told whole, once it is over."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -117,7 +118,8 @@ def test_sync_waits_for_hosts_and_tells_by_its_status(rig: Rig) -> None:
 
 def test_a_plan_tells_packages_and_texts_once_the_system_is_built(rig: Rig) -> None:
     rig.run("hold", HOST, "--reason", "a test")
-    rig.edit(FILE, PLACE, f"{PLACE} or nearly")
+    # The store of this machine may have what an earlier run of this test built.
+    rig.edit(FILE, PLACE, f"{PLACE} or nearly {time.monotonic_ns()}")
     rig.push("To be read before it comes")
     unbuilt = rig.run("plan", HOST, "--diff", status=2).stdout
     assert f"reconciler diff {HOST} --build" in unbuilt

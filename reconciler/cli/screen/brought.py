@@ -1,12 +1,12 @@
 """What comes with another system, and what an attempt brought, for a person."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reconciler.attempt.preview import Preview
 from reconciler.model import (
     Attempt,
     Brought,
@@ -22,6 +22,9 @@ from reconciler.plan import (
     down,
     packages_told,
 )
+
+if TYPE_CHECKING:  # what only reads history loads nothing of what reaches hosts
+    from reconciler.attempt.preview import Preview
 
 STYLES = {
     PackageKind.UPGRADED: "green",
@@ -109,7 +112,7 @@ def _restarts(found: Sequence[Restart]) -> Iterator[RenderableType]:
     yield table
 
 
-def brings(found: Preview) -> Iterator[RenderableType]:
+def brings(found: "Preview") -> Iterator[RenderableType]:
     """Give what a plan would bring: a line about packages, and texts of files."""
     if found.packages is None:
         yield Text(f"  packages: {found.problem}", "dim")

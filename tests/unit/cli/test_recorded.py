@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from reconciler import local_socket
 from reconciler.errors import EvaluationError, SourceError
 from reconciler.model import Hold, HostName, Quarantine, SystemParts
-from reconciler.web import local
 from tests.support.scene import Scene
 from tests.support.world import toplevel_of
 from tests.unit.cli.conftest import Cli
@@ -52,7 +52,7 @@ def test_before_anything_was_recorded(
 
 
 def test_a_daemon_that_runs_need_not_be_started(cli: Cli, scene: Scene) -> None:
-    with local.bind(scene.settings.state / local.NAME):
+    with local_socket.bind(scene.settings.state / local_socket.NAME):
         told = cli("status").out
         missing = cli("status", "lufta").err
 
