@@ -72,7 +72,7 @@ class Evaluator:
         names = reading.hosts
         if names is None:
             names = self._ask("hosts.nix", reading.arguments, Subject(reading=reading))
-            if not names:
+            if not names and reading.copy:  # of a flake
                 raise layout.no_hosts(self._found(checkout))
         return layout.select(
             sorted(map(layout.check_name, names)), self._settings.repository

@@ -127,13 +127,11 @@ def why(found: Found) -> str:
 
 
 def no_hosts(found: Found) -> LayoutError:
-    """Return what to say of a layout that is there and holds nothing."""
-    what = "macOS and Home Manager configurations are not served; "
-    if not isinstance(found, Flake):
-        what = ""
+    """Return what to say of a flake without a NixOS."""
     return LayoutError(
-        f"no NixOS host is in what was read ({why(found)}): {what}"
-        "set repository.layout and repository.entry if the hosts are elsewhere"
+        f"no NixOS host is in what was read ({why(found)}):"
+        " macOS and Home Manager configurations are not served;"
+        " set repository.layout and repository.entry if the hosts are elsewhere"
     )
 
 
