@@ -121,7 +121,7 @@ def test_a_system_that_has_no_room_is_not_copied(rig: Rig) -> None:
 def test_a_commit_without_hosts_does_not_count(rig: Rig) -> None:
     good = rig.repository.head
     file = rig.repository.work / "network.nix"
-    file.write_text("{ }\n")
+    file.write_text("{ network = { }; }\n")
     bad = rig.push("Oh no")
 
     wait_until(

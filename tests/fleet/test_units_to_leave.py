@@ -90,13 +90,23 @@ def host(rig: Rig) -> FleetHost:
 
 
 def healed(rig: Rig) -> None:
-    """Let a service fail and wait until it runs again: so the host was looked at."""
+    """
+    Let a service fail and wait until it runs again: so the host was looked at.
+
+    Returns after a look that found nothing to do, for whatever is done to a host without
+    one in between waits longer each time.
+    """
     host, before = rig.host(HOST), rig.invocation(HOST, BEACON)
     host.exec("systemctl", "kill", "-s", "SEGV", BEACON)
     wait_until(
         lambda: host.is_active(BEACON) and rig.invocation(HOST, BEACON) != before,
         DEADLINE,
         "a look that heals",
+    )
+    series = f'reconciler_passes_total{{host="{HOST}",result="success"}}'
+    seen = rig.metric(series) or 0
+    wait_until(
+        lambda: (rig.metric(series) or 0) >= seen + 2, DEADLINE, "a look without need"
     )
 
 
