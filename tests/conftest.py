@@ -2,9 +2,11 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support import leftovers
@@ -38,6 +40,14 @@ SLOWEST_FIRST = (
     "unit",
 )
 """Folders by how long one of their files takes."""
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_the_test() -> Iterator[None]:
+    """Have no later test log to a standard error that is closed by then."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 def pytest_collection_modifyitems(

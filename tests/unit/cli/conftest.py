@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from reconciler.cli import common, main, worlds
 from reconciler.model import Policy
@@ -89,7 +88,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 @pytest.fixture
 def cli(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Cli]:
+) -> Cli:
     @contextlib.contextmanager
     def open_scene(
         _settings: Settings, *, policy: Policy | None = None, tell: Tell = tell_nobody
@@ -98,6 +97,4 @@ def cli(
         yield dataclasses.replace(scene.world, live=live, tell=tell)
 
     monkeypatch.setattr(worlds, "open_world", open_scene)
-    yield Cli(scene, monkeypatch, capsys)
-    # It was bound to a standard error that is about to be closed.
-    structlog.reset_defaults()
+    return Cli(scene, monkeypatch, capsys)

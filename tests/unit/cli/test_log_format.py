@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -11,12 +10,6 @@ from reconciler.cli.screen.log_format import HumanLines, LogFormat, configure
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SYSTEM = "/nix/store/abcdefghijklmnopqrstuvwxyz012345-nixos-system-lufta"
-
-
-@pytest.fixture(autouse=True)
-def _reset() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 def line(**event: object) -> str:
