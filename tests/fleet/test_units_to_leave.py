@@ -93,8 +93,8 @@ def healed(rig: Rig) -> None:
     """
     Let a service fail and wait until it runs again: so the host was looked at.
 
-    Returns after a look that found nothing to do, for whatever is done to a host without
-    one in between waits longer each time.
+    Returns after a look that found nothing to do: without one in between, each thing
+    that is done to a host waits longer than the one before.
     """
     host, before = rig.host(HOST), rig.invocation(HOST, BEACON)
     host.exec("systemctl", "kill", "-s", "SEGV", BEACON)
