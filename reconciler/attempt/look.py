@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.attempt.preview import Preview
 from reconciler.history import Sighting
 from reconciler.model import (
     CommitId,
@@ -36,6 +37,7 @@ class Planned:
     plan: Plan
     desired: Desired
     commit: CommitId
+    brings: Preview | None = None  # with another system
 
 
 def look(

@@ -5,9 +5,18 @@ from dataclasses import dataclass
 
 from reconciler.attempt.system_diff import UnknownSystemPathError, difference
 from reconciler.errors import ReconcilerError, StoppingError
-from reconciler.model import Desired, Observed, StorePath, SystemDiff
+from reconciler.model import CommitId, Desired, Observed, Plan, StorePath, SystemDiff
 from reconciler.observed import etc_files, etc_texts
-from reconciler.plan import FileDiff, file_diff, needs_reboot
+from reconciler.plan import (
+    BringsShape,
+    FileDiff,
+    PreviewShape,
+    as_dict,
+    brought_as_dict,
+    file_as_dict,
+    file_diff,
+    needs_reboot,
+)
 from reconciler.remote import HostReader
 
 MOST_FILES = 300
@@ -54,6 +63,27 @@ def preview(
         files=told,
         left_out=more,
     )
+
+
+def preview_as_dict(
+    plan: Plan, desired: Desired, commit: CommitId, brings: Preview | None
+) -> PreviewShape:
+    """Return for JSON a plan, and what would come of it."""
+    told = as_dict(plan, desired, commit)
+    return {**told, "brings": _brings_as_dict(brings) if brings else None}
+
+
+def _brings_as_dict(found: Preview) -> BringsShape:
+    files = None
+    if found.files is not None:
+        files = [file_as_dict(one) for one in found.files]
+    return {
+        "packages": brought_as_dict(found.packages) if found.packages else None,
+        "reboot": None if found.reboot is None else list(found.reboot),
+        "files": files,
+        "files_left_out": found.left_out,
+        "problem": found.problem,
+    }
 
 
 def _files(

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from reconciler.attempt import meet
-from reconciler.attempt.preview import Preview, preview
+from reconciler.attempt.preview import Preview, preview, preview_as_dict
 from reconciler.cli.common import (
     DIFFERENCES,
     KNOWN_ERROR,
@@ -55,11 +55,7 @@ from reconciler.model import (
     Verdict,
 )
 from reconciler.plan import (
-    BringsShape,
     PreviewShape,
-    as_dict,
-    brought_as_dict,
-    file_as_dict,
     no_plan_as_dict,
     no_status_as_dict,
     status_as_dict,
@@ -194,21 +190,7 @@ def _plan_as_dict(one: Planned, revision: Revision) -> PreviewShape:
     if one.plan is None or one.desired is None:
         nothing = no_plan_as_dict(one.host, revision.commit.id, one.error)
         return {**nothing, "brings": None}
-    told = as_dict(one.plan, one.desired, revision.commit.id)
-    return {**told, "brings": _brings_as_dict(one.brings) if one.brings else None}
-
-
-def _brings_as_dict(found: Preview) -> BringsShape:
-    files = None
-    if found.files is not None:
-        files = [file_as_dict(one) for one in found.files]
-    return {
-        "packages": brought_as_dict(found.packages) if found.packages else None,
-        "reboot": None if found.reboot is None else list(found.reboot),
-        "files": files,
-        "files_left_out": found.left_out,
-        "problem": found.problem,
-    }
+    return preview_as_dict(one.plan, one.desired, revision.commit.id, one.brings)
 
 
 def apply(

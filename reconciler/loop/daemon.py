@@ -16,6 +16,7 @@ from collections.abc import Callable
 import structlog
 
 from reconciler.attempt.look import Planned
+from reconciler.attempt.preview import preview
 from reconciler.attempt.reach import meet
 from reconciler.errors import (
     ConnectError,
@@ -148,7 +149,13 @@ class Daemon:
             raise UnknownHostError(host, known=revision.hosts)
         desired = self._evaluations.desired(revision, host)
         seen = meet(self._world, desired, revision.checkout, policy=self._world.policy)
-        return Planned(plan=seen.plan, desired=desired, commit=revision.commit.id)
+        reader = self._world.connections.reader(host, desired.target)
+        return Planned(
+            plan=seen.plan,
+            desired=desired,
+            commit=revision.commit.id,
+            brings=preview(desired, seen.observed, reader, files=False),
+        )
 
     def commit(self, ref: str) -> Commit:
         """Return the commit that *ref* names. Raises UnknownCommitError and kin."""

@@ -159,7 +159,23 @@ def test_a_plan_is_made_now_and_nothing_is_done(scene: Scene, tmp_path: Path) ->
         assert (plan["host"], plan["verdict"]) == ("lufta", "held")
         assert [drift["subject"] for drift in plan["drifts"]] == [BOT]
         assert plan["commit"] == scene.mirror.commits[-1].id
+        assert plan["brings"] is None
         assert scene.machine("lufta").commands == before
+
+
+def test_a_plan_says_what_another_system_would_bring(api: Api) -> None:
+    wait_in_sync(api)
+    api.post("/hosts/lufta/hold", {"reason": "to look at it"})
+    api.scene.push(B)
+
+    def brings() -> Any:  # noqa: ANN401
+        return api.post("/hosts/lufta/plan").json()["brings"]
+
+    found = wait_until(brings, 30, "the new commit to be planned")
+
+    # A system in memory is in no store, and that is said.
+    assert (found["packages"], found["files"]) == (None, None)
+    assert found["problem"]
 
 
 def test_a_plan_that_cannot_be_made_says_why(api: Api) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
+from reconciler.attempt.preview import preview_as_dict
 from reconciler.errors import UnknownHostError
 from reconciler.model import Commit, HostName, HostStatus
 from reconciler.plan import (
@@ -19,10 +20,9 @@ from reconciler.plan import (
     HostShape,
     OneAttemptShape,
     OneHostShape,
-    PlanShape,
+    PreviewShape,
     Standing,
     arrival_as_dict,
-    as_dict,
     attempt_as_dict,
     one_attempt_as_dict,
     status_as_dict,
@@ -92,11 +92,11 @@ def _about_hosts(routes: APIRouter, parts: Parts) -> None:
         return {**status_as_dict(found[name]), "attempts": told}
 
     @routes.post("/hosts/{host}/plan")
-    def plan(host: Name) -> PlanShape:
+    def plan(host: Name) -> PreviewShape:
         """Look at a host now, and tell what would be done; nothing is done."""
         with _one_of(making):
             made = parts.daemon.plan(HostName(host))
-        return as_dict(made.plan, made.desired, made.commit)
+        return preview_as_dict(made.plan, made.desired, made.commit, made.brings)
 
 
 def _about_commits(routes: APIRouter, parts: Parts) -> None:
