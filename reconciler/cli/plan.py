@@ -10,6 +10,7 @@ from rich.text import Text
 
 from reconciler.attempt import meet
 from reconciler.attempt.preview import Preview, preview, preview_as_dict
+from reconciler.cli.client import is_running
 from reconciler.cli.common import (
     DIFFERENCES,
     KNOWN_ERROR,
@@ -258,7 +259,6 @@ def _bring(
     world: World, repository: Repository, names: list[HostName], progress: Progress
 ) -> list[Result]:
     gate, evaluations = Gate(Backoff()), Evaluations(world)
-    # A daemon works it out; without one, the next that is started does.
     brought = BroughtLater(world, evaluations)
     one_pass = HostPass(world, repository, evaluations, gate, brought=brought)
 
@@ -270,7 +270,10 @@ def _bring(
         progress.ended(host, _problem(result))
         return result
 
-    return for_each(world, names, run)
+    results = for_each(world, names, run)
+    if not is_running(world.settings):  # a daemon works it out
+        brought.turn()
+    return results
 
 
 def _problem(result: Result) -> str:

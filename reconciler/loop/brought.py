@@ -55,7 +55,7 @@ class BroughtLater:
         try:
             while not stopping.is_set():
                 self._wake.clear()
-                wait = LOOK if self._turn() else AFTER_A_BUG
+                wait = LOOK if self.turn() else AFTER_A_BUG
                 self._wake.wait(wait)
         finally:
             self._connections.close()
@@ -78,8 +78,8 @@ class BroughtLater:
                 self._connections.forget(host)
             self._world.notify.wake()
 
-    def _turn(self) -> bool:
-        """Work off what there is; return whether all was as it should be."""
+    def turn(self) -> bool:
+        """Work off what there is; log what is wrong, and return False after a bug."""
         try:
             self.work_off()
         except StoppingError:

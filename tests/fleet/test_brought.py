@@ -69,18 +69,17 @@ def test_commits_units_and_sizes_of_a_deployment_are_told(rig: Rig) -> None:
     assert f"{BOT}" in shown
 
 
-def test_it_is_worked_out_though_the_daemon_was_killed_before(rig: Rig) -> None:
-    """A record is made at the end of the attempt; the next daemon goes on from it."""
+def test_without_a_daemon_apply_works_it_out(rig: Rig) -> None:
     rig.stop_daemon(kill=True)
     rig.edit(FILE, PLACE, f"{PLACE} again")
     rig.push("Without a daemon")
     rig.run("apply", HOST)
     attempt = rig.json("history", HOST)[0]["id"]
-    assert rig.json("history", attempt)["brought"]["pending"]
+
+    found = rig.json("history", attempt)["brought"]
 
     rig.run_daemon()
-
-    found = whole(rig, attempt)
+    assert not found["pending"]
     assert [one["subject"] for one in found["commits"]["came"]] == ["Without a daemon"]
 
 
