@@ -3,7 +3,8 @@
 import pytest
 
 from reconciler.errors import CopyError, EvaluationError
-from reconciler.loop import Done, Failed
+from reconciler.loop import Done, Failed, HostPass
+from reconciler.loop.brought import BroughtLater
 from reconciler.model import DriftKind, Hold, HostName, Outcome, UnitName, Verdict
 from tests.support.scene import Scene
 from tests.support.world import FIRST, toplevel_of, unit_path
@@ -309,3 +310,22 @@ def test_units_of_a_switch_are_named_in_the_plan(scene: Scene) -> None:
 
 def _attempts(outcome: str) -> str:
     return f'reconciler_attempts_total{{host="lufta",outcome="{outcome}"}}'
+
+
+def test_what_an_attempt_brought_is_worked_out_by_the_next_process(
+    scene: Scene,
+) -> None:
+    """A record is made at the end of the attempt, and whoever comes goes on from it."""
+    scene.commit(A)
+    later = BroughtLater(scene.world, scene.evaluations)
+    one_pass = HostPass(
+        scene.world, scene.repository, scene.evaluations, scene.gate, brought=later
+    )
+    one_pass.run(LUFTA)
+    (attempt,) = scene.attempts("lufta")
+    assert scene.history.brought.pending() == [attempt.id]
+
+    scene.restart()
+
+    assert BroughtLater(scene.world, scene.evaluations).turn()
+    assert not scene.history.brought.pending()
