@@ -170,8 +170,8 @@ def _tell(found: Json, told: dict[str, str]) -> None:
         if told.get(name) != line:
             told[name] = line
             style = _STYLES[one["standing"]]
-            standing = (one["standing"], style)
-            shown = Text.assemble((name, "bold"), "  ", standing, f"  {one['why']}")
+            why = f"  {one['why']}" if one["why"] else ""
+            shown = Text.assemble((name, "bold"), "  ", (one["standing"], style), why)
             out.print(shown, soft_wrap=True)
 
 
