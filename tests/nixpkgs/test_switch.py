@@ -1,5 +1,6 @@
 """`switch-to-configuration`, `activate` and `init`, on a host that runs."""
 
+import json
 import re
 from pathlib import Path
 
@@ -277,6 +278,11 @@ def test_users_keep_their_numbers(host: Host, first: Path) -> None:
     assert "(keys)" in ids
     assert host.says("stat -c '%U %a' /home/ada") == "ada 700"
     assert host.says("cat /etc/ssh/authorized_keys.d/ada") == "ssh-ed25519 AAAA ada"
+
+    # As NixOS writes it, which takes the host over one day.
+    number = json.loads(host.says("cat /var/lib/nixos/uid-map"))["ada"]
+    assert f"uid={number}(ada)" in ids
+    assert "ada" in host.says("cat /var/lib/nixos/declarative-users").split(" ")
 
     assert host.switch(first).returncode == 0
     assert host.run("id ada").returncode == 1

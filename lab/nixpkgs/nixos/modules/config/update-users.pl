@@ -1,5 +1,6 @@
 # Makes the users and groups that the file in argument 1 declares. Numbers once given are
-# remembered in /var/lib/nixos, so that a user that comes back owns its files again.
+# remembered in /var/lib/nixos, so that a user that comes back owns its files again; in the
+# formats of NixOS, which reads them on a host that moves to a whole nixpkgs.
 use strict;
 use warnings;
 use Fcntl ":flock";
@@ -39,18 +40,22 @@ sub read_lines {
 }
 
 sub write_file {
-    my ($path, $mode, @lines) = @_;
+    my ($path, $mode, $text) = @_;
     my $old_mask = umask 0077;
     open(my $file, ">", "$path.tmp") or die "cannot write $path.tmp: $!";
     umask $old_mask;
-    print {$file} map { "$_\n" } @lines;
+    print {$file} $text;
     close $file or die "cannot write $path.tmp: $!";
     chmod $mode, "$path.tmp";
     rename "$path.tmp", $path or die "cannot put $path in place: $!";
 }
 
 sub records { map { [split /:/, $_, -1] } read_lines($_[0]) }
-sub known { map { my ($name, $id) = split /:/; ($name => $id) } read_lines($_[0]) }
+sub lines { join "", map { "$_\n" } @_ }
+sub words { split / /, join " ", read_lines($_[0]) }
+# JSON without its module, which is not everywhere: names of users need no escapes.
+sub known { join(" ", read_lines($_[0])) =~ /"([^"]+)"\s*:\s*(\d+)/g }
+sub as_json { my ($map) = @_; "{" . join(",", map { qq("$_":$map->{$_}) } sort keys %$map) . "}" }
 
 my %old_groups = map { $_->[0] => $_ } records("/etc/group");
 my @group_order = map { $_->[0] } records("/etc/group");
@@ -79,8 +84,8 @@ my @service_range = (999, 400, -1);
 my %taken_gids = map { $old_groups{$_}[2] => $_ } keys %old_groups;
 $taken_gids{ $gid_map{$_} } //= $_ for keys %gid_map;
 $taken_gids{ $_->{gid} } = $_->{name} for grep { $_->{gid} ne "" } @groups;
-my %declared_before_g = map { $_ => 1 } read_lines("$state/declarative-groups");
-my %declared_before_u = map { $_ => 1 } read_lines("$state/declarative-users");
+my %declared_before_g = map { $_ => 1 } words("$state/declarative-groups");
+my %declared_before_u = map { $_ => 1 } words("$state/declarative-users");
 
 my (%new_groups, %new_users);
 for my $g (@groups) {
@@ -137,14 +142,14 @@ sub merged {
 my @group_lines = merged(\@group_order, \%old_groups, \%new_groups, \%declared_before_g);
 my @user_lines = merged(\@user_order, \%old_users, \%new_users, \%declared_before_u);
 
-write_file("/etc/group", 0644, map { join ":", @$_ } @group_lines);
-write_file("/etc/passwd", 0644, map { join ":", @$_ } @user_lines);
+write_file("/etc/group", 0644, lines map { join ":", @$_ } @group_lines);
+write_file("/etc/passwd", 0644, lines map { join ":", @$_ } @user_lines);
 my @shadow_lines = map { $shadow{ $_->[0] } // [$_->[0], "!", "1", "", "", "", "", "", ""] } @user_lines;
-write_file("/etc/shadow", 0640, map { join ":", @$_ } @shadow_lines);
+write_file("/etc/shadow", 0640, lines map { join ":", @$_ } @shadow_lines);
 my $shadow_group = getgrnam "shadow";
 chown 0, $shadow_group, "/etc/shadow" if defined $shadow_group;
 
-write_file("$state/uid-map", 0644, map { "$_:$uid_map{$_}" } sort keys %uid_map);
-write_file("$state/gid-map", 0644, map { "$_:$gid_map{$_}" } sort keys %gid_map);
-write_file("$state/declarative-users", 0644, sort map { $_->{name} } @users);
-write_file("$state/declarative-groups", 0644, sort map { $_->{name} } @groups);
+write_file("$state/uid-map", 0644, as_json \%uid_map);
+write_file("$state/gid-map", 0644, as_json \%gid_map);
+write_file("$state/declarative-users", 0644, join " ", sort map { $_->{name} } @users);
+write_file("$state/declarative-groups", 0644, join " ", sort map { $_->{name} } @groups);
