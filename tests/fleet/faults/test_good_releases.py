@@ -10,7 +10,6 @@ import itertools
 import pytest
 
 from reconciler.model import Outcome, Reason
-from tests.support.budget import tried
 from tests.support.faults import injectors as faults
 from tests.support.faults.checker import Ends
 from tests.support.faults.injectors import FAULTS
@@ -21,27 +20,10 @@ from tests.support.faults.trial import PATIENT, Trial, struck
 POLICY = PATIENT
 
 
-TRIED = {
-    ("the reconciler is stopped", "build"),
-    ("the host freezes", "copy"),
-    ("the reconciler is killed", "guard"),
-    ("the SSH sessions are killed", "deliver keys"),
-    ("the power is cut", "activate"),
-    ("the host freezes for long", "verify"),
-    ("the SSH sessions are killed", "settle"),
-    ("the reconciler is killed", "confirm"),
-}
-"""Of the matrix of faults and steps, what `make test` tries: each of both once."""
-
-
 @pytest.mark.parametrize(
     ("fault", "step"),
     [
-        pytest.param(
-            *(fault, step),
-            id=f"{name}, {step}",
-            marks=[] if (name, step) in TRIED else pytest.mark.matrix,
-        )
+        pytest.param(fault, step, id=f"{name}, {step}")
         for (name, fault), step in itertools.product(FAULTS.items(), STEPS)
     ],
 )
@@ -58,32 +40,8 @@ def test_at_a_step_of_the_reconciler(
     trial.check(Ends.NEW)
 
 
-def test_each_fault_and_each_step_is_tried() -> None:
-    """Those that are not in the list have tests of their own below."""
-    names, steps = zip(*TRIED, strict=True)
-
-    assert set(steps) == set(STEPS)
-    assert FAULTS.keys() - set(names) == {
-        "the guardian is killed",
-        "the guardian's whole unit is killed",
-        "the guardian is stopped",
-        "somebody else switches",
-    }
-
-
-@pytest.mark.parametrize(
-    ("phase", "whom"),
-    [
-        ("armed", "main"),
-        ("switching", "all"),
-        ("waiting", "main"),
-        ("confirming", "all"),
-        pytest.param("armed", "all", marks=pytest.mark.matrix),
-        pytest.param("switching", "main", marks=pytest.mark.matrix),
-        pytest.param("waiting", "all", marks=pytest.mark.matrix),
-        pytest.param("confirming", "main", marks=pytest.mark.matrix),
-    ],
-)
+@pytest.mark.parametrize("whom", ["main", "all"])
+@pytest.mark.parametrize("phase", ["armed", "switching", "waiting", "confirming"])
 def test_the_guardian_is_killed(trial: Trial, phase: str, whom: str) -> None:
     """With what comes after it, too; then the reconciler sees to the host."""
     trial.push()
@@ -116,7 +74,7 @@ def test_somebody_else_is_quicker(trial: Trial) -> None:
     assert first.outcome is Outcome.FAILED
 
 
-@pytest.mark.parametrize("step", tried("activate", among=STEPS[:-1]))
+@pytest.mark.parametrize("step", STEPS[:-1])
 def test_the_reconciler_stays_away(trial: Trial, step: str) -> None:
     trial.push()
     trial.watch.begins(step)

@@ -12,14 +12,7 @@ pytestmark = pytest.mark.timeout(600)
 POLICY = PATIENT
 
 
-DAILY = ("systemd is executed anew while it is watched", "sshd is restarted")
-CASES = [
-    pytest.param(nix, id=name, marks=() if name in DAILY else pytest.mark.matrix)
-    for name, nix in GOOD.items()
-]
-
-
-@pytest.mark.parametrize("nix", CASES)
+@pytest.mark.parametrize("nix", GOOD.values(), ids=GOOD)
 def test_it_is_kept(trial: Trial, nix: str) -> None:
     """While systemd is executed anew it answers nobody, and that says nothing."""
     trial.push(nix)
