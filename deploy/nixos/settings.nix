@@ -216,7 +216,7 @@ in
     specialisation = mkOption {
       type = types.enum [ "keep" "base" ];
       default = "keep";
-      description = "What becomes of a host that runs a specialisation of the system that it should run: it may `keep` it until a commit brings another system, or is switched to the `base`. See how-it-works.md.";
+      description = "What becomes of a host that somebody booted into a specialisation: it may `keep` it, also when a commit brings a system that has one of that name, or is switched to the `base`. Where `deployment.specialisation` names one, that counts. See how-it-works.md.";
     };
     units = mkOption {
       type = types.attrsOf (section {

@@ -1,14 +1,16 @@
 # Talk to the guardian of an attempt; see guardian.sh. Comes after folder.sh.
 #
-#   sh guard.sh start ATTEMPT SECONDS LINES SIZE NEW OLD ARM SWITCH CONFIRM ROLLBACK KEY…
-#   sh guard.sh boot ATTEMPT SECONDS LINES SIZE NEW OLD ARM SWITCH CONFIRM ROLLBACK
-#                                                 set only what NEW, which runs, boots
+#   sh guard.sh start ATTEMPT SECONDS LINES SIZE NEW VARIANT OLD ARM SWITCH CONFIRM \
+#       ROLLBACK KEY…
+#   sh guard.sh boot ATTEMPT SECONDS LINES SIZE NEW VARIANT OLD ARM SWITCH CONFIRM \
+#       ROLLBACK                                  have the host boot NEW, which runs
 #   sh guard.sh go ATTEMPT SECONDS LINES          the keys are in place: switch
 #   sh guard.sh state ATTEMPT SECONDS LINES
 #   sh guard.sh bury ATTEMPT SECONDS LINES        unless it has begun, it is never to
 #   sh guard.sh confirmed ATTEMPT SECONDS LINES   decide, unless somebody has
 #   sh guard.sh rollback ATTEMPT SECONDS LINES    the same, the other way
 #
+# VARIANT is where in NEW that system is that is switched to: "." or a specialisation.
 # `start` and `boot` get guardian.sh, of SIZE bytes, through standard input; with `later`
 # as SECONDS, keys are to come and `go` to be said: it then waits for some seconds until
 # the system has said whether it can be switched to. Else each waits for at most SECONDS,
@@ -107,7 +109,9 @@ refuse_if_up() { # UNIT TEXT
 refuse_if_not_whole() {
     if [ ! -f "$new/nixos-version" ]; then
         refuse 4 "$new is not whole on this host"
-    elif [ ! -x "$new/bin/switch-to-configuration" ]; then
+    elif [ ! -d "$new/$variant" ]; then
+        refuse 4 "this system has no $variant"
+    elif [ ! -x "$new/$variant/bin/switch-to-configuration" ]; then
         refuse 4 "this system cannot be switched to: system.switch.enable is false"
     fi
 }
@@ -220,8 +224,8 @@ launch_once() {
 }
 
 prepare() {
-    size=$1 new=$2 old=$3 arm=$4 switch=$5 confirm=$6 rollback=$7
-    shift 7
+    size=$1 new=$2 variant=$3 old=$4 arm=$5 switch=$6 confirm=$7 rollback=$8
+    shift 8
     end_what_was_left
     remove_old
     refuse_if_not_whole
@@ -237,7 +241,8 @@ prepare() {
     keep_keys "$@" || give_up "the keys of before could not be kept aside"
     list_active >"$dir.new/active" || give_up "systemd does not say what runs"
     total=$((arm + 2 * switch + confirm + 2 * rollback))
-    for name in new old arm switch confirm rollback total kept verb; do
+    runs=$(readlink -f "$new/$variant")
+    for name in new runs old arm switch confirm rollback total kept verb; do
         eval "value=\$$name"
         printf '%s\n' "$value" >"$dir.new/$name" || give_up "there is no room below /run"
     done

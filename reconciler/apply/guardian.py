@@ -77,6 +77,7 @@ class Order:
     new: StorePath
     old: StorePath
     limits: Limits
+    specialisation: str = ""  # of the new system: to be switched to in its place
     keys: tuple[str, ...] = ()  # paths of those to keep aside, present or not
 
 
@@ -141,7 +142,8 @@ def _start(
     guardian = script("guardian")
     size = str(len(guardian.encode()))
     limit = (f"{one:.0f}" for one in seconds)
-    words = (size, order.new, order.old, *limit, *order.keys)
+    variant = f"specialisation/{order.specialisation}" if order.specialisation else "."
+    words = (size, order.new, variant, order.old, *limit, *order.keys)
     try:
         return _ask(writer, verb, order.attempt, wait, known, *words, stdin=guardian)
     except RemoteError as error:

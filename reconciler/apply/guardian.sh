@@ -12,7 +12,8 @@
 # DIR holds, each on one line:
 #
 #   verb          start: to switch; boot: only to have the host boot what it runs
-#   new old       the toplevel to switch to, and the one to go back to
+#   new old       the toplevel to switch to and to boot, and the one to go back to
+#   runs          what is switched to: `new`, or one of its specialisations
 #   arm switch confirm rollback   seconds: for the keys to arrive; for the switch; from
 #                 then on for somebody to confirm; for going back
 #   active        the units that were active before, one a line
@@ -280,7 +281,7 @@ roll_back() {
     restore_keys
     echo "going back to $(cat old)" >>log
     switch_back
-    restart_overlooked "$(cat old)" "$(cat new)"
+    restart_overlooked "$(cat old)" "$(cat runs)"
     wake_units
     ln -sfn -- "$(cat old)" "$roots/reconciler"
     if is_back; then finish rolled-back; fi
@@ -363,7 +364,7 @@ undo_keys() {
 check() {
     log=check
     : >check
-    bounded "$(cat switch)" "$(cat new)/bin/switch-to-configuration" check >&2
+    bounded "$(cat switch)" "$(cat runs)/bin/switch-to-configuration" check >&2
     went=$?
     log=log
     if [ "$went" -eq 0 ] || grep -q '^Usage: ' check; then return; fi
@@ -374,10 +375,10 @@ check() {
 
 switch() {
     phase switching
-    bounded "$(cat switch)" "$(cat new)/bin/switch-to-configuration" test
+    bounded "$(cat switch)" "$(cat runs)/bin/switch-to-configuration" test
     status=$?
     case $status in
-    0 | 2 | 4) restart_overlooked "$(cat new)" "$(cat old)" ;;
+    0 | 2 | 4) restart_overlooked "$(cat runs)" "$(cat old)" ;;
     esac
     write status "$status"
     case $status in

@@ -14,7 +14,7 @@ from reconciler.model import (
     Outcome,
     StorePath,
 )
-from reconciler.plan import Baseline
+from reconciler.plan import Baseline, runs
 from reconciler.world import World
 
 REMEMBERED = 20
@@ -54,7 +54,7 @@ def baseline_of(world: World, desired: Desired, seen: Look) -> Baseline:
     """
     observed = seen.observed
     confirmed = seen.known.applied == desired.toplevel
-    if confirmed or observed.running != desired.toplevel:
+    if confirmed or not runs(desired, observed):
         found = Baseline.of(desired, observed)
         ill = _failing_snippets(world, desired.host, observed.running)
         return replace(found, snippets=ill)
@@ -100,7 +100,7 @@ def source_of(desired: Desired, observed: Observed) -> StorePath | None:
     What runs; unless that is the new system already, left there by an attempt that
     nobody confirmed: then what the host would boot.
     """
-    if observed.running != desired.toplevel:
+    if not runs(desired, observed) or observed.profile == desired.toplevel:
         return observed.running
     return observed.profile or observed.running
 

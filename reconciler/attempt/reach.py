@@ -19,7 +19,7 @@ from reconciler.errors import (
     StoppingError,
 )
 from reconciler.model import Desired, Policy, StorePath, Target
-from reconciler.plan import stranger
+from reconciler.plan import runs, stranger
 from reconciler.world import World, last_way, note_way
 
 log = structlog.get_logger(__name__)
@@ -92,7 +92,7 @@ def _meet_by(
     else:
         if not stranger(seen.observed, seen.known):
             connections.introduce(former, desired.target)
-            if seen.observed.running != desired.toplevel:
+            if not runs(desired, seen.observed):
                 return seen
     connections.go_by(host, None)
     try:

@@ -100,6 +100,7 @@ class AttemptRun:
             new=self.attempt.target,
             old=self.attempt.source or self.attempt.target,
             limits=limits(self.world, self.desired),
+            specialisation=self.plan.specialisation,
             keys=self._keys_to_restore(),
         )
         self.guarded = GuardedSwitch(

@@ -13,7 +13,7 @@ from reconciler.desired.places import target_of
 from reconciler.desired.rules import desired_rules, ruled, rules_from_json
 from reconciler.desired.ssh import ssh_from_json, ssh_from_nix
 from reconciler.desired.units import Declaration, desired_units, directives_of
-from reconciler.errors import StateError
+from reconciler.errors import EvaluationError, StateError
 from reconciler.model import (
     Desired,
     DesiredUnit,
@@ -85,7 +85,22 @@ def from_nix(
         rules=rules,
         warnings=tuple(facts["warnings"]),
         ssh=ssh_from_nix(facts["ssh"]),
+        specialisation=_specialisation(host, deployment),
+        specialisations=tuple(deployment["specialisations"]),
     )
+
+
+def _specialisation(host: HostName, deployment: Json) -> str:
+    """Return the one that the host is to run; raises EvaluationError for none."""
+    name, names = deployment["specialisation"] or "", deployment["specialisations"]
+    if not name or name in names:
+        return str(name)
+    has = ", ".join(names) if names else "none"
+    message = (
+        f"deployment.specialisation is {name!r}, and the system has no specialisation"
+        f" of that name; it has: {has}"
+    )
+    raise EvaluationError(message, host=host)
 
 
 def _declaration(name: str, unit: Json) -> Declaration:
@@ -115,6 +130,7 @@ def _desired(fields: Json) -> Desired:
             "rules": rules_from_json(fields.get("rules", {})),
             "warnings": tuple(fields["warnings"]),
             "ssh": ssh_from_json(fields.get("ssh")),
+            "specialisations": tuple(fields.get("specialisations", ())),
         }
     )
 

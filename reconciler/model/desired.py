@@ -151,3 +151,5 @@ class Desired:
     rules: Mapping[UnitName, UnitRule] = field(default_factory=dict)  # also of others
     warnings: tuple[str, ...] = ()  # of the configuration, for people
     ssh: SshServer | None = None  # None: kept by a version that did not ask
+    specialisation: str = ""  # deployment.specialisation; empty: it wants none
+    specialisations: tuple[str, ...] = ()  # the names of those that the system has

@@ -88,6 +88,8 @@ class Observed:
     switching: bool = False  # the lock of switch-to-configuration is held
     driver: str = ""  # the reconciler that changed it last, by the note that it leaves
     specialisation: str = ""  # of the profile's system; empty: none of them runs
+    brought: StorePath | None = None  # the system that was last brought by us
+    brought_specialisation: str = ""  # of that one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,7 @@ class Plan:
     reason: str = ""  # for REPORTED, HELD, QUARANTINED and BLOCKED: why, for people
     waits_for: HostName | None = None  # whose turn it is, while this one waits for its
     warnings: tuple[str, ...] = ()  # what of the new system may keep us out, for people
+    specialisation: str = ""  # of the target, that the host should run; empty: none
 
 
 class Mode(enum.Enum):

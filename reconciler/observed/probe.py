@@ -24,6 +24,7 @@ from reconciler.remote import HostReader
 RUNNING = "/run/current-system"
 BOOTED = "/run/booted-system"
 PROFILE = "/nix/var/nix/profiles/system"
+BROUGHT = "/nix/var/nix/gcroots/reconciler"
 _FREE = re.compile(r"(\d{1,19}) (\d{1,19})", re.ASCII)
 _MOST_BYTES = (1 << 63) - 1
 _LATEST = 253_402_300_800.0  # the year 10000, in seconds since 1970
@@ -124,6 +125,8 @@ def _observed(
         switching=fields.get("switching") == "yes",
         driver=fields.get("driver", "")[:DRIVER_LIMIT],
         specialisation=_identifier(fields, "specialisation"),
+        brought=_store_path(answer, BROUGHT),
+        brought_specialisation=_identifier(fields, "brought_specialisation"),
     )
 
 

@@ -46,15 +46,17 @@ switching() {
     done </proc/locks
 }
 
-# Which specialisation of the system that is booted by default runs, if one does.
+# specialisation SYSTEM: which specialisation of a system runs, if one does.
 specialisation() {
     set +f
-    for variant in /nix/var/nix/profiles/system/specialisation/*; do
+    for variant in "$1"/specialisation/*; do
         if [ "$variant" -ef /run/current-system ]; then
             say "${variant##*/}" && return
         fi
     done
 }
+profile=/nix/var/nix/profiles/system
+brought=/nix/var/nix/gcroots/reconciler # guard.sh sets it, before a switch
 
 say '== host'
 say "clock=$(date +%s.%N)"
@@ -62,7 +64,8 @@ say "uptime=$(first_line /proc/uptime)"
 say "boot_id=$(first_line /proc/sys/kernel/random/boot_id)"
 say "machine_id=$(first_line /etc/machine-id)"
 say "switching=$(switching)"
-say "specialisation=$(specialisation)"
+say "specialisation=$(specialisation "$profile")"
+say "brought_specialisation=$(specialisation "$brought")"
 say "driver=$(first_line /var/lib/reconciler-driver)"
 say "store_free=$(stat -f -c '%a %S' /nix/store 2>/dev/null)"
 
@@ -102,7 +105,8 @@ paths=$(
             say "$system$part"
         done
     done
-    say /nix/var/nix/profiles/system
+    say "$profile"
+    say "$brought"
     for template in $templates; do
         # In systemd's order of precedence: the first one counts.
         for directory in /etc /run /usr/lib /lib; do

@@ -14,7 +14,12 @@ from reconciler.model import (
     SystemParts,
 )
 from reconciler.plan.keys import judge_keys
-from reconciler.plan.specialisation import is_specialised, told_specialisation
+from reconciler.plan.specialisation import (
+    is_specialised,
+    runs,
+    told_variant,
+    variant,
+)
 from reconciler.plan.steps import DEPLOY_STEPS, Finding, in_order
 from reconciler.plan.units import Scene, judge_declared, judge_other
 
@@ -37,10 +42,17 @@ def drifts(
 
 
 def findings(
-    desired: Desired, observed: Observed, known: Known, digests: Digests
+    desired: Desired,
+    observed: Observed,
+    known: Known,
+    digests: Digests,
+    *,
+    wanted: str = "",
 ) -> tuple[Finding, ...]:
     """
     Return every difference with the steps that close it, sorted.
+
+    *wanted* is the specialisation that the host should run.
 
     Another machine's units say nothing of this host, one without a NixOS has no units
     of ours, and neither gets our keys: there only that is told.
@@ -52,7 +64,8 @@ def findings(
     )
     if stranger is not None:
         return (stranger,)
-    host = (_system(desired, observed), _boot(desired, observed), _reboot(observed))
+    system = _system(desired, observed, wanted)
+    host = (system, _boot(desired, observed), _reboot(observed))
     found = [finding for finding in host if finding is not None]
     keys = judge_keys(desired, observed, known, digests)
     return in_order([*found, *_units(desired, observed), *keys])
@@ -107,17 +120,21 @@ def _no_system(desired: Desired, observed: Observed) -> Finding | None:
     return Finding(drift=drift)
 
 
-def _system(desired: Desired, observed: Observed) -> Finding | None:
-    if observed.running == desired.toplevel:
+def _system(desired: Desired, observed: Observed, wanted: str) -> Finding | None:
+    """
+    Compare what runs.
+
+    A specialisation that a person chose and that is kept is shown, not closed; of one
+    that the commit wants there is nothing to say.
+    """
+    kept = variant(desired, observed) == wanted
+    if kept and wanted == desired.specialisation:
         return None
-    kept = is_specialised(desired, observed)
-    running = observed.running or ""
-    if observed.specialisation:
-        running += f" ({told_specialisation(observed)})"
+    chosen = f" (specialisation {wanted})" if wanted and not kept else ""
     drift = Drift(
         kind=DriftKind.SYSTEM,
-        desired=desired.toplevel,
-        observed=running,
+        desired=f"{desired.toplevel}{chosen}",
+        observed=f"{observed.running or ''}{told_variant(desired, observed)}",
         lasting=kept,
     )
     return Finding(drift=drift, steps=() if kept else DEPLOY_STEPS)
@@ -130,7 +147,7 @@ def _boot(desired: Desired, observed: Observed) -> Finding | None:
     A wrapper that deploy-rs made around the same system counts as different: its name
     does not say which system it holds, and setting the profile makes it certain.
     """
-    if observed.running != desired.toplevel or observed.profile == desired.toplevel:
+    if not runs(desired, observed) or observed.profile == desired.toplevel:
         return None
     drift = Drift(
         kind=DriftKind.BOOT,

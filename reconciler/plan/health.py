@@ -8,7 +8,7 @@ is what `states` says; here it must also have stayed so.
 
 import enum
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.model import (
     CheckResult,
@@ -21,6 +21,7 @@ from reconciler.model import (
     Observed,
     ObservedKey,
     ObservedUnit,
+    StorePath,
     UnitName,
 )
 from reconciler.plan import places
@@ -29,6 +30,7 @@ from reconciler.plan.effects import MOVING, RUNNING
 from reconciler.plan.jobs import running_jobs, stopped_by
 from reconciler.plan.keys import MISSING, REGULAR, judge_key
 from reconciler.plan.loaded import as_loaded, unit_of
+from reconciler.plan.specialisation import is_specialised, variant
 from reconciler.plan.states import (
     GOOD_RESULTS,
     RETRYING,
@@ -98,6 +100,7 @@ def judge(
     """
     if other := _other_system(desired, early, now):
         return (other,)
+    desired = _as_it_runs(desired, now)
     found = [
         *_units(desired, before, early, now),
         *_keys(desired, now.keys, lost_keys),
@@ -118,6 +121,7 @@ def still_moving(
     broken before, not those that end well and begin anew by themselves, and not the
     units of keys that are not there, for which only a key will do.
     """
+    desired = _as_it_runs(desired, observed)
     jobs = running_jobs(desired, observed)
     return tuple(
         have.name
@@ -131,6 +135,7 @@ def in_restart(
     desired: Desired, observed: Observed, *, before: Baseline
 ) -> tuple[UnitName, ...]:
     """Return those that somebody starts over just now, and not systemd: sorted."""
+    desired = _as_it_runs(desired, observed)
     return tuple(
         have.name
         for have in _to_be_up(desired, observed, before)
@@ -155,10 +160,33 @@ def _to_be_up(
 # --- the host --------------------------------------------------------------------
 
 
+def _as_it_runs(desired: Desired, observed: Observed) -> Desired:
+    """
+    Return *desired* with the units of what runs.
+
+    Those of a specialisation no evaluation tells; the host does. What was up before and
+    has no file there any more is not declared there.
+    """
+    if not is_specialised(desired, observed):
+        return desired
+    bare = replace(desired, units={})
+    units = {
+        name: replace(
+            unit_of(name, bare, have, current=True), path=StorePath(have.fragment)
+        )
+        for name, have in observed.units.items()
+        if places.from_system(have) or places.from_package(have)
+    }
+    return replace(desired, units=units)
+
+
 def _other_system(desired: Desired, early: Observed, now: Observed) -> Problem | None:
     text = ""
-    if now.running != desired.toplevel:
+    running = variant(desired, now)
+    if running is None or desired.specialisation not in ("", running):
         text = f"{now.running or 'no NixOS system'} runs, not {desired.toplevel}"
+        if desired.specialisation:
+            text += f" (specialisation {desired.specialisation})"
     elif now.boot_id != early.boot_id:
         text = "the host was booted while it was watched"
     return Problem(what=ProblemKind.SYSTEM, text=text) if text else None

@@ -1,7 +1,5 @@
 """What is done about the differences: the verdict, and the steps it leaves."""
 
-from dataclasses import replace
-
 from reconciler.model import (
     Desired,
     Digests,
@@ -14,7 +12,6 @@ from reconciler.model import (
     Plan,
     Policy,
     Reboot,
-    Specialisation,
     Step,
     StepKind,
     StorePath,
@@ -29,7 +26,12 @@ from reconciler.plan.guards import (
     told_shared,
 )
 from reconciler.plan.rules import with_policy
-from reconciler.plan.specialisation import is_specialised, runs
+from reconciler.plan.specialisation import (
+    is_specialised,
+    runs,
+    variant_warnings,
+    wanted_variant,
+)
 from reconciler.plan.ssh import ssh_warnings
 from reconciler.plan.steps import steps_of
 
@@ -54,9 +56,9 @@ def plan(
     plan to deploy or heal has steps. Without *digests* of its keys a host with keys is
     never in sync.
     """
-    if policy.specialisation is Specialisation.BASE:
-        observed = replace(observed, specialisation="")
-    found = findings(with_policy(desired, policy), observed, known, digests)
+    ruled = with_policy(desired, policy)
+    wanted = wanted_variant(desired, observed, policy)
+    found = findings(ruled, observed, known, digests, wanted=wanted)
     drifts = tuple(finding.drift for finding in found)
     if strange := stranger(observed, known):
         verdict, reason = Verdict.BLOCKED, strange
@@ -80,7 +82,11 @@ def plan(
         steps=steps if verdict in _ACTING else (),
         reason=reason,
         waits_for=waits_for,
-        warnings=_warnings(desired, observed, known),
+        warnings=(
+            *variant_warnings(desired, observed, wanted),
+            *_warnings(desired, observed, known),
+        ),
+        specialisation=wanted,
     )
 
 

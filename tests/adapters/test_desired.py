@@ -179,6 +179,17 @@ def test_the_repository_says_where_a_host_is(tmp_path: Path) -> None:
     assert desired.fast_connection
 
 
+def test_a_certain_specialisation_can_be_wanted(tmp_path: Path) -> None:
+    has = "specialisation = { dark.configuration = { }; loud.configuration = { }; };"
+
+    wanted = keanu(tmp_path / "a", has + 'deployment.specialisation = "loud";')
+    assert (wanted.specialisation, wanted.specialisations) == ("loud", ("dark", "loud"))
+    assert keanu(tmp_path / "b", has).specialisation == ""
+    for nix, told in ((has, "it has: dark, loud"), ("", "it has: none")):
+        with pytest.raises(EvaluationError, match=told):
+            keanu(tmp_path / told, nix + 'deployment.specialisation = "lond";')
+
+
 def test_the_port_is_that_of_the_hosts_ssh_server(tmp_path: Path) -> None:
     desired = keanu(
         tmp_path, "services.openssh = { enable = true; ports = [ 2200 ]; };"

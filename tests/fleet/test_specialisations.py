@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.model import Outcome
 from tests.support.extra import add_extras, attempts, flat, set_extra
-from tests.support.fleet import FleetFactory
+from tests.support.fleet import FleetFactory, FleetHost
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
 
@@ -16,28 +16,43 @@ HOST = "lufta"
 BEACON = "beacon.service"
 ON_BATTERY = "on-battery.service"
 SLEEPS = 'script = "exec sleep infinity"; wantedBy = [ "multi-user.target" ];'
+BASE = f"  systemd.services.beacon = {{ {SLEEPS} }};\n"
 NIX = f"""
-  systemd.services.beacon = {{ {SLEEPS} }};
+  {BASE}
   specialisation.on-battery.configuration = {{
     systemd.services.beacon.enable = lib.mkForce false;
     systemd.services.on-battery = {{ {SLEEPS} }};
   }};
+"""
+MORE = f"  systemd.services.more = {{ {SLEEPS} }};\n"
+WANTS_DARK = f"""
+  specialisation.dark.configuration.systemd.services.dark = {{ {SLEEPS} }};
+  deployment.specialisation = "dark";
 """
 PROFILE = "/nix/var/nix/profiles/system"
 RUNNING = "/run/current-system"
 SWITCH = f"{PROFILE}/specialisation/on-battery/bin/switch-to-configuration"
 
 
-def test_it_stays_until_a_commit_brings_another_system(
+def up(host: FleetHost) -> set[str]:
+    names = (BEACON, ON_BATTERY, "more.service", "dark.service")
+    return {name for name in names if host.is_active(name)}
+
+
+def release(rig: Rig, nix: str, message: str) -> None:
+    set_extra(rig, HOST, nix)
+    rig.push(message)
+    rig.wait_in_sync(HOST)
+
+
+def test_it_stays_in_it_and_a_commit_brings_the_one_of_that_name(
     fleet: FleetFactory, tmp_path: Path
 ) -> None:
     with Rig(tmp_path, fleet(HOST)) as rig:
         rig.only(HOST)
         add_extras(rig, HOST)
-        set_extra(rig, HOST, NIX)
         rig.run_daemon()
-        rig.push("A machine that may be carried about")
-        rig.wait_in_sync(HOST)
+        release(rig, NIX, "A machine that may be carried about")
         host, before = rig.host(HOST), len(attempts(rig, HOST))
 
         host.exec(SWITCH, "test")
@@ -51,19 +66,25 @@ def test_it_stays_until_a_commit_brings_another_system(
         rig.wait_in_sync(HOST)
 
         assert host.exec("readlink", "-f", RUNNING) == chosen
-        assert host.is_active(ON_BATTERY)
-        assert not host.is_active(BEACON)
+        assert up(host) == {ON_BATTERY}
         assert len(attempts(rig, HOST)) == before
         assert "specialisation on-battery" in flat(rig.run("status").stdout)
         assert "specialisation on-battery" in flat(rig.run("plan").stdout)
 
-        set_extra(rig, HOST, NIX + f"  systemd.services.more = {{ {SLEEPS} }};\n")
-        rig.push("More")
-        rig.wait_in_sync(HOST)
+        release(rig, NIX + MORE, "More")
         assert attempts(rig, HOST)[0].outcome is Outcome.SUCCEEDED
         assert attempts(rig, HOST)[0].source == chosen.strip()
-        assert host.is_active(BEACON)
-        assert not host.is_active(ON_BATTERY)
+        assert up(host) == {ON_BATTERY, "more.service"}
+        new = host.exec("readlink", "-f", f"{PROFILE}/specialisation/on-battery")
+        assert host.exec("readlink", "-f", RUNNING) == new
+        default = host.exec("readlink", "-f", "/boot/default")
+        assert default == host.exec("readlink", "-f", PROFILE)
+
+        release(rig, NIX + MORE + WANTS_DARK, "Dark")
+        assert up(host) == {BEACON, "more.service", "dark.service"}
+
+        release(rig, BASE, "No more of that")
+        assert up(host) == {BEACON}
 
 
 def test_it_is_taken_back_where_the_policy_says_so(

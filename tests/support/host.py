@@ -329,7 +329,7 @@ class FakeHost:
     ) -> str:
         mine = self.guard is not None and self.guard.attempt == attempt
         if verb in ("start", "boot") and not mine:
-            new, old = map(StorePath, words[1:3])
+            new, _, old = map(StorePath, words[1:4])
             self.guard = FakeGuard(
                 attempt=attempt, new=new, old=old, units=dict(self.units)
             )

@@ -67,6 +67,10 @@ in
       Whether to copy whole closures instead of letting the host substitute them.
     '';
     keys = option keys.keysType { } "Secret files on the host.";
+    specialisation = option (types.nullOr types.str) null ''
+      The specialisation that the host is to run. It boots the system itself by default,
+      and is switched to this one then.
+    '';
     healthChecks = checks.options;
     units = option (types.attrsOf (types.submodule unit)) { } ''
       How single units are treated, by name; a name without a suffix is a service's.

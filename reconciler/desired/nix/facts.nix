@@ -94,5 +94,7 @@ builtins.seq toplevel.drvPath {
   deployment = {
     hasFastConnection = outside.deploy.fastConnection or (deployment.hasFastConnection or false);
     tags = deployment.tags or [ ];
+    specialisation = deployment.specialisation or null;
+    specialisations = builtins.attrNames (config.specialisation or { });
   };
 }

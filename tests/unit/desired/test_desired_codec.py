@@ -61,6 +61,8 @@ def facts(**deployment: object) -> dict[str, Any]:
         "deployment": {
             "tags": ["web", "house", "web"],
             "hasFastConnection": True,
+            "specialisation": None,
+            "specialisations": [],
             **deployment,
         },
     }
@@ -141,6 +143,8 @@ states = st.builds(
     tags=st.lists(text, max_size=3).map(tuple),
     fast_connection=st.booleans(),
     checks=st.lists(checks, max_size=3).map(tuple),
+    specialisation=text,
+    specialisations=st.lists(text, max_size=3).map(tuple),
 )
 
 
