@@ -45,7 +45,17 @@ from reconciler.web import Server, api, create_app
 from reconciler.web.api import Access, Door
 from reconciler.web.limiter import Limiter
 from reconciler.web.webhooks import Doorbell, Receiver, Routes, Seen
-from reconciler.world import Live, Tell, World, driver_of, policy_of, tell_nobody
+from reconciler.world import (
+    Live,
+    Tell,
+    World,
+    driver_of,
+    policy_of,
+    settle_mode,
+    tell_nobody,
+    told_unset,
+    unset_mode,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +102,7 @@ def open_world(
         hidden=private_paths(settings), shown=settings.secrets.command_paths
     )
     world = World(
-        live=Live(settings, policy or policy_of(settings)),
+        live=Live(settings, policy or policy_of(settings, unset=unset_mode(history))),
         mirror=Mirror(
             settings.repository,
             state=settings.state,
@@ -156,6 +166,7 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     with open_world(settings) as world, _only_daemon(settings.state):
         world.history.interrupt(now=world.now())
+        settle_mode(settings, world.history)
         daemon = Daemon(world)
         web = _web(world, daemon)
         web.server.start()
@@ -164,7 +175,7 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
             watcher.start()
         world.notify.start()
         daemon.start()
-        _tell_of(settings)
+        _tell_of(world)
         with _pulse(notifier, web, daemon):
             stop.wait()
         log.info("stopping: no new attempts, waiting for those that run")
@@ -261,14 +272,18 @@ def _watchers(settings: Settings, daemon: Daemon) -> list[_Watching]:
     return watchers
 
 
-def _tell_of(settings: Settings) -> None:
-    """Log what runs now, and what it has to do without."""
+def _tell_of(world: World) -> None:
+    """Log what runs now, what it may do, and what it has to do without."""
+    settings = world.settings
     log.info(
         "running",
         repository=shown(settings.repository.url),
         branch=settings.repository.branch,
         metrics=f"http://{settings.http.listen}/metrics",
+        mode=world.policy.mode.value,
     )
+    if settings.policy.mode is None:
+        log.warning("policy.mode is not set", it_is=told_unset(world.policy.mode))
     if without := process.cage_problem():
         log.warning("programs that a commit names have no cage", reason=without)
 

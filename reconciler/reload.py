@@ -11,7 +11,7 @@ from reconciler.loop import Daemon
 from reconciler.settings import Change, change, load
 from reconciler.web.api import Access, Door
 from reconciler.web.webhooks import Receiver, Routes
-from reconciler.world import World, policy_of
+from reconciler.world import World, policy_of, settle_mode, unset_mode
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ class Reloader:
     def _take(self) -> None:
         try:
             changed = self._apply()
-        except SettingsError as error:
+        except (SettingsError, StateError) as error:
             self._refuse(error)
         except Exception:
             log.exception("reading the settings failed in a way we do not know")
@@ -79,12 +79,18 @@ class Reloader:
             self._tell(changed)
 
     def _apply(self) -> Change:
-        """Put in force what the file says. Raises SettingsError, nothing done."""
+        """
+        Put in force what the file says.
+
+        Raises SettingsError and StateError, nothing done.
+        """
         parts = self._parts
         changed = change(parts.world.settings, load(self._file))
         settings = changed.settings
         routes, access = Routes(settings.webhooks), Access(settings.api)
-        parts.world.live.use(settings, policy_of(settings))
+        settle_mode(settings, parts.world.history)
+        policy = policy_of(settings, unset=unset_mode(parts.world.history))
+        parts.world.live.use(settings, policy)
         parts.world.evaluator.override(settings.hosts)
         parts.webhooks.use(routes)
         parts.door.use(access)
@@ -92,7 +98,7 @@ class Reloader:
             parts.daemon.settings_changed()
         return changed
 
-    def _refuse(self, error: SettingsError) -> None:
+    def _refuse(self, error: SettingsError | StateError) -> None:
         log.error("settings are wrong; the old ones stay", reason=str(error))
         self._refused = True
         self._parts.world.metrics.settings_read(None)

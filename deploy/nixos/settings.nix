@@ -164,9 +164,14 @@ in
   };
   policy = {
     mode = mkOption {
-      type = types.enum [ "auto" "report" ];
-      default = "auto";
-      description = "`auto` closes drift, `report` changes nothing and only shows it.";
+      type = types.nullOr (types.enum [ "auto" "report" ]);
+      default = null;
+      description = "`auto` closes drift, `report` changes nothing and only shows it, until a person says `reconciler apply`. What is not set means `report`; but `auto` with a state directory with which hosts were deployed before that was so, as long as no daemon was told a mode.";
+    };
+    adopt = mkOption {
+      type = types.enum [ "ask" "always" ];
+      default = "ask";
+      description = "What becomes of a host that was never as its commit says: `ask` leaves it alone until `reconciler adopt` or `reconciler apply HOST`, `always` brings it there at once, which is right where it provisions fresh machines. See holds.md.";
     };
     heal = mkOption {
       type = types.bool;

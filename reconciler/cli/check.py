@@ -30,7 +30,7 @@ from reconciler.settings import Settings
 from reconciler.source import shown
 from reconciler.web.api import Access
 from reconciler.web.webhooks import Routes
-from reconciler.world import World
+from reconciler.world import World, told_unset
 
 T = TypeVar("T")
 
@@ -131,6 +131,7 @@ def _check(
             return
         commit = revision.commit
         report.add("commit", told=f"{commit.short} {commit.subject}")
+        _mode(world, report)
         names = hosts_meant(world, revision, hosts)
         evaluations = Evaluations(world)
         told = for_each(
@@ -140,6 +141,14 @@ def _check(
         report.add(f"host {one.host}", one.problem or _twins(one, told), one.said)
 
 
+def _mode(world: World, report: Report) -> None:
+    """Tell what the daemon may do by itself, and why where the settings do not say."""
+    policy = world.policy
+    unset = world.settings.policy.mode is None
+    told = f"not set: {told_unset(policy.mode)}" if unset else policy.mode.value
+    report.add("policy.mode", told=told)
+
+
 def open_to_others(state: Path) -> str:
     """
     Return what of our state others than its owner may read, and how to end that.
@@ -147,7 +156,7 @@ def open_to_others(state: Path) -> str:
     A folder that is closed to them closes what is in it.
     """
     files = [state / name for name in (DATABASE, f"{DATABASE}-wal")]
-    modes = {path: _mode(path) for path in (state, *files)}
+    modes = {path: _permissions(path) for path in (state, *files)}
     told = [f"{path} (mode {mode:04o})" for path, mode in modes.items() if mode & 0o077]
     if not modes[state] & 0o077 or not modes[files[0]]:
         return ""
@@ -157,7 +166,7 @@ def open_to_others(state: Path) -> str:
     )
 
 
-def _mode(path: Path) -> int:
+def _permissions(path: Path) -> int:
     """Return the permissions of what is there, 0 if nothing is."""
     try:
         return stat.S_IMODE(path.stat().st_mode)

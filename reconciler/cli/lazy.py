@@ -22,6 +22,7 @@ SUMMARIES = {
     "release": "Let go of hosts that are held.",
     "retry": "Try hosts again at once, also a system that failed there.",
     "approve": "Let pass what a guard stopped.",
+    "adopt": "Let hosts be brought to their commits for the first time.",
     "rollback": "Take a host back to an older generation, and hold it there.",
     "history": "Show attempts, newest first: what was done where, how it ended.",
     "events": "Show the audit log, newest first: who did what, when and why.",

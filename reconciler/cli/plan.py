@@ -34,6 +34,7 @@ from reconciler.cli.screen.words import (
     state,
 )
 from reconciler.cli.worlds import (
+    adopt,
     at_commit,
     for_each,
     hosts_meant,
@@ -47,6 +48,7 @@ from reconciler.loop import Failed, Gate, HostPass, Result
 from reconciler.loop.brought import BroughtLater
 from reconciler.loop.queue import Backoff
 from reconciler.model import (
+    Adopt,
     Attempt,
     Desired,
     HostName,
@@ -74,6 +76,7 @@ class Planned:
     desired: Desired | None = None
     error: str = ""
     brings: Preview | None = None  # with another system
+    adopted: bool = True
 
 
 def plan_hosts(
@@ -145,7 +148,13 @@ def plan_each(
             brings = preview(desired, seen.observed, reader, files=files)
         except ReconcilerError as error:
             return Planned(host=host, error=str(error))
-        return Planned(host=host, plan=seen.plan, desired=desired, brings=brings)
+        return Planned(
+            host=host,
+            plan=seen.plan,
+            desired=desired,
+            brings=brings,
+            adopted=seen.known.adopted,
+        )
 
     with waiting("looking at the hosts"):
         planned = for_each(world, hosts, one)
@@ -169,7 +178,7 @@ def show_plans(
 ) -> None:
     """Print every host's plan, and how many there are of each kind."""
     if as_json:
-        print_json([_plan_as_dict(one, revision) for one in planned])
+        print_json([plan_as_dict(one, revision) for one in planned])
         return
     short, subject = revision.commit.short, revision.commit.subject
     out.print(Text.assemble((f"commit {short}", "bold"), f"  {subject}\n"))
@@ -187,7 +196,8 @@ def _group(one: Planned) -> Group:
     return plan_group(one.plan) if one.plan else error_group(one.host, one.error)
 
 
-def _plan_as_dict(one: Planned, revision: Revision) -> PreviewShape:
+def plan_as_dict(one: Planned, revision: Revision) -> PreviewShape:
+    """Return what is planned for a host, for ``--json``."""
     if one.plan is None or one.desired is None:
         nothing = no_plan_as_dict(one.host, revision.commit.id, one.error)
         return {**nothing, "brings": None}
@@ -208,7 +218,9 @@ def apply(
     Bring hosts to the newest commit once, without the daemon.
 
     Builds, copies, activates, starts what should run, and looks again. Works beside a
-    running daemon, and also where the policy only reports: a person asked for it.
+    running daemon, and also where the policy only reports: a person asked for it. The
+    hosts that are named are adopted by it; without names, those that wait for
+    adoption are left alone.
     Exit status: 0 every host is in sync afterwards, 1 if not; with --dry-run as `plan`.
 
     ```
@@ -227,6 +239,8 @@ def apply(
             raise typer.Exit(exit_status(planned))
         commit = f"commit {revision.commit.short}"
         note_order(world, "apply", names, reason, commit)
+        if hosts and world.policy.adopt is Adopt.ASK:  # who names it gives it to us
+            adopt(world, names, reason)
         before = _last_attempts(world, names)
         with progress:
             results = _bring(world, repository, names, progress)

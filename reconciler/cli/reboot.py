@@ -28,7 +28,9 @@ from reconciler.model import DriftKind, HostName, Verdict
 from reconciler.revisions import Evaluations, Repository, Revision
 from reconciler.world import World
 
-_LEFT_ALONE = frozenset({Verdict.HELD, Verdict.QUARANTINED, Verdict.BLOCKED})
+_LEFT_ALONE = frozenset(
+    {Verdict.HELD, Verdict.QUARANTINED, Verdict.BLOCKED, Verdict.UNADOPTED}
+)
 
 
 def reboot(

@@ -14,6 +14,7 @@ from reconciler import process
 from reconciler.app import for_proposals, open_world
 from reconciler.cli.common import INTERRUPTED, actor, chosen, err, waiting, warn
 from reconciler.errors import ReconcilerError, SourceError, StoppingError
+from reconciler.loop import Orders
 from reconciler.model import Desired, HostName, Mode
 from reconciler.model.selection import needs_tags, select
 from reconciler.revisions import Evaluations, Repository, Revision, last_address
@@ -33,9 +34,11 @@ def opened(
     What a person *asked* for is done also where the policy only reports.
     """
     settings = chosen(context).settings()
-    policy = policy_of(settings)
+    policy = None
     if asked:
-        policy = replace(policy, mode=Mode.AUTO, heal=True)
+        policy = replace(
+            policy_of(settings, unset=Mode.AUTO), mode=Mode.AUTO, heal=True
+        )
     with open_world(settings, policy=policy, tell=tell) as world:
         yield world
 
@@ -140,6 +143,12 @@ def note_order(
         world.history.event(
             now=world.now(), kind=kind, host=host, actor=actor(), text=told
         )
+
+
+def adopt(world: World, hosts: Sequence[HostName], reason: str) -> list[HostName]:
+    """Have *hosts* given to us by a person; return those that were not yet."""
+    orders = Orders(history=world.history, now=world.now(), actor=actor())
+    return orders.adopt(hosts, reason=reason.strip())
 
 
 def for_each(

@@ -4,10 +4,12 @@ from reconciler.history.deliveries import Deliveries
 from reconciler.history.machines import Sighting
 from reconciler.history.orders import RETRY, ROLLBACK
 from reconciler.history.records import (
+    UNSET_MODE_IS_AUTO,
     Declared,
     Event,
     Ordered,
     Retention,
+    approval_of_adoption,
     approval_of_commit,
     approval_of_system,
 )
@@ -17,6 +19,7 @@ __all__ = [
     "CUT_SHORT",
     "RETRY",
     "ROLLBACK",
+    "UNSET_MODE_IS_AUTO",
     "Declared",
     "Deliveries",
     "Event",
@@ -24,6 +27,7 @@ __all__ = [
     "Ordered",
     "Retention",
     "Sighting",
+    "approval_of_adoption",
     "approval_of_commit",
     "approval_of_system",
 ]

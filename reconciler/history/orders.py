@@ -10,15 +10,16 @@ import time
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from reconciler.history import events, systems, turns
+from reconciler.history.adoption import note_adoption
 from reconciler.history.database import Database
-from reconciler.history.records import Event, Ordered, clean
+from reconciler.history.records import Event, Ordered, approval_of_adoption, clean
 from reconciler.history.schema import approvals, holds, quarantines
 from reconciler.model import Hold, HostName, Quarantine, StorePath
 
 HOLD, RELEASE, HOLD_ENDED = "hold", "release", "hold-ended"
 QUARANTINE, RETRY, APPROVE = "quarantine", "retry", "approve"
-ROLLBACK = "rollback"
-ORDERS = frozenset({HOLD, RELEASE, HOLD_ENDED, RETRY, APPROVE, ROLLBACK})
+ROLLBACK, ADOPT = "rollback", "adopt"
+ORDERS = frozenset({HOLD, RELEASE, HOLD_ENDED, RETRY, APPROVE, ADOPT, ROLLBACK})
 """The kinds of event after which a host, or the repository, is to be looked at."""
 
 
@@ -183,6 +184,27 @@ class OrderBook:
         query = select(approvals.c.what).where(approvals.c.what == what)
         with self._database.reading() as connection:
             return connection.execute(query).first() is not None
+
+    def withdraw(self, what: str) -> None:
+        """Have *what* pass no more, if it may."""
+        if self.is_approved(what):
+            with self._database.writing() as connection:
+                connection.execute(delete(approvals).where(approvals.c.what == what))
+
+    def adopt(
+        self, host: HostName, *, now: float, actor: str = "", reason: str = ""
+    ) -> bool:
+        """Record that a host is given to us; return whether it was not before."""
+        with self._database.writing(durable=True) as connection:
+            new = note_adoption(connection, host, now=now, actor=actor)
+            if new:
+                event = Event(at=now, kind=ADOPT, host=host, actor=actor, text=reason)
+                events.add(connection, event)
+        return new
+
+    def is_adopted(self, host: HostName) -> bool:
+        """Return whether a host was ever in sync under us, or given to us."""
+        return self.is_approved(approval_of_adoption(host))
 
     # --- news --------------------------------------------------------------------
 

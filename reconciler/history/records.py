@@ -57,6 +57,20 @@ def approval_of_system(host: HostName, toplevel: StorePath) -> str:
     return f"{host}: {toplevel}"
 
 
+def approval_of_adoption(host: HostName) -> str:
+    """Return what is approved where a host is given to us, whatever it runs."""
+    return f"{host}: adoption"
+
+
+UNSET_MODE_IS_AUTO = "policy.mode: auto"
+"""
+What is approved where settings that say nothing of the mode mean what they once meant.
+
+Only a migration does, of a database with which hosts were deployed before; and only
+until a daemon has been told a mode.
+"""
+
+
 def approval_of_commit(commit: CommitId) -> str:
     """Return what is approved where a commit may be taken over."""
     return f"commit {commit}"

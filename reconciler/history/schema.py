@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0009"
+REVISION = "0010"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 FIRST = "0007"

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, insert, select
 
+from reconciler.history.adoption import note_adoption
 from reconciler.history.database import Database
 from reconciler.history.records import Declared
 from reconciler.history.schema import confirmed, last_good, reboots, ways
@@ -43,13 +44,19 @@ class Systems:
         return frozenset(map(UnitName, json.loads(text))) if text else frozenset()
 
     def save_confirmed(
-        self, host: HostName, declared: Declared, services: Iterable[UnitName]
+        self,
+        host: HostName,
+        declared: Declared,
+        services: Iterable[UnitName],
+        *,
+        now: float,
     ) -> None:
-        """Replace both, if they are others."""
+        """Replace both, if they are others; from the first time on the host is ours."""
         told = json.dumps(sorted(services))
         if self.confirmed(host) == declared:
             return
         with self._database.writing() as connection:
+            note_adoption(connection, host, now=now)
             _replace(connection, confirmed, host, **_fields(declared), services=told)
 
     def rebooted_for(self, host: HostName) -> StorePath | None:

@@ -3,7 +3,13 @@
 from reconciler.model import Attempt, CommitId, HostName, Outcome, Plan, Verdict
 from reconciler.revisions.repository import Revision
 
-_PUT_OFF = (Verdict.HELD, Verdict.QUARANTINED, Verdict.BLOCKED, Verdict.REPORTED)
+_PUT_OFF = (
+    Verdict.HELD,
+    Verdict.QUARANTINED,
+    Verdict.BLOCKED,
+    Verdict.UNADOPTED,
+    Verdict.REPORTED,
+)
 
 
 class LeadTimes:

@@ -1,5 +1,5 @@
 """
-Orders that people give: hold, release, retry, approve.
+Orders that people give: hold, release, retry, approve, adopt.
 
 The command line and the API give them in the same way: they are written down in
 history, where a daemon that runs, in whatever process, sees them within a second
@@ -100,6 +100,19 @@ class Orders:
                 raise UnknownHostError(host, known=[h for h in targets if targets[h]])
             found[host] = target
         return found
+
+    def adopt(self, hosts: Iterable[HostName], *, reason: str = "") -> list[HostName]:
+        """
+        Let *hosts* be brought to what their commits say, whatever they run.
+
+        Returns those of which nobody had said so, and that were never in sync.
+        """
+        now, who = self.now, self.actor
+        return [
+            host
+            for host in hosts
+            if self.history.adopt(host, now=now, actor=who, reason=reason)
+        ]
 
     def approve(
         self, systems: Mapping[HostName, StorePath], *, reason: str = ""

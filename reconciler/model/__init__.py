@@ -54,6 +54,7 @@ from reconciler.model.orders import (
 )
 from reconciler.model.packages import PackageChange, PackageKind, SystemDiff
 from reconciler.model.plan import (
+    Adopt,
     Digests,
     Drift,
     DriftKind,
@@ -70,6 +71,7 @@ from reconciler.model.plan import (
 )
 
 __all__ = [
+    "Adopt",
     "Attempt",
     "Brought",
     "BroughtCommit",

@@ -106,6 +106,7 @@ class Verdict(enum.Enum):
     HELD = "held"  # differs, and somebody said to leave it alone
     QUARANTINED = "quarantined"  # differs, and this system failed here before
     BLOCKED = "blocked"  # differs, and a guard forbids to touch it
+    UNADOPTED = "unadopted"  # differs, and was never in sync, nor given to us
     NO_ADDRESS = "no-address"  # nobody says where it is, so nobody looks at it
 
 
@@ -118,7 +119,7 @@ class Plan:
     verdict: Verdict
     drifts: tuple[Drift, ...] = ()
     steps: tuple[Step, ...] = ()
-    reason: str = ""  # for REPORTED, HELD, QUARANTINED and BLOCKED: why, for people
+    reason: str = ""  # why it is not touched, where that is so; for people
     waits_for: HostName | None = None  # whose turn it is, while this one waits for its
     warnings: tuple[str, ...] = ()  # what of the new system may keep us out, for people
     specialisation: str = ""  # of the target, that the host should run; empty: none
@@ -129,6 +130,13 @@ class Mode(enum.Enum):
 
     AUTO = "auto"
     REPORT = "report"
+
+
+class Adopt(enum.Enum):
+    """What becomes of a host that was never in sync under this reconciler."""
+
+    ASK = "ask"  # nothing, until a person gives it to us
+    ALWAYS = "always"  # whatever its commit says
 
 
 class Reboot(enum.Enum):
@@ -150,6 +158,7 @@ class Policy:
     """What the settings allow."""
 
     mode: Mode = Mode.AUTO
+    adopt: Adopt = Adopt.ASK
     heal: bool = True
     removal_limit: float = 0.5  # share of what is there that may go unasked; 1: all
     reboot: Reboot = Reboot.NEVER
@@ -169,6 +178,7 @@ class Known:
     services: frozenset[UnitName] = frozenset()  # what it had when last in sync
     former: Desired | None = None  # what it was then, if another system is to come
     approved: bool = False  # a person let the desired toplevel pass the guards
+    adopted: bool = True  # it was in sync before, or a person gave it to us
     rebooted: bool = False  # it was rebooted for the desired toplevel already
     turn: Turn | None = None  # whose turn it is to be rebooted, if it is anybody's
     driver: str = ""  # who we are, as we sign; empty: nobody who signs

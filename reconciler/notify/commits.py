@@ -41,7 +41,11 @@ def stand_of(status: HostStatus, problem: str, attempt: str) -> Stand:
         return Stand(state=failure, why=cut(failed.reason), attempt=failed.attempt)
     if verdict is Verdict.BLOCKED or (verdict is Verdict.DEPLOY and status.error):
         return Stand(state=failure, why=cut(status.error), attempt=attempt)
-    waits = {Verdict.HELD: "is held", Verdict.REPORTED: "is only looked at"}
+    waits = {
+        Verdict.HELD: "is held",
+        Verdict.REPORTED: "is only looked at",
+        Verdict.UNADOPTED: "waits for adoption",
+    }
     return Stand(state=pending, why=waits.get(verdict, ""))
 
 

@@ -105,7 +105,7 @@ def _look_at(
 ) -> set[Kind]:
     """Add the bad states of a host that answered; return those that were judged."""
     judged = {Kind.BLOCKED}
-    if status.verdict is Verdict.BLOCKED:
+    if status.verdict in (Verdict.BLOCKED, Verdict.UNADOPTED):
         bad[Kind.BLOCKED] = Condition(text=cut(status.error))
     failed = bool(status.error) and status.error != problem
     if status.verdict is Verdict.DEPLOY and failed:

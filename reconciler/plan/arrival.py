@@ -121,7 +121,7 @@ def _open(status: HostStatus, verdict: Verdict) -> tuple[Standing, str]:
         return Standing.WAITING, _ENDED[verdict]
     if verdict in _ASKS:
         return Standing.ASKED, _ASKS[verdict]
-    if verdict is Verdict.BLOCKED:
+    if verdict in (Verdict.BLOCKED, Verdict.UNADOPTED):
         return Standing.ASKED, status.error
     if status.error:
         return Standing.FAILED, status.error

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from reconciler.model import (
+    Adopt,
     Desired,
     Drift,
     DriftKind,
@@ -108,6 +109,20 @@ def driven_by_another(observed: Observed, known: Known) -> str:
     return (
         f"another reconciler drives this host: {theirs[2] or theirs[0]}; end that one,"
         f" or take the host from it: reconciler approve {observed.host}"
+    )
+
+
+def waits_for_adoption(host: HostName, known: Known, policy: Policy) -> str:
+    """
+    Return that nobody has given the host to us, or an empty text.
+
+    It runs what somebody else put there, who has not seen what we would make of it.
+    """
+    if known.adopted or policy.adopt is Adopt.ALWAYS:
+        return ""
+    return (
+        "waits for adoption: it was never as its commit says, so nothing is done before"
+        f" somebody has seen what that changes: reconciler adopt {host}"
     )
 
 

@@ -24,6 +24,7 @@ from reconciler.plan.guards import (
     switched_by_somebody,
     told_alike,
     told_shared,
+    waits_for_adoption,
 )
 from reconciler.plan.rules import with_policy
 from reconciler.plan.specialisation import (
@@ -133,13 +134,13 @@ def _judge(
     3. This system failed here before: QUARANTINED.
     4. The policy says to look only: REPORTED.
     5. Somebody else is switching the host just now, another reconciler drives it, or
-       the system takes away more than may go unasked: BLOCKED, unless the policy says
-       below not to heal.
+       the system takes away more than may go unasked: BLOCKED; or nobody has given the
+       host to us: UNADOPTED. Unless the policy says below not to heal.
     6. A commit changes the host: DEPLOY, which closes all other drift with it.
     7. The host changed by itself or by hand: HEAL, or REPORTED if the policy says so.
     """
     forbidden = _forbidden(desired.host, known, policy)
-    blocked = switched_by_somebody(observed) or driven_by_another(observed, known)
+    blocked = _blocked(observed, known, policy)
     if not any(drift.is_open for drift in drifts):
         may = not (forbidden or blocked or is_specialised(desired, observed))
         due = _wants_reboot(observed, drifts, known, policy) or _judges(
@@ -152,9 +153,10 @@ def _judge(
     if not by_commit and not policy.heal:
         reason = "no commit caused this, and the policy says not to heal"
         return Verdict.REPORTED, reason
-    blocked = blocked or removes_too_much(desired, drifts, known, policy)
+    if too_much := removes_too_much(desired, drifts, known, policy):
+        blocked = blocked or (Verdict.BLOCKED, too_much)
     if blocked and not known.under_way:
-        return Verdict.BLOCKED, blocked
+        return blocked
     return (Verdict.DEPLOY if by_commit else Verdict.HEAL), ""
 
 
@@ -232,6 +234,18 @@ def _forbidden(
         return Verdict.QUARANTINED, _failed_before(host, known.quarantine)
     if policy.mode is Mode.REPORT:
         return Verdict.REPORTED, "the policy says to report only"
+    return None
+
+
+def _blocked(
+    observed: Observed, known: Known, policy: Policy
+) -> tuple[Verdict, str] | None:
+    """Return what keeps us from the host whatever its system is, if anything does."""
+    others = switched_by_somebody(observed) or driven_by_another(observed, known)
+    if others:
+        return Verdict.BLOCKED, others
+    if unadopted := waits_for_adoption(observed.host, known, policy):
+        return Verdict.UNADOPTED, unadopted
     return None
 
 

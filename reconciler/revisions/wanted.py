@@ -115,7 +115,9 @@ def remember(world: World, wanted: Wanted) -> None:
     """Record that a host is in sync with *wanted*."""
     host, desired = wanted.desired.host, wanted.desired
     declared = Declared(commit=wanted.commit, desired=to_json(desired))
-    world.history.systems.save_confirmed(host, declared, services_of(desired))
+    world.history.systems.save_confirmed(
+        host, declared, services_of(desired), now=world.now()
+    )
 
 
 def recall(world: World, host: HostName, held: ExitStack) -> Wanted | None:

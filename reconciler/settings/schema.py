@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from reconciler.messages import FIELDS, LINK_FIELDS, Kind
-from reconciler.model import Heal, Mode, Reboot, Specialisation
+from reconciler.model import Adopt, Heal, Mode, Reboot, Specialisation
 from reconciler.settings import senders, values
 
 
@@ -175,7 +175,8 @@ class UnitSettings(_Section):
 class PolicySettings(_Section):
     """What may be done, how often and how wide."""
 
-    mode: Mode = Mode.AUTO
+    mode: Mode | None = None  # report; of a state directory from before that, auto
+    adopt: Adopt = Adopt.ASK
     heal: Flag = True
     parallel: Annotated[Number, Field(ge=1, le=1000)] = 10
     interval: SomeSeconds = 30.0  # each host is looked at this often

@@ -1,6 +1,7 @@
 """The settings in force, which a change of their file replaces as a whole."""
 
-from reconciler.model import Policy, UnitName
+from reconciler.history import UNSET_MODE_IS_AUTO, History
+from reconciler.model import Mode, Policy, UnitName
 from reconciler.settings import Settings
 
 
@@ -28,11 +29,45 @@ class Live:
         self._now = (settings, policy)
 
 
-def policy_of(settings: Settings) -> Policy:
-    """Return what *settings* allow."""
+def unset_mode(history: History) -> Mode:
+    """
+    Return what settings mean that say nothing of the mode.
+
+    Hosts that were kept as their commits say before there was another default are so
+    still. Raises StateError.
+    """
+    return Mode.AUTO if history.is_approved(UNSET_MODE_IS_AUTO) else Mode.REPORT
+
+
+def settle_mode(settings: Settings, history: History) -> None:
+    """
+    Note whether *settings* tell the mode: then unset means the default from now on.
+
+    Raises StateError.
+    """
+    if settings.policy.mode is not None:
+        history.withdraw(UNSET_MODE_IS_AUTO)
+
+
+def told_unset(mode: Mode) -> str:
+    """Say what *mode* is without a setting, and what to write."""
+    if mode is Mode.AUTO:
+        return (
+            "auto, since hosts were deployed with this state directory before report"
+            " became the default; write `policy: {mode: auto}`, so that it stays so"
+        )
+    return (
+        "report, the default: hosts are looked at, and nothing is done by itself; write"
+        " `policy: {mode: auto}` once `reconciler plan` is what you expect"
+    )
+
+
+def policy_of(settings: Settings, *, unset: Mode) -> Policy:
+    """Return what *settings* allow, *unset* being the mode where they say nothing."""
     policy = settings.policy
     return Policy(
-        mode=policy.mode,
+        mode=policy.mode or unset,
+        adopt=policy.adopt,
         heal=policy.heal,
         removal_limit=policy.removal_limit,
         reboot=policy.reboot,

@@ -86,6 +86,7 @@ class World:
             services=history.systems.services(host) if new else frozenset(),
             former=self._former(host) if new else None,
             approved=history.is_approved(approval_of_system(host, toplevel)),
+            adopted=history.is_adopted(host),
             driver=self.driver,
             rebooted=reboots and history.systems.rebooted_for(host) == toplevel,
             turn=history.turns.reboot() if reboots else None,

@@ -16,8 +16,17 @@ from reconciler.errors import StateError
 from reconciler.history import History, migrate
 from reconciler.history.database import open_file
 from reconciler.history.schema import REVISION, metadata
+from reconciler.model import HostName, Mode
+from reconciler.settings import PolicySettings, RepositorySettings, Settings
+from reconciler.world import settle_mode, unset_mode
 
 OLDEST = Path(__file__).with_name("schema_0007.sql")
+SETTINGS = Settings(repository=RepositorySettings(url="/srv/git"))
+ATTEMPT = """
+INSERT INTO attempts (id, host, verdict, outcome, commit_id, target, owner, began_at,
+  message, log_lines, log_head_lines, log_head_size, log_tail_size)
+VALUES (?, ?, ?, ?, 'c', 't', 'o', 1, '', 0, 0, 0, 0)
+"""
 NEWER = """
 from alembic import op
 revision, down_revision = "9998", "{}"
@@ -98,6 +107,47 @@ def test_a_migrated_database_opens_and_works(tmp_path: Path) -> None:
 
     assert history.evaluation("key") == "text"
     history.close()
+
+
+@pytest.mark.parametrize("deployed", [True, False], ids=["deployed", "only looked at"])
+def test_an_upgrade_asks_about_no_host_that_was_served_before(
+    tmp_path: Path, *, deployed: bool
+) -> None:
+    """And what settings mean that say nothing of the mode stays, where it mattered."""
+    file = oldest(tmp_path / "history.sqlite")
+    if deployed:
+        change(file, "INSERT INTO confirmed VALUES ('keanu', 'c', '{}', '[]')")
+        for host, verdict, outcome in (
+            ("lufta", "deploy", "succeeded"),
+            ("chrysalis", "deploy", "rolled-back"),
+        ):
+            with sqlite3.connect(file) as connection:
+                connection.execute(ATTEMPT, (host, host, verdict, outcome))
+            connection.close()
+
+    with contextlib.closing(History.open(file)) as history:
+        hosts = [HostName(name) for name in ("keanu", "lufta", "chrysalis")]
+        adopted = [history.is_adopted(host) for host in hosts]
+        mode = unset_mode(history)
+        settle_mode(SETTINGS, history)
+        settled = unset_mode(history)
+
+    assert adopted == [deployed, deployed, False]
+    assert mode is (Mode.AUTO if deployed else Mode.REPORT)
+    assert settled is mode, "the settings say nothing of it"
+
+
+def test_unset_means_the_default_once_a_mode_was_told(tmp_path: Path) -> None:
+    """Else who takes `mode: report` out later would find hosts changed."""
+    file = oldest(tmp_path / "history.sqlite")
+    change(file, "INSERT INTO confirmed VALUES ('keanu', 'c', '{}', '[]')")
+    told = SETTINGS.model_copy(update={"policy": PolicySettings(mode=Mode.REPORT)})
+
+    with contextlib.closing(History.open(file)) as history:
+        settle_mode(told, history)
+
+        assert unset_mode(history) is Mode.REPORT
+        assert history.is_adopted(HostName("keanu"))
 
 
 @pytest.fixture

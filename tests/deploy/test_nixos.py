@@ -62,6 +62,7 @@ EVERYTHING = {
     }""",
     "policy": """{
         mode = "report";
+        adopt = "always";
         heal = false;
         parallel = 3;
         interval = 5;

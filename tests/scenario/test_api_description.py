@@ -37,6 +37,7 @@ OPERATIONS = [
     *("GET /api/v1/events", "POST /api/v1/sync", "GET /api/v1/sync/{token}"),
     *("POST /api/v1/hosts/{host}/hold", "POST /api/v1/hosts/{host}/release"),
     *("POST /api/v1/hosts/{host}/retry", "POST /api/v1/hosts/{host}/rollback"),
+    "POST /api/v1/hosts/{host}/adopt",
     *("POST /api/v1/hosts/{host}/approve", "POST /api/v1/commits/{commit}/approve"),
 ]
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import BuildError
+from reconciler.history import approval_of_adoption
 from reconciler.loop import Again, Done, Failed, HostPass, Orders
 from reconciler.loop.turns import REBOOT_TURN
 from reconciler.model import (
+    Adopt,
     DriftKind,
     HostName,
     Outcome,
@@ -25,7 +27,7 @@ from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import FAILED, Content, do_nothing, toplevel_of
 
-KEANU, LUFTA = HostName("keanu"), HostName("lufta")
+KEANU, LOGOS, LUFTA = HostName("keanu"), HostName("logos"), HostName("lufta")
 BOT = "withinbot.service"
 A = {"lufta": {BOT: "1"}}
 MANY = {"lufta": {f"{name}.service": "1" for name in "abcde"}}
@@ -571,3 +573,82 @@ def test_a_host_that_another_reconciler_drives_is_left_alone(scene: Scene) -> No
     assert one_pass.run(LUFTA) == Done()
     assert lufta.driver.startswith("1234 ")
     assert scene.status("lufta").in_sync
+
+
+# --- the first deployment --------------------------------------------------------
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[Scene]:
+    """Yield a scene whose reconciler asks before the first deployment of a host."""
+    scene = Scene(tmp_path, adopt=Adopt.ASK)
+    yield scene
+    scene.close()
+
+
+def test_a_host_is_not_touched_before_it_was_adopted(asking: Scene) -> None:
+    asking.commit(A)
+
+    assert asking.run("lufta") == Done()
+
+    status = asking.status("lufta")
+    assert status.verdict is Verdict.UNADOPTED
+    assert "reconciler adopt lufta" in status.error
+    assert asking.attempts("lufta") == []
+    verdict = 'reconciler_host_verdict{host="lufta",verdict="unadopted"}'
+    assert asking.metric(verdict) == 1
+
+    assert orders(asking).adopt([LUFTA], reason="it is ours") == [LUFTA]
+    assert orders(asking).adopt([LUFTA]) == []
+    assert asking.run("lufta") == Done()
+    assert asking.status("lufta").in_sync
+    (event,) = asking.history.events(host=LUFTA)
+    assert (event.kind, event.actor, event.text) == ("adopt", "cadey", "it is ours")
+
+
+def test_who_was_adopted_is_asked_about_no_more(asking: Scene) -> None:
+    """Nor after a restart, nor once it has left the repository and is back."""
+    asking.commit(A)
+    orders(asking).adopt([LUFTA])
+    asking.run("lufta")
+    asking.history.forget_host(LUFTA)
+    asking.push(MANY)
+    asking.restart()
+    asking.look()
+
+    asking.run("lufta")
+
+    assert asking.status("lufta").in_sync
+
+
+def test_a_host_that_is_in_sync_is_adopted_by_that(asking: Scene) -> None:
+    """Somebody else brought the very system: there was nothing to see."""
+    asking.commit(A)
+    orders(asking).adopt([LUFTA])
+    asking.run("lufta")
+    assert asking.history.is_adopted(LUFTA)
+    asking.history.withdraw(approval_of_adoption(LUFTA))
+    asking.restart()
+    asking.look()
+    asking.history.forget_host(LUFTA)
+
+    asking.run("lufta")
+
+    assert asking.history.is_adopted(LUFTA)
+    asking.commit(MANY)
+    asking.run("lufta")
+    assert asking.status("lufta").in_sync
+
+
+def test_a_machine_keeps_its_adoption_under_another_name(asking: Scene) -> None:
+    asking.commit(A)
+    orders(asking).adopt([LUFTA])
+    asking.run("lufta")
+    asking.connections.machines[LOGOS] = asking.machine("lufta")
+    (asking.stores / "logos.example").mkdir()
+    asking.commit({"logos": {BOT: "2"}})
+    asking.history.machines.declare([LOGOS])
+
+    asking.run("logos")
+
+    assert asking.status("logos").in_sync

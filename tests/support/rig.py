@@ -31,7 +31,13 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "repo"
 NIXPKGS = ROOT / "lab" / "nixpkgs"
 NIX_OPTIONS = {"build-users-group": "", "sandbox": "false", "substitute": "false"}
-QUICK = {"interval": "2s", "settle": "0.2s", "confirm_timeout": "20s"}
+QUICK = {
+    "mode": "auto",
+    "adopt": "always",  # each host of a test is a fresh one
+    "interval": "2s",
+    "settle": "0.2s",
+    "confirm_timeout": "20s",
+}
 DEADLINE = 60.0  # seconds for anything that the daemon should do by itself
 
 Json = Any  # what json.loads returns

@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +20,7 @@ from reconciler.history import History
 from reconciler.loop import Gate, HostPass, Result
 from reconciler.loop.queue import Backoff
 from reconciler.metrics import Metrics
-from reconciler.model import Attempt, Commit, HostName, HostStatus, Policy
+from reconciler.model import Adopt, Attempt, Commit, HostName, HostStatus, Policy
 from reconciler.notify import Notify
 from reconciler.revisions import Evaluations, Repository
 from reconciler.secrets import Keyring, Overlays
@@ -90,6 +91,7 @@ class Scene:
         policy: Policy | None = None,
         interval: float = 30.0,
         parallel: int = 4,
+        adopt: Adopt = Adopt.ALWAYS,
     ) -> None:
         self.folder = folder
         self.stores = folder / "stores"
@@ -102,7 +104,8 @@ class Scene:
             policy=PolicySettings(interval=interval, parallel=parallel),
             state=_made(folder / "state"),
         )
-        self._policy = policy or Policy()
+        self._adopt = adopt
+        self._policy = self._adopting(policy)
         self.begin()
 
     # --- the process that is tested ----------------------------------------------
@@ -135,6 +138,10 @@ class Scene:
             self.world, self.repository, self.evaluations, self.gate
         )
 
+    def _adopting(self, policy: Policy | None) -> Policy:
+        """Return *policy* with fresh machines adopted as the scene has it."""
+        return replace(policy or Policy(), adopt=self._adopt)
+
     def _sleep(self, stopping: threading.Event, seconds: float) -> bool:
         """Let time go by, on the clock of the scene."""
         self.clock.advance(seconds)
@@ -143,7 +150,7 @@ class Scene:
     def restart(self, policy: Policy | None = None) -> None:
         """End the process and begin another one over the same state."""
         self.close()
-        self._policy = policy or self._policy
+        self._policy = self._adopting(policy or self._policy)
         self.begin()
 
     def close(self) -> None:

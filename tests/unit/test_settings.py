@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from reconciler.errors import SettingsError
-from reconciler.model import Heal, Mode
+from reconciler.model import Adopt, Heal
 from reconciler.settings import (
     SOURCEHUT_KEY,
     HostSettings,
@@ -67,7 +67,8 @@ def test_only_the_url_is_needed(tmp_path: Path) -> None:
     settings = loaded(tmp_path, MINIMAL)
 
     assert settings == Settings.model_validate({"repository": {"url": "/srv/repo.git"}})
-    assert settings.policy.mode is Mode.AUTO
+    assert settings.policy.mode is None
+    assert settings.policy.adopt is Adopt.ASK
     assert settings.repository.layout is Layout.AUTO
 
 

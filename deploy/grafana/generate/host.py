@@ -40,6 +40,7 @@ VERDICTS = {
     "6": ("quarantined", "dark-orange"),
     "7": ("blocked", "red"),
     "8": ("no-address", "dark-red"),
+    "9": ("unadopted", "purple"),
 }
 """What the numbers of `VERDICT` mean."""
 

@@ -28,6 +28,7 @@ STYLES = {
     Verdict.HELD: "magenta",
     Verdict.QUARANTINED: "red",
     Verdict.BLOCKED: "red",
+    Verdict.UNADOPTED: "magenta",
     Verdict.NO_ADDRESS: "dim",
 }
 VERDICT_WORDS = {
@@ -38,6 +39,7 @@ VERDICT_WORDS = {
     Verdict.HELD: "held",
     Verdict.QUARANTINED: "quarantined",
     Verdict.BLOCKED: "blocked",
+    Verdict.UNADOPTED: "waits for adoption",
     Verdict.NO_ADDRESS: "no address",
 }
 """What a plan means for a host, in the order in which a summary counts."""

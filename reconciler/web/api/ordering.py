@@ -153,6 +153,17 @@ def _about_hosts(routes: APIRouter, parts: Parts) -> None:
 
 
 def _about_approvals(routes: APIRouter, parts: Parts) -> None:
+    @routes.post("/hosts/{host}/adopt", response_model=OrderedShape)
+    def adopt(host: Names, by: By, why: WhyBody) -> dict[str, list[HostName]]:
+        """
+        Let a host be brought to its commit for the first time, whatever it runs.
+
+        The answer names those of which nobody had said so.
+        """
+        given = _orders(parts, by)
+        chosen = select([host], given.hosts())
+        return {"hosts": given.adopt(chosen, reason=why.reason)}
+
     @routes.post("/hosts/{host}/approve", response_model=list[ApprovedShape])
     def approve(host: Names, by: By, why: WhyBody) -> list[dict[str, str | None]]:
         """

@@ -53,6 +53,7 @@ class Cli:
         lines = [
             f"repository: {{url: {scene.folder / 'git'}}}",
             f"state: {scene.settings.state}",
+            f"policy: {{adopt: {scene.world.policy.adopt.value}}}",
         ]
         self.settings.write_text("\n".join(lines))
 

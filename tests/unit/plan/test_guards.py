@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 
 from reconciler.model import (
+    Adopt,
     HostName,
     Known,
+    Mode,
     Policy,
     Reboot,
     SystemParts,
@@ -209,3 +211,61 @@ def test_a_reboot_is_made_where_it_may_and_when_all_else_is_closed(
 
     assert steps(made) == todo
     assert made.verdict is (Verdict.HEAL if todo else Verdict.CONVERGED)
+
+
+# --- the first deployment --------------------------------------------------------
+
+MET = Known(machine_id="m1")
+STRANGE = dataclasses.replace(MET, adopted=False)
+
+
+@pytest.mark.parametrize(
+    ("known", "policy", "verdict"),
+    [
+        pytest.param(STRANGE, Policy(), Verdict.UNADOPTED, id="asked"),
+        pytest.param(
+            STRANGE, Policy(adopt=Adopt.ALWAYS), Verdict.DEPLOY, id="never asked"
+        ),
+        pytest.param(MET, Policy(), Verdict.DEPLOY, id="adopted"),
+        pytest.param(
+            dataclasses.replace(STRANGE, under_way=True),
+            Policy(),
+            Verdict.DEPLOY,
+            id="under way",
+        ),
+        pytest.param(
+            STRANGE, Policy(mode=Mode.REPORT), Verdict.REPORTED, id="only looked at"
+        ),
+        pytest.param(
+            dataclasses.replace(STRANGE, hold="wait"), Policy(), Verdict.HELD, id="held"
+        ),
+        pytest.param(
+            dataclasses.replace(STRANGE, approved=True),
+            Policy(),
+            Verdict.UNADOPTED,
+            id="another guard was answered",
+        ),
+    ],
+)
+def test_a_host_that_was_never_in_sync_waits_for_adoption(
+    known: Known, policy: Policy, verdict: Verdict
+) -> None:
+    made = plan(desired(want()), BEHIND, known=known, policy=policy)
+
+    assert made.verdict is verdict
+    assert bool(made.steps) is (verdict is Verdict.DEPLOY)
+    assert ("reconciler adopt lufta" in made.reason) is (verdict is Verdict.UNADOPTED)
+
+
+def test_nothing_is_healed_on_a_host_that_waits_for_adoption() -> None:
+    made = plan_of([want()], observed(have(**STOPPED)), STRANGE)
+
+    assert (made.verdict, made.steps) == (Verdict.UNADOPTED, ())
+
+
+def test_a_host_that_waits_for_adoption_is_not_rebooted() -> None:
+    seen = observed(have(), running_parts=AFTER, booted_parts=BEFORE)
+
+    made = plan(desired(want()), seen, known=STRANGE, policy=REBOOT)
+
+    assert (made.verdict, made.steps) == (Verdict.CONVERGED, ())
