@@ -266,7 +266,8 @@ def _watchers(settings: Settings, daemon: Daemon) -> list[_Watching]:
     """Return what notices pushes to a path, and secrets that are saved, at once."""
     watchers: list[_Watching] = []
     if (path := local_path(settings.repository.url)) is not None:
-        watchers.append(Watcher(path, daemon.look_again))
+        refs = "tags" if settings.repository.tag else "heads"
+        watchers.append(Watcher(path, daemon.look_again, refs=refs))
     if folders := list(settings.repository.secrets.values()):
         watchers.append(FolderWatcher(folders, daemon.look_again))
     return watchers
@@ -278,7 +279,7 @@ def _tell_of(world: World) -> None:
     log.info(
         "running",
         repository=shown(settings.repository.url),
-        branch=settings.repository.branch,
+        branch=settings.repository.followed,
         metrics=f"http://{settings.http.listen}/metrics",
         mode=world.policy.mode.value,
     )

@@ -31,6 +31,7 @@ class Kind(enum.Enum):
     EVALUATION_FAILED = "evaluation-failed"
     REPOSITORY_UNREADABLE = "repository-unreadable"
     COMMIT_WITHHELD = "commit-withheld"  # it does not count until it is approved
+    COMMIT_UNTRUSTED = "commit-untrusted"  # it is not signed as it must be
     RECOVERED = "recovered"
     FLAPPING = "flapping"  # it changes too often to be told each time
     STEADY = "steady"

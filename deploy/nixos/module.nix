@@ -37,7 +37,10 @@ let
       "api"
     ]
     // {
-      repository = builtins.removeAttrs cfg.settings.repository [ "poll" ];
+      repository = builtins.removeAttrs cfg.settings.repository [
+        "poll"
+        "allow_force"
+      ];
       policy.parallel = cfg.settings.policy.parallel or null;
     };
 
@@ -165,7 +168,9 @@ in
         config.nix.package
         pkgs.gitMinimal
         pkgs.openssh
-      ] ++ cfg.path;
+      ]
+      ++ lib.optional (cfg.settings.repository.verify.openpgp != [ ]) pkgs.gnupg
+      ++ cfg.path;
 
       serviceConfig = {
         Type = "notify";

@@ -34,10 +34,47 @@ in
       type = types.str;
       description = "The repository that says what hosts should run: a path, `file:///path`, `https://host/path`, `http://host/path`, `ssh://host/path` or `host:path`. A path may be a bare repository or one with a work tree. For `https`, git's own credentials are used (`~/.netrc`, a credential helper): a login in the URL is refused. For `ssh`, ssh's own configuration and agent are used, and `ssh.known_hosts` besides its own (`reconciler trust --forge`).";
     };
+    fallbacks = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      description = "Other places of the same repository, asked in order where it cannot be read. None of them takes back what was seen. See signatures.md.";
+    };
     branch = mkOption {
       type = types.str;
       default = "main";
       description = "The branch whose head is deployed.";
+    };
+    tag = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      description = "A pattern such as `v*`, in place of a branch: of the tags that match, the newest by version is deployed. See signatures.md.";
+    };
+    allow_force = mkOption {
+      type = types.nullOr types.bool;
+      default = null;
+      description = "Whether a commit counts that does not have in it the one before, as after a force-push. Without it: where `repository.verify` asks for no signatures.";
+    };
+    verify = {
+      openpgp = mkOption {
+        type = types.listOf file;
+        default = [ ];
+        description = "Files with OpenPGP keys, any of which may sign commits. With these or `allowed_signers`, every commit must be signed. See signatures.md.";
+      };
+      allowed_signers = mkOption {
+        type = types.nullOr file;
+        default = null;
+        description = "The file of SSH keys that may sign commits, as ssh-keygen(1) has it.";
+      };
+      revoked = mkOption {
+        type = types.nullOr file;
+        default = null;
+        description = "The file of SSH keys that may not, as `ssh-keygen -Y verify -r` takes it.";
+      };
+      since = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        description = "The whole id of a commit up to which none needs a signature.";
+      };
     };
     poll = mkOption {
       type = duration;
@@ -253,9 +290,9 @@ in
           description = "A file with the URL in it; read anew for each message. Either this or `url` must be given.";
         };
         events = mkOption {
-          type = types.listOf (types.enum [ "deployed" "healed" "failed" "rolled-back" "drift" "unreachable" "back" "held" "released" "quarantined" "blocked" "evaluation-failed" "repository-unreadable" "commit-withheld" "recovered" "flapping" "steady" "test" ]);
+          type = types.listOf (types.enum [ "deployed" "healed" "failed" "rolled-back" "drift" "unreachable" "back" "held" "released" "quarantined" "blocked" "evaluation-failed" "repository-unreadable" "commit-withheld" "commit-untrusted" "recovered" "flapping" "steady" "test" ]);
           default = [ ];
-          description = "What is told: `deployed`, `healed`, `failed`, `rolled-back`, `drift`, `unreachable`, `held`, `quarantined`, `blocked`, `evaluation-failed`, `repository-unreadable`, `commit-withheld`. Whoever hears of a bad state hears of its end, and that it flaps. Empty: everything.";
+          description = "What is told: `deployed`, `healed`, `failed`, `rolled-back`, `drift`, `unreachable`, `held`, `quarantined`, `blocked`, `evaluation-failed`, `repository-unreadable`, `commit-withheld`, `commit-untrusted`. Whoever hears of a bad state hears of its end, and that it flaps. Empty: everything.";
         };
         hosts = mkOption {
           type = types.listOf types.str;

@@ -124,8 +124,7 @@ def _check(
     for target in settings.notify.targets:
         _try(report, f"notifications to {target.name}", Channel(target).check)
     with waiting("checking"), opened(context) as world:
-        repository = Repository(world, tells=False)
-        _try(report, f"repository {shown(settings.repository.url)}", repository.look)
+        repository = _repository(settings, world, report)
         revision = repository.current
         if revision is None:
             return
@@ -147,6 +146,17 @@ def _mode(world: World, report: Report) -> None:
     unset = world.settings.policy.mode is None
     told = f"not set: {told_unset(policy.mode)}" if unset else policy.mode.value
     report.add("policy.mode", told=told)
+
+
+def _repository(settings: Settings, world: World, report: Report) -> Repository:
+    """Look at the repository, and whether its commits could be verified."""
+    repository = Repository(world, tells=False)
+    if settings.repository.verify.asked:
+        _try(report, "signatures of commits", world.mirror.check_signatures)
+    _try(report, f"repository {shown(settings.repository.url)}", repository.look)
+    if world.mirror.fallback:
+        report.add("the repository itself", world.mirror.fallback)
+    return repository
 
 
 def open_to_others(state: Path) -> str:

@@ -27,6 +27,7 @@ from reconciler.history import History
 from reconciler.loop import Orders
 from reconciler.model import Commit, Hold, HostName, StorePath
 from reconciler.model.selection import needs_tags, select
+from reconciler.revisions.trust import require_trust
 
 
 def hold(  # noqa: PLR0913 -- an option each
@@ -261,8 +262,11 @@ def _approved_rows(
 
 
 def _resolved(context: typer.Context, ref: str) -> Commit:
+    """Return the commit that may be approved. Raises UntrustedError for another one."""
     with opened(context) as world:
-        return world.mirror.resolve(ref)
+        commit = world.mirror.resolve(ref)
+        require_trust(world, commit)
+        return commit
 
 
 # --- parts -----------------------------------------------------------------------

@@ -18,6 +18,7 @@ from reconciler.loop import Orders
 from reconciler.model import Desired, HostName, Mode
 from reconciler.model.selection import needs_tags, select
 from reconciler.revisions import Evaluations, Repository, Revision, last_address
+from reconciler.revisions.trust import is_trusted
 from reconciler.source import notes_of
 from reconciler.world import Tell, World, policy_of, tell_nobody
 
@@ -104,9 +105,12 @@ def at_commit(world: World, ref: str) -> tuple[World, Revision]:
         except SourceError as error:
             warn(str(error))
         commit = world.mirror.resolve(ref)
-        if not world.mirror.is_merged(commit):
-            branch = world.settings.repository.branch
-            warn(f"{commit.short} is not on {branch}: its keys are not looked at")
+        if not is_trusted(world, commit):
+            where = world.settings.repository.followed
+            why = f"is not on {where}"
+            if world.mirror.is_merged(commit):
+                why = f"is on {where} and does not count yet"
+            warn(f"{commit.short} {why}: its keys are not looked at")
             world = for_proposals(world)
         checkout = world.mirror.checkout(commit)
         world.overlays.lay(checkout)

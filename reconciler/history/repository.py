@@ -9,6 +9,8 @@ from reconciler.history.schema import repository
 
 AWAY, UNREADABLE, WELL = "repository-away", "commit-unreadable", "repository-well"
 WITHHELD = "commit-withheld"  # it waits for a person
+UNTRUSTED = "commit-untrusted"  # it is not signed, or takes back what counted
+FALLBACK = "repository-fallback"  # another one was read in its place
 """The kinds of event in history that say how the repository is."""
 
 

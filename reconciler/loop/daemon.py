@@ -41,6 +41,7 @@ from reconciler.loop.summary import summary
 from reconciler.model import Commit, HostName
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository, Revision
+from reconciler.revisions.trust import require_trust
 from reconciler.world import World
 
 log = structlog.get_logger(__name__)
@@ -160,6 +161,12 @@ class Daemon:
     def commit(self, ref: str) -> Commit:
         """Return the commit that *ref* names. Raises UnknownCommitError and kin."""
         return self._world.mirror.resolve(ref)
+
+    def approvable(self, ref: str) -> Commit:
+        """Return the commit *ref*, if approving helps it. Raises UntrustedError."""
+        commit = self.commit(ref)
+        require_trust(self._world, commit)
+        return commit
 
     def withheld(self) -> Commit | None:
         """Return the commit that does not count until a person approves it, if any."""

@@ -98,8 +98,10 @@ class RepositoryWatch:
         if self._looking_since is None:
             return SILENT_LIMIT
         # Where the newest commit cannot be used, the one before is read as well.
-        evaluate = 2 * self._world.settings.nix.evaluate_timeout
-        return SILENT_LIMIT + LOOK_DEADLINE + evaluate
+        settings = self._world.settings
+        evaluate = 2 * settings.nix.evaluate_timeout
+        places = 1 + len(settings.repository.fallbacks)
+        return SILENT_LIMIT + places * LOOK_DEADLINE + evaluate
 
     def run(self) -> None:
         """Look, wait, look again."""

@@ -171,6 +171,15 @@ class Families:
             "commit_withheld",
             "Whether the newest commit waits for a person: it removes too many hosts.",
         )
+        self.commit_untrusted = self._gauge(
+            "commit_untrusted",
+            "Whether the newest commit may not count: it, or one before it, is not"
+            " signed as the settings ask, or it takes back what counted.",
+        )
+        self.fallback = self._gauge(
+            "repository_fallback",
+            "Whether the last look had to read a fall-back of the repository.",
+        )
         self.commit_timestamp = self._gauge(
             "commit_timestamp_seconds",
             "When that commit was made, by its committer's clock; 0 before the first.",

@@ -173,6 +173,14 @@ class Metrics:
         """Show whether the newest commit waits for a person."""
         self._families.commit_withheld.set(withheld)
 
+    def commit_untrusted(self, *, untrusted: bool) -> None:
+        """Show whether the newest commit may not count, whoever approves it."""
+        self._families.commit_untrusted.set(untrusted)
+
+    def fallback(self, *, used: bool) -> None:
+        """Show whether a fall-back of the repository was read."""
+        self._families.fallback.set(used)
+
     # --- notifications -----------------------------------------------------------
 
     def notified(self, kind: str, result: Sent | str) -> None:

@@ -206,7 +206,7 @@ class Notify:
         self._tell_of_repository(Kind.REPOSITORY_UNREADABLE, found, About())
 
     def unreadable(self, commit: Commit, why: str) -> None:
-        """Hear that Nix cannot tell the hosts of *commit*. Raises StateError."""
+        """Hear that *commit* cannot be used, to tell forges. Raises StateError."""
         mark = Mark(commit=commit.id, state=MarkState.FAILURE, text=cut(why))
         if self._tell_forges(mark):
             self._wake()
@@ -215,10 +215,11 @@ class Notify:
         self, commit: Commit | None, told: str = "", gone: Sequence[HostName] = ()
     ) -> None:
         """
-        Hear that *commit* does not count until a person approves it; None: none waits.
+        Hear that *commit* does not count until a person approves it; None: all counts.
 
         *told* says why: too many hosts are *gone*. Raises StateError.
         """
+        self._tell_of_repository(Kind.COMMIT_UNTRUSTED, None, About())
         kind = Kind.COMMIT_WITHHELD
         if commit is None:
             self._waits = None
@@ -240,6 +241,17 @@ class Notify:
         )
         if self._tell_forges(self._waits):
             self._wake()
+
+    def untrusted(self, commit: Commit, why: str) -> None:
+        """Hear that *commit* may not count, whoever approves it. Raises StateError."""
+        self._waits = None
+        self._tell_of_repository(Kind.COMMIT_WITHHELD, None, About())
+        self._tell_of_repository(
+            Kind.COMMIT_UNTRUSTED,
+            Condition(what=(commit.id,), text=cut(why)),
+            About(commit=commit.id, subject=commit.subject),
+        )
+        self.unreadable(commit, why)
 
     def _tell_of_repository(
         self, kind: Kind, found: Condition | None, about: About

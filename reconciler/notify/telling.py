@@ -31,6 +31,7 @@ ENDS = {
     Kind.DRIFT: Kind.HEALED,
     Kind.REPOSITORY_UNREADABLE: Kind.RECOVERED,
     Kind.COMMIT_WITHHELD: Kind.RECOVERED,
+    Kind.COMMIT_UNTRUSTED: Kind.RECOVERED,
 }
 """The bad states, in the order in which they are told, and what tells their end."""
 

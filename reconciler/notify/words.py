@@ -28,6 +28,7 @@ _TITLES = {
     Kind.EVALUATION_FAILED: "$commit does not evaluate for $hosts",
     Kind.REPOSITORY_UNREADABLE: "cannot read the repository",
     Kind.COMMIT_WITHHELD: "$commit waits to be approved",
+    Kind.COMMIT_UNTRUSTED: "$commit is not trusted",
     Kind.RECOVERED: "$hosts recovered from: $about",
     Kind.FLAPPING: "$hosts flapping: $about",
     Kind.STEADY: "$hosts steady again: $about",
@@ -38,6 +39,7 @@ _LEVELS = {
     "warning": (
         *(Kind.DRIFT, Kind.HELD, Kind.QUARANTINED, Kind.FLAPPING),
         Kind.COMMIT_WITHHELD,
+        Kind.COMMIT_UNTRUSTED,
     ),
     "info": (Kind.STEADY, Kind.TEST),
 }

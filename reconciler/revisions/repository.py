@@ -13,10 +13,18 @@ from reconciler.errors import (
     SourceError,
 )
 from reconciler.history import approval_of_commit
-from reconciler.history.repository import AWAY, UNREADABLE, WELL, WITHHELD
+from reconciler.history.repository import (
+    AWAY,
+    FALLBACK,
+    UNREADABLE,
+    UNTRUSTED,
+    WELL,
+    WITHHELD,
+)
 from reconciler.model import Commit, CommitId, HostName
 from reconciler.notify import Notify
 from reconciler.plan import hosts_gone, told_gone
+from reconciler.revisions.trust import UntrustedError, require_trust
 from reconciler.source import notes_of
 from reconciler.world import World
 
@@ -76,7 +84,8 @@ class Repository:
     A commit whose list of hosts Nix cannot evaluate does not replace the current
     revision: the hosts stay served with the last one that was taken over, and `problem`
     says why. It is not evaluated again at each look: it may take long to fail. Nor does
-    one that takes away too many hosts, until a person approves it.
+    one that takes away too many hosts, until a person approves it, nor, ever, one that
+    is not signed as the settings ask.
 
     How it is, people are told by the daemon alone: that somebody who only looks has a
     login that fails is nobody else's news. *tells* is whether it is the daemon.
@@ -106,6 +115,10 @@ class Repository:
             self._withhold(commit, error)
             self._fall_back(commit)
             raise
+        except UntrustedError as error:
+            self._distrust(commit, error)
+            self._fall_back(commit)
+            raise
         except (PermanentError, SourceError, CommandError) as error:
             self._refuse(commit, error)
             self._fall_back(commit)
@@ -115,9 +128,15 @@ class Repository:
         self._tell(lambda people: people.withheld(None))
         if not self.problem:
             self._away_since = None
-            self._note(WELL, "")
+            self._note_well()
             self._tell(lambda people: people.repository(""))
         return revision
+
+    def _note_well(self) -> None:
+        """Say that all is well, or which other repository was read."""
+        fallback = self._world.mirror.fallback
+        self._note(FALLBACK if fallback else WELL, fallback)
+        self.problem = ""  # what was read counts, wherever it came from
 
     def _withhold(self, commit: Commit, error: WithheldError) -> None:
         """Say that *commit* waits for a person."""
@@ -127,6 +146,16 @@ class Repository:
         if not away:
             self._tell(lambda people: people.repository(""))
         self._tell(lambda people: people.withheld(commit, error.told, error.gone))
+
+    def _distrust(self, commit: Commit, error: UntrustedError) -> None:
+        """Say that *commit* may not count, whoever approves it."""
+        away = self.problem
+        self._wait_for(None)
+        self._world.metrics.commit_untrusted(untrusted=True)
+        self._note(UNTRUSTED, f"commit {commit.short}: {error}")
+        if not away:
+            self._tell(lambda people: people.repository(""))
+        self._tell(lambda people: people.untrusted(commit, str(error)))
 
     def _refuse(self, commit: Commit, error: ReconcilerError) -> None:
         """Say that *commit* cannot be read."""
@@ -140,7 +169,9 @@ class Repository:
 
     def _wait_for(self, commit: Commit | None) -> None:
         self.withheld = commit
-        self._world.metrics.commit_withheld(withheld=commit is not None)
+        metrics = self._world.metrics
+        metrics.commit_withheld(withheld=commit is not None)
+        metrics.commit_untrusted(untrusted=False)
 
     def _newest(self) -> Commit:
         world = self._world
@@ -152,6 +183,7 @@ class Repository:
             self._tell_if_it_lasts()
             return self._mirrored(error)
         world.metrics.fetched(world.now())
+        world.metrics.fallback(used=bool(world.mirror.fallback))
         self.problem = ""
         return commit
 
@@ -168,7 +200,9 @@ class Repository:
         if self.current is not None:
             raise error
         try:
-            commit = self._world.mirror.resolve(self._world.settings.repository.branch)
+            commit = self._world.mirror.resolve(
+                self._world.settings.repository.followed
+            )
         except SourceError:
             raise error from None
         log.warning("repository is away, serving the mirror", error=str(error))
@@ -179,6 +213,8 @@ class Repository:
         current = self.current
         if current and (current.commit.id, current.overlay) == (commit.id, overlay):
             return None
+        if current is None or current.commit.id != commit.id:
+            require_trust(self._world, commit)
         revision = self._read(commit, overlay)
         self._require_approval(revision)
         self._take_over(revision)

@@ -22,6 +22,7 @@ from reconciler.settings.schema import (
     SshSettings,
     StatusTarget,
     TokenSettings,
+    VerifySettings,
     WebhookSettings,
 )
 from reconciler.settings.values import local_path
@@ -47,6 +48,7 @@ __all__ = [
     "SshSettings",
     "StatusTarget",
     "TokenSettings",
+    "VerifySettings",
     "WebhookSettings",
     "change",
     "load",

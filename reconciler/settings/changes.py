@@ -11,6 +11,7 @@ from reconciler.settings.schema import Settings
 LIVE = frozenset(
     {
         "repository.poll",
+        "repository.allow_force",
         "hosts",
         "policy",
         "webhooks",

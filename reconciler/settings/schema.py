@@ -73,6 +73,8 @@ Port = Annotated[Number, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, BeforeValidator(values.not_empty), AfterValidator(_absolute)]
 Url = Annotated[Text, AfterValidator(_url)]
 Branch = Annotated[Text, AfterValidator(values.branch)]
+Tag = Annotated[Text, AfterValidator(values.tag_pattern)]
+CommitName = Annotated[Text, AfterValidator(values.commit_id)]
 Entry = Annotated[Text, AfterValidator(values.entry)]
 Folder = Annotated[Text, AfterValidator(values.folder)]
 NixPathEntry = Annotated[Text, AfterValidator(_nix_path_entry)]
@@ -115,11 +117,39 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class VerifySettings(_Section):
+    """Whose signatures a commit needs; without keys it needs none."""
+
+    openpgp: Annotated[tuple[FilePath, ...], BeforeValidator(_list_of_one)] = ()
+    allowed_signers: FilePath | None = None
+    revoked: FilePath | None = None
+    since: CommitName | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether commits must be signed."""
+        return bool(self.openpgp) or self.allowed_signers is not None
+
+    @model_validator(mode="after")
+    def _has_keys(self) -> Self:
+        if self.revoked is not None and self.allowed_signers is None:
+            message = "`revoked` is about SSH keys: write `allowed_signers` too"
+            raise ValueError(message)
+        if self.since is not None and not self.asked:
+            message = "`since` needs keys: write `allowed_signers` or `openpgp`"
+            raise ValueError(message)
+        return self
+
+
 class RepositorySettings(_Section):
     """Which repository says what hosts should run."""
 
     url: Url
+    fallbacks: Annotated[tuple[Url, ...], BeforeValidator(_list_of_one)] = ()
     branch: Branch = "main"
+    tag: Tag | None = None  # in place of a branch
+    allow_force: Flag | None = None  # None: where commits need no signature
+    verify: Annotated[VerifySettings, BeforeValidator(_or_empty)] = VerifySettings()
     poll: SomeSeconds = 60.0
     layout: Layout = Layout.AUTO
     dir: Folder = "."  # that holds the flake.nix
@@ -130,6 +160,16 @@ class RepositorySettings(_Section):
     without_submodules: Annotated[
         tuple[Folder, ...], BeforeValidator(_or_empty_list)
     ] = ()
+
+    @property
+    def followed(self) -> str:
+        """The branch, or the pattern of tags."""
+        return self.tag or self.branch
+
+    @property
+    def may_rewrite(self) -> bool:
+        """Whether a commit counts that does not have the one before in it."""
+        return not self.verify.asked if self.allow_force is None else self.allow_force
 
 
 class NixSettings(_Section):

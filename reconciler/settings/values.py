@@ -276,6 +276,20 @@ def branch(text: str) -> str:
     return text
 
 
+def tag_pattern(text: str) -> str:
+    """Return *text* if it can be the name of a tag, with ``*``, ``?`` and ``[a-z]``."""
+    branch(re.sub(r"[*?\[\]]", "x", text))
+    return text
+
+
+def commit_id(text: str) -> str:
+    """Return *text* if it is the whole id of a commit."""
+    if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", text):
+        return text
+    message = f"{text!r} is no whole id of a commit: 40 or 64 of 0-9a-f, as git log has"
+    raise ValueError(message)
+
+
 def own_repository_url(text: str, folder: Path | None) -> str:
     """
     Return the URL *text* of the settings, which may hold no login over HTTP.

@@ -40,6 +40,11 @@ class Copy:
         self._remote = remote
         self._lock = path.with_suffix(".lock")
 
+    @property
+    def shown(self) -> str:
+        """Where it comes from, for people."""
+        return self._remote.shown
+
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Keep other threads and processes from writing. Raises StateError."""
         return command.locked(self._lock)

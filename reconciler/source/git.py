@@ -14,12 +14,14 @@ from reconciler.settings import RepositorySettings
 from reconciler.source import command
 from reconciler.source.checkout import Checkouts
 from reconciler.source.copy import FORMATS, Copy
+from reconciler.source.heads import Followed, Head, NoHeadError
 from reconciler.source.network import Remote
+from reconciler.source.signatures import Flaw, Signatures
 
 log = structlog.get_logger(__name__)
 
 _FIELDS = "%H%x00%T%x00%s%x00%an%x00%ct"
-_NAMES_SHOWN = 20
+_ELSEWHERE = "refs/newest/elsewhere"  # what a fall-back has
 _ID = re.compile("[0-9a-f]{4,64}")
 _IN_REVISION = re.compile(r"[~^:@{]")  # main~2 and its like: no names of branches
 
@@ -40,8 +42,11 @@ class Mirror:
         known_hosts: Path | None = None,
     ) -> None:
         """Take where it comes from, and SSH keys known besides those of ssh itself."""
+        self._settings = settings
         self._remote = Remote(settings.url, known_hosts)
+        self._fallbacks = [Remote(url, known_hosts) for url in settings.fallbacks]
         self._branch = settings.branch
+        self._followed = Followed(settings.branch, settings.tag or "")
         self._path = state / "mirror.git"
         self._copy = Copy(self._path, self._remote)
         self._checkouts = Checkouts(
@@ -50,26 +55,69 @@ class Mirror:
             state=state,
             without=frozenset(settings.without_submodules),
         )
+        self._signatures = Signatures(settings.verify, state / "keyrings")
+        self.fallback = ""
+        """Why a fall-back was read at the last fetch, and which; empty if none was."""
 
     def fetch(self) -> Commit:
         """
         Bring the mirror up to date and return the head of the branch.
 
         A rewritten branch is followed, and logged. A damaged mirror is made anew.
-        Raises SourceError when the repository cannot be read or lacks the branch; what
-        was fetched before stays.
+        Where the repository cannot be read, the fall-backs are, which never take back
+        what was seen. Raises SourceError when none can be read, or the repository lacks
+        the branch; what was fetched before stays.
         """
-        there = self._head_there()
-        with self._copy.locked():
-            before = self._head_here()
-            if there != before:
-                self._update(there)
-            commit = self._read_or_renew(there)
-            if before == commit.id != there:
-                self._require_news(commit)
-        if before is not None and before != commit.id:
-            self._tell_rewrite(before, commit)
+        try:
+            commit = self._fetch()
+        except NoHeadError:
+            raise
+        except SourceError as error:
+            commit = self._fall_back(error)
+        else:
+            self.fallback = ""
         return commit
+
+    def _fall_back(self, error: SourceError) -> Commit:
+        """Ask the fall-backs in order; raise *error* if none can be read either."""
+        problems = [str(error)]
+        for remote in self._fallbacks:
+            try:
+                commit = self._fetch_elsewhere(remote)
+            except SourceError as other:
+                problems.append(str(other))
+                continue
+            told = "; ".join(problems)
+            self.fallback = f"{told}; read from the fall-back {remote.shown} meanwhile"
+            return commit
+        self.fallback = ""
+        if len(problems) == 1:
+            raise error
+        raise SourceError("; ".join(problems), retry_after=error.retry_after) from error
+
+    def first_unsigned(
+        self, commit: CommitId, after: Collection[CommitId]
+    ) -> Flaw | None:
+        """
+        Return the first commit that is not well signed of those that are new.
+
+        New is what *commit* has in it and none of *after* has; without these, *commit*
+        alone, which is looked at in any case. Raises UnusableError, CommandError where
+        one of *after* is not known here, StateError.
+        """
+        new: list[CommitId] = []
+        if after:
+            argv = ["rev-list", "--reverse", "--topo-order", "--end-of-options"]
+            env = {"GIT_NO_REPLACE_OBJECTS": "1"}
+            known = [f"^{name}" for name in after]
+            told = command.local(self._path, *argv, commit, *known, "--", env=env)
+            new = [CommitId(name) for name in told.stdout.split()]
+        return self._signatures.first_flaw(self._path, new or [commit])
+
+    def check_signatures(self) -> None:
+        """Raise UnusableError where signatures are wanted and cannot be verified."""
+        if self._settings.verify.asked:
+            self._signatures.check()
 
     def resolve(self, ref: str) -> Commit:
         """
@@ -84,8 +132,16 @@ class Mirror:
             url = self._remote.shown
             message = f"{url} has no branch, tag or commit {ref!r} that we know"
             raise UnknownCommitError(message)
+        if revision == self._followed.here:
+            return self._here()
         branch = revision.removeprefix("refs/heads/")
-        return self._read(name, branch=self._branch if branch == revision else branch)
+        return self._read(
+            name, branch=self._followed.name if branch == revision else branch
+        )
+
+    def has(self, commit: CommitId) -> bool:
+        """Return whether *commit* is known here."""
+        return self._is_known_id(commit)
 
     def contains(self, newer: CommitId, older: CommitId) -> bool:
         """
@@ -102,7 +158,7 @@ class Mirror:
 
     def is_merged(self, commit: Commit) -> bool:
         """Return whether the watched branch has *commit*, as far as we can tell."""
-        argv = ["merge-base", "--is-ancestor", commit.id, f"refs/heads/{self._branch}"]
+        argv = ["merge-base", "--is-ancestor", commit.id, self._followed.here]
         return command.local(self._path, *argv, check=False).status == 0
 
     def between(
@@ -123,7 +179,7 @@ class Mirror:
             message = f"{before[:8]}..{after[:8]} cannot be read: {command.said(error)}"
             raise SourceError(message) from error
         lines = done.stdout.split("\n")
-        found = [_commit(line, branch=self._branch) for line in lines if line]
+        found = [_commit(line, branch=self._followed.name) for line in lines if line]
         return found, int(counted.stdout)
 
     def checkout(self, commit: Commit) -> Path:
@@ -166,52 +222,78 @@ class Mirror:
 
     # --- fetching ----------------------------------------------------------------
 
-    def _head_there(self) -> str:
-        """Ask the repository for the head of the branch."""
-        ref, tag = f"refs/heads/{self._branch}", f"refs/tags/{self._branch}"
-        found = self._remote.ask(ref, tag)
-        if name := found.get(ref):
-            return name
-        url, refs = self._remote.shown, self._remote.ask("refs/heads/*")
-        branches = sorted(ref.removeprefix("refs/heads/") for ref in refs)
-        if not branches:
-            message = f"{url} is empty: it has no branch at all"
-            raise SourceError(message)
-        names = ", ".join(branches[:_NAMES_SHOWN])
-        more = ", …" if len(branches) > _NAMES_SHOWN else ""
-        but = ", but a tag, which nobody moves" if tag in found else ""
-        message = f"{url} has no branch {self._branch!r}{but}; there are: {names}{more}"
-        raise SourceError(message)
+    def _fetch(self) -> Commit:
+        """Bring the mirror up to date from the repository itself."""
+        there = self._followed.at(self._remote)
+        with self._copy.locked():
+            before = self._head_here()
+            if there.commit != before:
+                self._bring_head(self._copy, there)
+            commit = self._read_or_renew(there)
+            if before == commit.id != there.commit:
+                self._require_news(commit)
+        if before is not None and before != commit.id:
+            self._tell_rewrite(before, commit)
+        return commit
+
+    def _fetch_elsewhere(self, remote: Remote) -> Commit:
+        """
+        Bring the mirror up to date from a fall-back, unless that is behind it.
+
+        Raises what `fetch` raises.
+        """
+        there = self._followed.at(remote)
+        copy = Copy(self._path, remote)
+        with copy.locked():
+            before = self._head_here()
+            if before is None:
+                self._bring_head(copy, there)
+            elif before != there.commit:
+                self._advance(copy, there, before)
+            return self._here()
+
+    def _advance(self, copy: Copy, there: Head, before: str) -> None:
+        """Follow a fall-back to what it has, if that has in it what we have."""
+        copy.add(*self._followed.refspecs(there, _ELSEWHERE))
+        ours = self._followed.here
+        argv = ["merge-base", "--is-ancestor", before, _ELSEWHERE]
+        if command.local(self._path, *argv, check=False).status == 0:
+            command.local(self._path, "update-ref", ours, _ELSEWHERE)
+        else:
+            log.warning(
+                "a fall-back does not have what was seen already: it is not followed",
+                repository=copy.shown,
+                seen=before,
+                has=there.commit,
+            )
+
+    def _bring_head(self, copy: Copy, there: Head) -> None:
+        refspecs = self._followed.refspecs(there)
+        copy.bring(there.commit, *refspecs, branch=self._branch)
 
     def _head_here(self) -> str | None:
-        return self._name(f"refs/heads/{self._branch}")
-
-    def _update(self, name: str) -> None:
-        """Fetch the branch, whose head is *name* or newer."""
-        self._copy.bring(name, self._refspec, branch=self._branch)
+        return self._name(self._followed.here)
 
     def _require_news(self, commit: Commit) -> None:
         """Raise SourceError unless *commit*, at which we stayed, is the head again."""
-        there = self._head_there()
-        if there != commit.id:
+        there = self._followed.at(self._remote)
+        if there.commit != commit.id:
             message = (
-                f"{self._remote.shown} says that {self._branch!r} is at {there},"
-                f" but a fetch does not bring that: {commit.short} stays"
+                f"{self._remote.shown} says that {self._followed.name!r} is at"
+                f" {there.commit}, but a fetch does not bring that: {commit.short}"
+                " stays"
             )
             raise SourceError(message)
 
-    def _read_or_renew(self, name: str) -> Commit:
+    def _read_or_renew(self, there: Head) -> Commit:
         """Return the head that was fetched; from a new mirror if this is damaged."""
-        ref = f"refs/heads/{self._branch}"
         if not self._copy.is_suspect:
             with contextlib.suppress(SourceError):
-                return self._read(ref, branch=self._branch)
-        self._copy.renew(name, self._refspec, branch=self._branch)
-        return self._read(ref, branch=self._branch)
-
-    @property
-    def _refspec(self) -> str:
-        return f"+refs/heads/{self._branch}:refs/heads/{self._branch}"
+                return self._here()
+        self._copy.renew(
+            there.commit, *self._followed.refspecs(there), branch=self._branch
+        )
+        return self._here()
 
     def _tell_rewrite(self, before: str, commit: Commit) -> None:
         if (self._path / "shallow").exists():
@@ -220,12 +302,24 @@ class Mirror:
         if command.local(self._path, *argv, check=False).status == 1:
             log.warning(
                 "branch was rewritten",
-                branch=self._branch,
+                branch=self._followed.name,
                 before=before,
                 after=commit.id,
             )
 
     # --- reading -----------------------------------------------------------------
+
+    def _here(self) -> Commit:
+        """Return what the mirror has of what is followed."""
+        name = self._tag_here() if self._followed.tag else self._branch
+        return self._read(self._followed.here, branch=name)
+
+    def _tag_here(self) -> str:
+        """Return the name of the newest tag, for people."""
+        how = ("--count=1", "--sort=-version:refname", "--format=%(refname:strip=2)")
+        which = (f"--points-at={self._followed.here}", "refs/tags")
+        done = command.local(self._path, "for-each-ref", *how, *which, check=False)
+        return done.stdout.strip() or self._followed.name
 
     def _read(self, revision: str, *, branch: str) -> Commit:
         argv = ["log", "-1", "--encoding=UTF-8", f"--format={_FIELDS}"]
@@ -238,8 +332,8 @@ class Mirror:
 
     def _find(self, ref: str) -> str:
         """Return what to call *ref* in the mirror, fetched if that may help."""
-        if ref == self._branch:
-            return f"refs/heads/{ref}"
+        if ref == self._followed.name:
+            return self._followed.here
         if not _IN_REVISION.search(ref) and not self._is_known_id(ref):
             with contextlib.suppress(SourceError):
                 return self._bring(ref)
@@ -264,7 +358,7 @@ class Mirror:
         """Drop branches and tags that are gone over there: they name nothing now."""
         with self._copy.locked():
             for ref in refs:
-                if ref != f"refs/heads/{self._branch}" and self._name(ref):
+                if ref != self._followed.here and self._name(ref):
                     command.local(self._path, "update-ref", "-d", ref, check=False)
 
     def _is_known_id(self, ref: str) -> bool:

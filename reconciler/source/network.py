@@ -37,6 +37,7 @@ _ABOUT_KEYS = (
     "ssh does not know the key of {host}, or knows another one. To see and record it:"
     " reconciler trust --forge {host}"
 )
+_PEELED = "^{}"  # how git tells what a tag leads to
 _SCP_LIKE = re.compile(r"(?:(?P<user>[^/@]+)@)?(?P<host>\[[^]]+\]|[^/:]+):")
 
 # One refusal that passes, and git has every helper erase the login for good. So it is
@@ -84,6 +85,26 @@ class Remote:
         done = self._run(argv, deadline=command.ASK_DEADLINE)
         pairs = (line.split("\t", 1) for line in done.stdout.splitlines())
         return {ref: name for name, ref in pairs}
+
+    def tags(self, pattern: str) -> list[tuple[str, str]]:
+        """
+        Return the refs of tags that match *pattern*, and the commit of each.
+
+        The newest version first; what is before a release (``-rc1``) comes after it.
+        Raises SourceError.
+        """
+        wanted = f"refs/tags/{pattern}"
+        how = ("-c", "versionsort.suffix=-", "ls-remote", "--sort=-version:refname")
+        argv = [*how, *self._upload_pack(), "--", self.url, wanted, f"{wanted}^{{}}"]
+        done = self._run(argv, deadline=command.ASK_DEADLINE)
+        names: dict[str, str] = {}
+        for line in done.stdout.splitlines():
+            name, _, ref = line.partition("\t")
+            whole = ref.removesuffix(_PEELED)
+            # What a tag with a message leads to counts, not the tag itself.
+            if ref.startswith("refs/tags/") and (ref != whole or whole not in names):
+                names[whole] = name
+        return list(names.items())
 
     def fetch(self, git_dir: Path, *refspecs: str) -> None:
         """

@@ -24,23 +24,27 @@ Fingerprint = frozenset[tuple[str, int, int, int]]
 
 class Watcher:
     """
-    Says "look again" when a branch of the repository at a path may have changed.
+    Says "look again" when a branch or tag of the repository at a path may have changed.
 
     Events only wake it; what it compares are the refs on disk. So what somebody else
     writes in a repository (objects, an index, lock files) makes no noise, and the
     repository may vanish and return.
     """
 
-    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, changed: Callable[[], None], *, refs: str = "heads"
+    ) -> None:
+        """Take what is called, and which *refs* matter: ``heads`` or ``tags``."""
         self._path = path
         self._changed = changed
+        self._refs = f"refs/{refs}"
         self._stop = threading.Event()
         self._seen: Fingerprint = frozenset()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
     def start(self) -> None:
         """Begin to watch; every change from now on is noticed."""
-        self._seen = _fingerprint(self._path)
+        self._seen = _fingerprint(self._path, self._refs)
         self._thread.start()
 
     def stop(self) -> None:
@@ -52,7 +56,7 @@ class Watcher:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._watch(_folders(self._path))
+                self._watch(_folders(self._path, self._refs))
             except (OSError, RuntimeError) as error:
                 # A folder vanished, or the system has no more watches to give.
                 log.debug(
@@ -77,11 +81,11 @@ class Watcher:
         )
         for _ in events:
             self._look()
-            if _identities(_folders(self._path)) != before:
+            if _identities(_folders(self._path, self._refs)) != before:
                 return
 
     def _look(self) -> None:
-        now = _fingerprint(self._path)
+        now = _fingerprint(self._path, self._refs)
         if now == self._seen:
             return
         self._seen = now
@@ -216,14 +220,14 @@ def _git_dir(path: Path) -> Path:
         return path
 
 
-def _folders(path: Path) -> list[Path]:
-    """Return the folders in which something happens when a branch changes."""
+def _folders(path: Path, refs: str) -> list[Path]:
+    """Return the folders in which something happens when one of *refs* changes."""
     git_dir = _git_dir(path)
     if not git_dir.is_dir():
         return [_nearest(git_dir)]
     around = [git_dir, git_dir / "refs", git_dir / "reftable"]
-    heads = [folder for folder, _names in _walk(git_dir / "refs/heads")]
-    return [folder for folder in dict.fromkeys([*around, *heads]) if folder.is_dir()]
+    inside = [folder for folder, _names in _walk(git_dir / refs)]
+    return [folder for folder in dict.fromkeys([*around, *inside]) if folder.is_dir()]
 
 
 def _nearest(path: Path) -> Path:
@@ -231,16 +235,16 @@ def _nearest(path: Path) -> Path:
     return next(parent for parent in path.absolute().parents if parent.is_dir())
 
 
-def _walk(heads: Path) -> Iterator[tuple[Path, list[str]]]:
-    for folder, _folders, names in os.walk(heads):
+def _walk(refs: Path) -> Iterator[tuple[Path, list[str]]]:
+    for folder, _folders, names in os.walk(refs):
         yield Path(folder), names
 
 
-def _fingerprint(path: Path) -> Fingerprint:
-    """Return what differs whenever a branch does: git replaces files, never edits."""
+def _fingerprint(path: Path, refs: str) -> Fingerprint:
+    """Return what differs when one of *refs* does: git replaces files, never edits."""
     git_dir = _git_dir(path)
     files = [git_dir / "packed-refs", git_dir / "reftable/tables.list"]
-    for folder, names in _walk(git_dir / "refs/heads"):
+    for folder, names in _walk(git_dir / refs):
         files += [folder / name for name in names if not name.endswith(".lock")]
     return frozenset(
         (str(file), status.st_ino, status.st_mtime_ns, status.st_size)

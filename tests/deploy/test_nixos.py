@@ -28,7 +28,16 @@ REAL_LIB = os.environ.get("REAL_NIXPKGS_LIB")
 EVERYTHING = {
     "repository": """{
         url = "ssh://git@git.example.org/infra.git";
+        fallbacks = [ "https://git.example.com/infra.git" ];
         branch = "feature/x";
+        tag = "v*";
+        allow_force = true;
+        verify = {
+          openpgp = [ "/etc/keys.asc" ];
+          allowed_signers = "/etc/allowed";
+          revoked = "/etc/revoked";
+          since = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+        };
         poll = "1h30m";
         layout = "hosts";
         dir = "nix";
@@ -342,6 +351,7 @@ def test_the_unit_is_hardened_as_the_one_for_other_systems(nix: Nix) -> None:
 BASE = {"repository": {"url": "/srv/repo.git"}}
 CHANGES: dict[str, dict[str, object]] = {
     "repository.url": {"repository": {"url": "/srv/other.git"}},
+    "repository.allow_force": {"repository": {"allow_force": False}},
     "repository.poll": {"repository": {"poll": "5m"}},
     "repository.secrets": {"repository": {"secrets": {"a": "/b"}}},
     "nix": {"nix": {"build_timeout": "2h"}},

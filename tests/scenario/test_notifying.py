@@ -11,7 +11,8 @@ from reconciler.messages import Mark, MarkState
 from reconciler.model import Commit, Hold, HostName, Policy, UnitName
 from reconciler.notify.words import fields_of
 from reconciler.revisions.repository import WithheldError
-from reconciler.settings import Settings
+from reconciler.revisions.trust import UntrustedError
+from reconciler.settings import Settings, VerifySettings
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import FAILED
@@ -319,6 +320,30 @@ def test_a_better_commit_ends_what_was_told_of_one_that_waits(scene: Scene) -> N
     (superseded,) = (one for one in marks(scene) if one.commit == first.id)
     assert superseded.state is MarkState.SUPERSEDED
     assert mark(scene) == (MarkState.SUCCESS, "on 4 hosts")
+
+
+def test_a_commit_that_is_not_trusted_is_told_as_that(scene: Scene) -> None:
+    verify = VerifySettings(allowed_signers=Path("/etc/allowed"))
+    repository = scene.settings.repository.model_copy(update={"verify": verify})
+    scene.settings = scene.settings.model_copy(update={"repository": repository})
+    scene.restart()
+    deploy(scene, FLEET)
+    before = len(letters(scene))
+    bad = scene.push(FLEET, "By a stranger")
+    scene.mirror.flaws[bad.id] = "No principal matched."
+    for _ in range(2):
+        with pytest.raises(UntrustedError):
+            scene.look()
+
+    assert letters(scene)[before:] == ["commit-untrusted"]
+    said = [one.message for one in scene.history.outbox.waiting("phone")][-1:]
+    assert fields_of(said)["summary"] == f"{bad.short} is not trusted"
+    assert mark(scene)[0] is MarkState.FAILURE
+    assert "No principal matched" in mark(scene)[1]
+
+    scene.mirror.flaws.clear()
+    scene.look()
+    assert letters(scene)[before:] == ["commit-untrusted", "recovered"]
 
 
 def test_a_repository_that_goes_away_while_a_commit_waits(scene: Scene) -> None:

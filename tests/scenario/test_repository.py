@@ -1,12 +1,16 @@
 """The repository and its commits: which one counts, and what is said of the others."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
 from reconciler.errors import EvaluationError, SourceError
 from reconciler.loop import Daemon, Done, repository_watch
+from reconciler.model import Commit
 from reconciler.revisions.repository import RETRY_UNREADABLE, Repository
+from reconciler.revisions.trust import UntrustedError
+from reconciler.settings import VerifySettings
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import toplevel_of
@@ -257,3 +261,86 @@ def test_going_back_to_the_commit_before_an_unreadable_one(scene: Scene) -> None
     assert scene.repository.problem == ""
     assert scene.history.repository.problem() == ""
     assert scene.metric('reconciler_evaluation_failing{host=""}') == 0
+
+
+# --- commits that may not count --------------------------------------------------
+
+
+def signed(scene: Scene) -> None:
+    """Have the settings ask for signatures."""
+    old = scene.settings
+    verify = VerifySettings(allowed_signers=Path("/etc/allowed"))
+    repository = old.repository.model_copy(update={"verify": verify})
+    scene.settings = old.model_copy(update={"repository": repository})
+    scene.restart()
+
+
+def stranger_pushes(scene: Scene) -> Commit:
+    """Push a commit that is not well signed, and one on top that is."""
+    bad = scene.push(B)
+    scene.mirror.flaws[bad.id] = "No principal matched."
+    return scene.push({"lufta": {BOT: "3"}})
+
+
+def test_a_commit_that_is_not_signed_never_counts(scene: Scene) -> None:
+    signed(scene)
+    good = scene.commit(A)
+    scene.run("lufta")
+    scene.run("lufta")
+    newest = stranger_pushes(scene)
+    listed = scene.evaluator.listed
+
+    for _ in range(2):
+        with pytest.raises(UntrustedError, match="No principal matched"):
+            scene.look()
+
+    assert scene.evaluator.listed == listed, "Nix is not shown it"
+    bad = scene.mirror.commits[-2]
+    problem = scene.history.repository.problem()
+    assert problem.startswith(f"commit {newest.short}: commit {bad.id} in it is not")
+    assert [event.kind for event in scene.history.events()] == ["commit-untrusted"]
+    assert scene.metric("reconciler_commit_untrusted") == 1
+    assert scene.metric("reconciler_commit_withheld") == 0
+    scene.machine("lufta").change(BOT, active_state="inactive")
+    scene.run("lufta")
+    status = scene.status("lufta")
+    assert (status.in_sync, status.commit) == (True, good.id), "it stays served"
+
+
+def test_a_commit_that_is_not_signed_stays_out_until_its_key_is_trusted(
+    scene: Scene,
+) -> None:
+    signed(scene)
+    good = scene.commit(A)
+    newest = stranger_pushes(scene)
+    with pytest.raises(UntrustedError, match="cannot be approved"):
+        Daemon(scene.world).approvable(newest.id)
+
+    scene.restart()
+    with pytest.raises(UntrustedError):
+        scene.look()
+    assert scene.repository.current is not None
+    assert scene.repository.current.commit == good
+
+    scene.mirror.flaws.clear()
+    scene.look()
+    assert scene.repository.current.commit == newest
+    assert scene.metric("reconciler_commit_untrusted") == 0
+    assert scene.history.repository.problem() == ""
+
+
+def test_that_a_fall_back_is_read_is_told_and_hinders_nothing(scene: Scene) -> None:
+    scene.mirror.fallback = "it is away; read from the fall-back /copy meanwhile"
+    commit = scene.commit(A)
+
+    assert scene.repository.current is not None
+    assert scene.repository.current.commit == commit
+    assert scene.repository.problem == ""
+    assert "read from the fall-back" in scene.history.repository.problem()
+    assert scene.metric("reconciler_repository_fallback") == 1
+
+    scene.mirror.fallback = ""
+    scene.look()
+
+    assert scene.history.repository.problem() == ""
+    assert scene.metric("reconciler_repository_fallback") == 0

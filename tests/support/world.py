@@ -42,6 +42,7 @@ from reconciler.model import (
 )
 from reconciler.remote import HostReader, HostWriter, OnLine, RemoteResult
 from reconciler.settings import HostSettings
+from reconciler.source import Flaw
 from tests.support.host import BOOTED_AT, FakeHost
 
 Services = Mapping[str, str]  # the version of each, by the name of its unit
@@ -151,6 +152,8 @@ class FakeMirror:
         self.away = ""  # why the repository cannot be read, if it cannot
         self.fetched: Commit | None = None  # what the mirror itself has
         self.checkouts: set[CommitId] = set()
+        self.fallback = ""
+        self.flaws: dict[CommitId, str] = {}  # why commits are not well signed
         self._held: Counter[CommitId] = Counter()
         self._lock = threading.Lock()
         self.before_fetch: Callable[[], None] = do_nothing
@@ -198,6 +201,17 @@ class FakeMirror:
             raise SourceError(self.away)
         self.fetched = self.commits[-1]
         return self.fetched
+
+    def first_unsigned(
+        self, commit: CommitId, after: Collection[CommitId]
+    ) -> Flaw | None:
+        """See Mirror; here every commit comes after those before it."""
+        ids = [one.id for one in self.commits]
+        begin = max((ids.index(one) + 1 for one in after), default=ids.index(commit))
+        for one in ids[begin : ids.index(commit) + 1]:
+            if one in self.flaws:
+                return Flaw(one, self.flaws[one])
+        return None
 
     def is_merged(self, commit: Commit) -> bool:
         """See Mirror: there is but one branch."""

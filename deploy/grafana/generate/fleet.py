@@ -163,7 +163,8 @@ def _waiting() -> tuple[Panel, ...]:
                 text="Whether the newest commit of the branch is the one that hosts are"
                 " brought to, or what keeps it from that.",
                 queries=one(
-                    "4 * max(reconciler_fetch_failing{HERE})"
+                    "8 * max(reconciler_commit_untrusted{HERE})"
+                    " + 4 * max(reconciler_fetch_failing{HERE})"
                     " + 2 * max(reconciler_commit_withheld{HERE})"
                     " + max(reconciler_evaluation_failing{HERE})"
                 ),
@@ -172,6 +173,7 @@ def _waiting() -> tuple[Panel, ...]:
                     "1": ("does not evaluate", "orange"),
                     **dict.fromkeys("23", ("waits to be approved", "orange")),
                     **dict.fromkeys("4567", ("cannot be read", "orange")),
+                    **dict.fromkeys(map(str, range(8, 16)), ("is not trusted", "red")),
                 },
             )
         ),

@@ -184,7 +184,7 @@ def _about_approvals(routes: APIRouter, parts: Parts) -> None:
         commit: CommitName, by: By, why: WhyBody
     ) -> list[dict[str, str | None]]:
         """Let a commit count, whatever hosts it takes away; `/status` tells which."""
-        found = parts.daemon.commit(commit)
+        found = parts.daemon.approvable(commit)
         _orders(parts, by).approve_commit(found.id, reason=why.reason)
         return [{"host": None, "toplevel": None, "commit": found.id}]
 
