@@ -361,7 +361,7 @@ jobs = [pool.submit(work, number) for number in range(2)]
 sys.stdin.readline()
 process.kill_all()
 for job in jobs:
-    print(job.result(1))
+    print(job.result(60))
 try:
     process.run(["true"], deadline=1)
 except StoppingError as error:
