@@ -1,11 +1,13 @@
 """
 Which failed attempts put their system in quarantine on that host.
 
-Only those that bring what a commit changes. A heal brings back what the host was
+Only those that bring what a commit changes. What a person wanted back was not judged. A
+heal brings back what the host was
 confirmed with: that it fails says something of the host. Were that system condemned,
 nothing on the host would be healed any more, keys included.
 """
 
+from reconciler.attempt.ordered import WayBack
 from reconciler.model import (
     Attempt,
     HostName,
@@ -47,6 +49,8 @@ def sentence(world: World, attempt: Attempt) -> None:
 def _is_guilty(world: World, attempt: Attempt) -> bool:
     if attempt.verdict is Verdict.HEAL or attempt.source == attempt.target:
         return False
+    if attempt.reason is None or _is_ordered(world, attempt):
+        return False
     if attempt.reason in _PROVED:
         return True
     if attempt.reason not in _SUSPECT:
@@ -58,6 +62,11 @@ def _is_guilty(world: World, attempt: Attempt) -> bool:
         and one.reason in _SUSPECT
         for one in last
     )
+
+
+def _is_ordered(world: World, attempt: Attempt) -> bool:
+    guard = world.history.guard(attempt.id)
+    return guard is not None and WayBack.kept_in(guard) is not None
 
 
 def left_half_way(world: World, host: HostName) -> StorePath | None:

@@ -13,7 +13,6 @@ from reconciler.attempt.guarded_switch import OutOfSightError, RolledBackError
 from reconciler.attempt.reach import note_confirmed
 from reconciler.attempt.run import AttemptRun
 from reconciler.attempt.unreached import explained
-from reconciler.errors import FactError
 from reconciler.model import Phase, Reason
 
 
@@ -22,8 +21,6 @@ class Following:
     """One attempt that was left."""
 
     run: AttemptRun
-    ordered: bool
-    """Whether a person ordered to go back to that system; nobody judges it then."""
 
     def to_its_end(self) -> Carried:
         """
@@ -67,20 +64,10 @@ class Following:
     def _resume(self) -> None:
         """Go on with what was switched to, or is just now."""
         run = self.run
-        if self.ordered:
-            run.under_guard(self._see_it_there)
-        elif run.desired.toplevel == run.attempt.target:
+        if run.desired.toplevel == run.attempt.target:
             run.under_guard(self._judge)
         else:
             self._take_back()
-
-    def _see_it_there(self) -> None:
-        run = self.run
-        run.step("follow", Phase.ACTIVATE, run.guarded.await_switch)
-        run.step("verify", Phase.VERIFY, run.look)
-        if run.seen.observed.running != run.attempt.target:
-            message = f"{run.desired.host}: it does not run that generation"
-            raise FactError(message)
 
     def _judge(self) -> None:
         run = self.run

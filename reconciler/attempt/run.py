@@ -20,7 +20,7 @@ A plan that only heals has no steps 4, 7 and 8; the boot default comes last ther
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -36,10 +36,10 @@ from reconciler.attempt.guarded_switch import (
     GuardedSwitch,
     OutOfSightError,
     RolledBackError,
-    StuckError,
     limits,
 )
 from reconciler.attempt.health_gate import HealthGate, patiently, require_mended
+from reconciler.attempt.judges import ByHealth, Judge, end
 from reconciler.attempt.key_steps import KeySteps
 from reconciler.attempt.look import Look, look
 from reconciler.attempt.reach import former_way, note_confirmed, where_it_is
@@ -83,6 +83,7 @@ class AttemptRun:
     superseded: Callable[[], bool]
     seen: Look  # the last look at the host
     baseline: Baseline  # what was healthy before
+    judge: Judge = field(default_factory=ByHealth)
     _recorded: Recorded = field(init=False)
     _keys: KeySteps = field(init=False)
     _before: Observed = field(init=False)  # the host as it was
@@ -155,7 +156,7 @@ class AttemptRun:
             raise SupersededError
         sign(self.world, self.desired, self._before, self._log)
         if StepKind.ACTIVATE in kinds:
-            self.under_guard(functools.partial(self._replace, kinds))
+            self.replace_system()
         elif StepKind.REBOOT in kinds:
             self._restart()
         elif StepKind.JUDGE in kinds:
@@ -164,6 +165,10 @@ class AttemptRun:
             self._heal(kinds)
 
     # --- another system ----------------------------------------------------------
+
+    def replace_system(self) -> None:
+        """Switch to the system, which the host has by now, with its keys."""
+        self.under_guard(self._replace)
 
     def under_guard(self, act: Callable[[], None]) -> None:
         """Do *act* and confirm; on any failure have the guardian go back."""
@@ -179,8 +184,8 @@ class AttemptRun:
         note_confirmed(self.world, self.desired, self.attempt.target)
         self.step("verify", Phase.VERIFY, self._look_after)
 
-    def _replace(self, kinds: set[StepKind]) -> None:
-        if StepKind.DELIVER_KEYS in kinds:
+    def _replace(self) -> None:
+        if any(step.kind is StepKind.DELIVER_KEYS for step in self.plan.steps):
             self.step("guard", Phase.ACTIVATE, self.guarded.start)
             self._deliver_early()
         self._keys.check_present(self.seen)
@@ -213,7 +218,7 @@ class AttemptRun:
         first = functools.partial(gate.patient_look, give_up)
         self.step("verify", Phase.VERIFY, lambda: self._note(first()))
         self._mend(self.seen.plan)
-        self._note(gate.judge(self.seen, give_up))
+        self._note(self.judge.judge(gate, self.seen, give_up))
 
     def _go_back(self, error: ReconcilerError) -> None:
         """Have the guardian roll back, and raise what that makes of *error*."""
@@ -361,7 +366,7 @@ class AttemptRun:
         self._seen_at = self.world.monotonic()
 
     def _look_again(self) -> Look:
-        return look(
+        seen = look(
             self.world,
             self.desired,
             self.checkout,
@@ -369,6 +374,7 @@ class AttemptRun:
             phase=Phase.PROBE,
             under_way=True,
         )
+        return replace(seen, plan=self.judge.chosen(seen.plan))
 
     # --- telling -----------------------------------------------------------------
 
@@ -383,14 +389,7 @@ class AttemptRun:
         self._recorded.step(name, phase, act)
 
     def _end(self, outcome: Outcome, error: ReconcilerError | None) -> Carried:
-        message = str(error) if error else ""
-        reason = None
-        if isinstance(error, RolledBackError | StuckError):
-            reason = error.reason
-        world = self.world
-        world.history.end(
-            self.attempt.id, outcome, message=message, reason=reason, now=world.now()
+        ended = end(
+            self.world, self.attempt, self.judge, outcome, error, seen=self.seen
         )
-        ended = world.history.attempt(self.attempt.id)
-        world.metrics.attempt_ended(ended)
         return Carried(attempt=ended, seen=self.seen, error=error)

@@ -19,13 +19,17 @@ from reconciler.loop import (
     Gate,
     HostPass,
     Running,
-    UnknownSystemError,
     deliver,
     look_at_running,
 )
 from reconciler.loop.queue import Backoff
 from reconciler.model import DriftKind, HostName, Verdict
-from reconciler.revisions import Evaluations, Repository, Revision
+from reconciler.revisions import (
+    Evaluations,
+    Repository,
+    Revision,
+    UnknownSystemError,
+)
 from reconciler.world import World
 
 _LEFT_ALONE = frozenset(

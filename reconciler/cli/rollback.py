@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from reconciler.attempt.rollback import Rollback
 from reconciler.cli.common import (
     KNOWN_ERROR,
     OK,
@@ -22,6 +21,7 @@ from reconciler.cli.screen.listing import Listing, Row
 from reconciler.cli.screen.progress import Progress
 from reconciler.cli.screen.words import short_path, when
 from reconciler.cli.worlds import last_known, opened
+from reconciler.loop import Rollback
 from reconciler.loop.rollback_orders import choose
 from reconciler.model import Attempt, CommitId, Desired, Hold, Outcome, StorePath
 from reconciler.observed import Generation, generations
@@ -60,6 +60,10 @@ def rollback(  # noqa: PLR0913 -- an option each
             show_default=False,
         ),
     ] = None,
+    keep_keys: Annotated[
+        bool,
+        typer.Option("--keep-keys", help="Leave keys as they are, or are not."),
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -68,12 +72,12 @@ def rollback(  # noqa: PLR0913 -- an option each
 
     Its own `switch-to-configuration` makes it run, under the same guardian as any
     deployment, and it becomes what the host boots. The host is held, or the loop would
-    undo it: `reconciler release HOST` has it follow the repository again. Needs no
-    repository. Exit status: 0 done, 1 if not.
+    undo it: `reconciler release HOST` has it follow the repository again. Exit status:
+    0 done, 1 if not.
 
-    Keys stay as they are, those of the newest commit. `reconciler keys send HOST` sends
-    those that the older system was declared with, once it runs. Where it needs one that
-    is gone from the host by now, revert the commit instead: that brings keys first.
+    Its keys come first, as the commit declares them that last brought it to the host.
+    Where no such commit can be had, or with `--keep-keys`, keys stay as they are, and
+    neither the repository nor Nix is needed.
 
     `--list` asks the host for its generations and changes nothing: IS says what it
     runs, what it was booted with, and what it boots next; COMMIT is the one that last
@@ -99,7 +103,7 @@ def rollback(  # noqa: PLR0913 -- an option each
             return
         chosen = choose(desired.host, found, to)
         if dry_run:
-            _show_choice(world, desired, chosen, as_json=as_json)
+            _show_choice(world, desired, chosen, keep_keys=keep_keys, as_json=as_json)
             return
         now = world.now()
         hold = Hold(
@@ -111,9 +115,13 @@ def rollback(  # noqa: PLR0913 -- an option each
         )
         with progress:
             attempt = Rollback(
-                world=world, desired=desired, generation=chosen, hold=hold
+                world=world,
+                desired=desired,
+                generation=chosen,
+                hold=hold,
+                keep_keys=keep_keys,
             ).run()
-    _show_done(attempt, hold, desired, as_json=as_json)
+    _show_done(attempt, as_json=as_json)
     done = attempt.outcome is Outcome.SUCCEEDED
     raise typer.Exit(OK if done else KNOWN_ERROR)
 
@@ -131,7 +139,12 @@ def _show_list(
 
 
 def _show_choice(
-    world: World, desired: Desired, chosen: Generation, *, as_json: bool
+    world: World,
+    desired: Desired,
+    chosen: Generation,
+    *,
+    keep_keys: bool,
+    as_json: bool,
 ) -> None:
     commits = world.history.commits_of(desired.host)
     if as_json:
@@ -139,30 +152,21 @@ def _show_choice(
         return
     out.print(Text(f"{desired.host} would be taken back to this, and held:", "bold"))
     out.print(generation_table([chosen], commits))
-    _tell_of_keys(desired)
+    commit = None if keep_keys else commits.get(chosen.toplevel)
+    keys = (
+        f"come as commit {commit[:8]} declares them" if commit else "stay as they are"
+    )
+    out.print(Text(f"Keys {keys}.", "magenta"))
 
 
-def _tell_of_keys(desired: Desired) -> None:
-    """Say what becomes of the keys of a host that has any."""
-    if desired.keys:
-        sent = f"reconciler keys send {desired.host}"
-        told = f"Keys stay as they are; to have those of that system then: {sent}"
-        out.print(Text(told, "magenta"))
-
-
-def _show_done(
-    attempt: Attempt, hold: Hold, desired: Desired, *, as_json: bool
-) -> None:
+def _show_done(attempt: Attempt, *, as_json: bool) -> None:
     if as_json:
         print_json(attempt_as_dict(attempt))
         return
     out.print(attempt_table([attempt]))
     if attempt.outcome is Outcome.SUCCEEDED:
-        told = (
-            f"It is held now; when it may follow again: reconciler release {hold.host}"
-        )
-        out.print(Text(told, "magenta"))
-        _tell_of_keys(desired)
+        again = f"reconciler release {attempt.host}"
+        out.print(Text(f"It is held now; when it may follow again: {again}", "magenta"))
 
 
 # --- the generations -------------------------------------------------------------

@@ -6,13 +6,13 @@ from reconciler.loop.host_pass import HostPass
 from reconciler.loop.keys_of_running import (
     KEY_KINDS,
     Running,
-    UnknownSystemError,
     deliver,
     look_at_running,
 )
 from reconciler.loop.numbered_looks import Looked, Looks
 from reconciler.loop.orders import Orders
 from reconciler.loop.results import Again, Done, Failed, Result
+from reconciler.loop.rollback import Rollback
 
 __all__ = [
     "KEY_KINDS",
@@ -26,8 +26,8 @@ __all__ = [
     "Looks",
     "Orders",
     "Result",
+    "Rollback",
     "Running",
-    "UnknownSystemError",
     "deliver",
     "look_at_running",
 ]

@@ -10,6 +10,7 @@ from reconciler.attempt.blame import left_half_way, sentence
 from reconciler.attempt.carried import Carried, baseline_in, baseline_of, source_of
 from reconciler.attempt.following import Following
 from reconciler.attempt.look import Look, look, sighting
+from reconciler.attempt.ordered import WayBack
 from reconciler.attempt.reach import meet, where_it_is
 from reconciler.attempt.run import AttemptRun
 from reconciler.errors import (
@@ -24,6 +25,7 @@ from reconciler.loop.brought import BroughtLater
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.lead_times import LeadTimes
 from reconciler.loop.results import Again, Done, Failed, Result
+from reconciler.loop.rollback import run_back
 from reconciler.loop.standings import Standings
 from reconciler.loop.turns import REBOOT_TURN, end_turn, heals_only, seconds_to_wait
 from reconciler.model import (
@@ -183,10 +185,15 @@ class HostPass:
                     self._interrupt(attempt)
                     continue
                 log.info("following", host=host, attempt=attempt.id)
-                baseline = baseline_in(guard)
-                run = self._run_of(revision, wanted, seen, attempt, baseline)
-                carried = Following(run=run, ordered=guard.ordered).to_its_end()
-                self._ended(carried, revision, wanted.desired)
+                with ExitStack() as held:
+                    if order := WayBack.kept_in(guard):
+                        here = where_it_is(world, wanted.desired)
+                        run = run_back(world, here, attempt, guard, order, held)
+                    else:
+                        baseline = baseline_in(guard)
+                        run = self._run_of(revision, wanted, seen, attempt, baseline)
+                    carried = Following(run=run).to_its_end()
+                self._ended(carried, revision, run.desired)
                 if carried.attempt.outcome is None and carried.error is not None:
                     raise carried.error
         # A guardian may have put back keys, and more, since *seen*.

@@ -8,30 +8,25 @@ may run a system of long ago, whose services wait for the keys of its own commit
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from reconciler.attempt.key_steps import KeySteps
 from reconciler.attempt.look import Look, look
 from reconciler.attempt.reach import meet
-from reconciler.desired import from_json
-from reconciler.errors import (
-    PermanentError,
-    StateError,
-    WrongMachineError,
-)
-from reconciler.model import Commit, Desired, DriftKind, Effect, HostName, StorePath
+from reconciler.errors import WrongMachineError
+from reconciler.model import DriftKind, Effect, HostName
 from reconciler.plan import runs, stranger
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Revision
-from reconciler.revisions.wanted import Wanted, checkout_of, recall, wanted_of
+from reconciler.revisions.wanted import (
+    UnknownSystemError,
+    Wanted,
+    declaring,
+    wanted_of,
+)
 from reconciler.world import World
 
 KEY_KINDS = frozenset(kind for kind in DriftKind if kind.value.startswith("key-"))
 _DELIVERED = frozenset({Effect.DELIVER, Effect.PERMIT})
-
-
-class UnknownSystemError(PermanentError):
-    """A host runs a system of which no commit is known, and so no key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +78,7 @@ def look_at_running(
         raise UnknownSystemError(message)
     if runs(newest.desired, seen.observed):
         return Running(wanted=newest, seen=seen)
-    wanted = _of_system(world, host, running, held)
+    wanted = declaring(world, host, running, held)
     # Where the host is, that look knows.
     way = world.connections.way_to(host, newest.desired.target)
     wanted = replace(wanted, desired=replace(wanted.desired, target=way))
@@ -104,47 +99,3 @@ def deliver(world: World, running: Running, log: Callable[[str], None]) -> None:
     steps = KeySteps(world, wanted.desired, wanted.checkout, log)
     with world.history.lock(wanted.desired.host):
         steps.deliver(names)
-
-
-def _of_system(
-    world: World, host: HostName, system: StorePath, held: ExitStack
-) -> Wanted:
-    """Return what was declared with *system*. Raises UnknownSystemError and more."""
-    former = recall(world, host, held)
-    if former is not None and former.desired.toplevel == system:
-        return former
-    name = world.history.commits_of(host).get(system)
-    if name is None:
-        message = (
-            f"{host} runs {system}, which no commit that we know of declares: "
-            "nothing says which keys it needs"
-        )
-        raise UnknownSystemError(message)
-    commit = world.mirror.resolve(name)
-    checkout = checkout_of(world, commit.id, held)
-    return _at(world, host, system, commit, checkout)
-
-
-def _at(
-    world: World, host: HostName, system: StorePath, commit: Commit, checkout: Path
-) -> Wanted:
-    desired = _remembered(world, host, world.evaluator.identity(commit, checkout))
-    if desired is None:
-        world.tell(host, "evaluating")
-        # Not by Evaluations: it is not the last good state of the host.
-        desired = world.evaluator.evaluate(checkout, host)
-    if desired.toplevel != system:
-        message = (
-            f"{host} runs {system}, and commit {commit.short} now evaluates to another"
-            " system: nothing says which keys it needs"
-        )
-        raise UnknownSystemError(message)
-    return Wanted(desired=desired, commit=commit.id, checkout=checkout)
-
-
-def _remembered(world: World, host: HostName, what: str) -> Desired | None:
-    text = world.history.evaluation(world.evaluator.cache_key(what, host))
-    try:
-        return from_json(text) if text else None
-    except StateError:
-        return None  # kept by a version that wrote it in another way

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import structlog
 
-from reconciler.attempt.rollback import Rollback
 from reconciler.errors import (
     ConnectError,
     ReconcilerError,
     UnknownGenerationError,
 )
+from reconciler.loop.rollback import Rollback
 from reconciler.model import Attempt, Hold, HostName
 from reconciler.observed import Generation, generations, previous
 from reconciler.revisions.evaluations import Evaluations
@@ -38,7 +38,7 @@ class Rollbacks:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
-    def begin(self, hold: Hold, to: int | None) -> Attempt:
+    def begin(self, hold: Hold, to: int | None, *, keep_keys: bool = False) -> Attempt:
         """
         Take the host of *hold* back, and hold it; return the attempt as it begins.
 
@@ -62,6 +62,7 @@ class Rollbacks:
             desired=desired,
             generation=chosen,
             hold=hold,
+            keep_keys=keep_keys,
             begun=begun.set_result,
         )
         thread = threading.Thread(

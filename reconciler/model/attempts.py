@@ -34,12 +34,7 @@ class Guard:
     """What must be known to follow an attempt to its end after a restart."""
 
     boot_id: str  # of the host when the attempt began
-    baseline: str  # what was healthy before, as the health gate writes it
-
-    @property
-    def ordered(self) -> bool:
-        """Whether a person ordered it: a rollback, which no health gate judges."""
-        return not self.baseline
+    baseline: str  # what its judge must know: what was healthy before, or was ordered
 
 
 class Phase(enum.Enum):

@@ -2,5 +2,6 @@
 
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository, Revision
+from reconciler.revisions.wanted import UnknownSystemError
 
-__all__ = ["Evaluations", "Repository", "Revision"]
+__all__ = ["Evaluations", "Repository", "Revision", "UnknownSystemError"]

@@ -15,9 +15,15 @@ from pathlib import Path
 import structlog
 
 from reconciler.desired import from_json, to_json
-from reconciler.errors import ReconcilerError, StateError, StoppingError, TemporaryError
+from reconciler.errors import (
+    PermanentError,
+    ReconcilerError,
+    StateError,
+    StoppingError,
+    TemporaryError,
+)
 from reconciler.history import Declared
-from reconciler.model import CommitId, Desired, HostName
+from reconciler.model import CommitId, Desired, HostName, StorePath
 from reconciler.plan import services_of
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Revision
@@ -34,6 +40,10 @@ class NotYetError(TemporaryError):
 
     def __init__(self, host: HostName) -> None:
         super().__init__(f"{host} has yet to be evaluated")
+
+
+class UnknownSystemError(PermanentError):
+    """No commit is known that declares a system, and so no key of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +152,49 @@ def recall(world: World, host: HostName, held: ExitStack) -> Wanted | None:
         log.warning("cannot keep the former system whole", host=host, error=str(error))
         return None
     return Wanted(desired=desired, commit=commit, checkout=checkout)
+
+
+def declaring(
+    world: World, host: HostName, system: StorePath, held: ExitStack
+) -> Wanted:
+    """
+    Return what was declared with a *system*, by the commit that last brought it.
+
+    Its checkout stays until *held* is closed. Raises UnknownSystemError, SourceError,
+    StateError, EvaluationError.
+    """
+    former = recall(world, host, held)
+    if former is not None and former.desired.toplevel == system:
+        return former
+    name = world.history.commits_of(host).get(system)
+    if name is None:
+        message = (
+            f"{host}: no commit that we know of declares {system}, so that nothing says"
+            " which keys it needs"
+        )
+        raise UnknownSystemError(message)
+    commit = world.mirror.resolve(name)
+    checkout = checkout_of(world, commit.id, held)
+    desired = _remembered(world, host, world.evaluator.identity(commit, checkout))
+    if desired is None:
+        world.tell(host, "evaluating")
+        # Not by Evaluations: it is not the last good state of the host.
+        desired = world.evaluator.evaluate(checkout, host)
+    if desired.toplevel != system:
+        message = (
+            f"{host}: commit {commit.short}, which declared {system}, now evaluates to"
+            " another system, so that nothing says which keys it needs"
+        )
+        raise UnknownSystemError(message)
+    return Wanted(desired=desired, commit=commit.id, checkout=checkout)
+
+
+def _remembered(world: World, host: HostName, what: str) -> Desired | None:
+    text = world.history.evaluation(world.evaluator.cache_key(what, host))
+    try:
+        return from_json(text) if text else None
+    except StateError:
+        return None  # kept by a version that wrote it in another way
 
 
 def checkout_of(world: World, commit: CommitId, held: ExitStack) -> Path:

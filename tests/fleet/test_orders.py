@@ -172,7 +172,7 @@ def with_note(rig: Rig, content: str) -> None:
     file.write_text(f"{text.rstrip().removesuffix('}')}  {key}\n}}\n")
 
 
-def test_keys_stay_at_a_rollback_and_its_own_can_be_sent(rig: Rig) -> None:
+def test_a_generation_comes_with_its_own_keys(rig: Rig) -> None:
     def note() -> str:
         return rig.host("lufta").exec("cat", NOTE)
 
@@ -183,12 +183,14 @@ def test_keys_stay_at_a_rollback_and_its_own_can_be_sent(rig: Rig) -> None:
     rig.push("Its content is another one")
     rig.wait_in_sync("lufta")
     assert note() == "second"
-    said = rig.run("rollback", "lufta").stdout
+    first = rig.run("rollback", "lufta", "--dry-run").stdout
 
-    assert note() == "second"
-    assert "reconciler keys send lufta" in " ".join(said.split())
-    rig.run("keys", "send", "lufta")
+    rig.run("rollback", "lufta")
+
     assert note() == "first"
+    (attempt,) = rig.json("history", "lufta", "-n", "1")
+    assert f"with the keys of commit {attempt['commit'][:8]}" in attempt["message"]
+    assert f"Keys come as commit {attempt['commit'][:8]} declares them" in first
 
     rig.run("release", "lufta")
     rig.wait_in_sync("lufta")

@@ -6,11 +6,9 @@ import pytest
 
 from reconciler.attempt import OutOfSightError
 from reconciler.attempt.blame import SUSPECT_LIMIT
-from reconciler.attempt.rollback import Rollback
-from reconciler.errors import ConnectError, StoppingError
+from reconciler.errors import ConnectError
 from reconciler.loop import Again, Done, Failed
-from reconciler.model import Hold, HostName, Outcome, Reason, UnitName, Verdict
-from reconciler.observed import Generation
+from reconciler.model import HostName, Outcome, Reason, UnitName, Verdict
 from tests.support.host import FakeGuard, FakeHost
 from tests.support.scene import Scene
 from tests.support.world import FIRST, do_nothing, toplevel_of
@@ -309,41 +307,6 @@ def test_a_host_that_is_booted_while_it_is_confirmed_is_told_by_what_it_runs(
     (told,) = [one for one in deployed.attempts("lufta") if one.target == SYSTEM_B]
     assert told.outcome is Outcome.SUCCEEDED
     assert (lufta.running, lufta.profile) == (SYSTEM_B, SYSTEM_B)
-
-
-def test_a_rollback_that_was_left_is_followed_and_confirmed(deployed: Scene) -> None:
-    """What a person ordered is not what the commit says, and done all the same."""
-    deployed.commit(B)
-    assert deployed.run("lufta") == Done()
-    lufta = deployed.machine("lufta")
-    hold = Hold(host=LUFTA, reason="B is bad", actor="cadey", since=deployed.clock())
-    good = deployed.evaluations.last_good(LUFTA)
-    assert good is not None
-    rollback = Rollback(
-        world=deployed.world,
-        desired=good.desired,
-        generation=Generation(number=1, toplevel=SYSTEM_A, made_at=0.0),
-        hold=hold,
-    )
-
-    def end_once_it_is_switched() -> None:
-        if lufta.running == SYSTEM_A:
-            what = "looking"
-            raise StoppingError(what)
-
-    lufta.before_read = end_once_it_is_switched
-    with pytest.raises(StoppingError):
-        rollback.run()
-    assert lufta.guard is not None
-    lufta.before_read = do_nothing
-    deployed.restart()
-    deployed.look()
-
-    deployed.run("lufta")
-
-    assert deployed.attempts("lufta")[-1].outcome is Outcome.SUCCEEDED
-    assert (lufta.running, lufta.profile) == (SYSTEM_A, SYSTEM_A)
-    assert deployed.status("lufta").hold == hold
 
 
 def test_a_host_that_was_booted_meanwhile_is_told_from_its_boot_id(

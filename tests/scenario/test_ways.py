@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconciler.attempt.rollback import Rollback
 from reconciler.loop import Done
+from reconciler.loop.rollback import Rollback
 from reconciler.model import Hold, HostName, Outcome, UnitName
 from reconciler.observed import Generation
 from reconciler.revisions.last_address import last_known

@@ -77,6 +77,9 @@ class RollbackBody(BaseModel):
         Duration | None,
         Field(alias="for", description="seconds, or text such as 2h; else for ever"),
     ] = None
+    keep_keys: Annotated[
+        bool, Field(description="leave keys as they are; else its own are brought")
+    ] = False
 
 
 BackBody = Annotated[RollbackBody, Body(default_factory=RollbackBody)]
@@ -213,7 +216,8 @@ def _about_rollbacks(routes: APIRouter, parts: Parts) -> None:
             since=now,
             until=None if body.for_ is None else now + body.for_,
         )
-        return attempt_as_dict(parts.daemon.rollbacks.begin(hold, body.to))
+        begun = parts.daemon.rollbacks.begin(hold, body.to, keep_keys=body.keep_keys)
+        return attempt_as_dict(begun)
 
 
 def _orders(parts: Parts, by: Caller) -> Orders:

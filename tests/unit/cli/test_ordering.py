@@ -299,7 +299,8 @@ def test_rollback_takes_a_host_back_and_holds_it(cli: Cli, seen: Scene) -> None:
     assert attempt.commit == seen.mirror.commits[0].id
     assert attempt.outcome is Outcome.SUCCEEDED
     assert attempt.message.startswith("taken back to generation 2 by ")
-    assert [step.name for step in attempt.steps] == ["activate", "verify", "confirm"]
+    steps = [step.name for step in attempt.steps]
+    assert steps == ["activate", "verify", "confirm", "verify"]
 
     assert seen.run("lufta") == Done(), "the loop does not undo it"
     assert seen.status("lufta").verdict is Verdict.HELD
