@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit faults bench chaos race dashboards clean distclean
+.PHONY: help setup demo test lint unit faults nix bench chaos race dashboards clean distclean
 
 PYTHON ?= python3
 export PYTHON
@@ -25,6 +25,12 @@ unit: setup ## the tests that need no host and no Nix
 
 faults: setup ## what `make test` leaves out: all faults at all steps, long searches
 	@scripts/check faults
+
+nix: setup ## the tests that call Nix, with another one: NIX=/nix/store/…-nix-2.26.3/bin
+	@[ -x "$(NIX)/nix-instantiate" ] || { echo 'say where: make nix NIX=DIR' >&2; exit 2; }
+	@PATH="$(NIX):$$PATH" .venv/bin/pytest -n2 --dist loadfile \
+		-m 'nix and not fleet and not matrix' tests/adapters tests/deploy tests/examples \
+		tests/nixpkgs tests/unit/plan
 
 bench: setup ## measure, side by side with peers
 	@.venv/bin/python -m tests.bench
