@@ -72,6 +72,7 @@ def test_a_silent_host_delays_nobody(rig: Rig) -> None:
     rig.wait_in_sync(*HOSTS)
 
 
+@pytest.mark.matrix  # a fault of every day is like it
 def test_a_host_that_falls_silent_while_it_switches_is_waited_for(rig: Rig) -> None:
     host = rig.host("keanu")
     head = push_slow_start(rig, "it falls silent")
@@ -89,6 +90,7 @@ def test_a_host_that_falls_silent_while_it_switches_is_waited_for(rig: Rig) -> N
     assert host.is_active(FACTS)
 
 
+@pytest.mark.matrix  # a fault of every day is like it
 def test_a_host_that_loses_power_while_it_switches_is_switched_again(rig: Rig) -> None:
     host = rig.host("keanu")
     push_slow_start(rig, "it loses power")
@@ -164,6 +166,7 @@ def test_a_daemon_starts_beside_a_host_that_is_down(rig: Rig) -> None:
     rig.wait_in_sync(*HOSTS)
 
 
+@pytest.mark.matrix  # a fault of every day is like it
 def test_a_daemon_that_stops_while_a_host_switches_follows_it_later(rig: Rig) -> None:
     head = push_slow_start(rig, "the daemon stops")
 

@@ -125,6 +125,7 @@ def test_a_declared_check_that_does_not_pass_is_a_reason_to_go_back(rig: Rig) ->
     assert rig.host("lufta").running_toplevel == boots(rig) == before
 
 
+@pytest.mark.matrix  # a fault of every day is like it
 def test_a_system_that_stops_sshd_is_rolled_back_by_the_host_alone(rig: Rig) -> None:
     before = boots(rig)
     add(
@@ -148,6 +149,7 @@ def test_a_system_that_stops_sshd_is_rolled_back_by_the_host_alone(rig: Rig) -> 
     assert rig.host("lufta").is_active(BOT)
 
 
+@pytest.mark.matrix  # a fault of every day is like it
 def test_a_switch_that_hangs_is_ended_and_rolled_back(rig: Rig) -> None:
     before = boots(rig)
     add(
@@ -165,6 +167,7 @@ def test_a_switch_that_hangs_is_ended_and_rolled_back(rig: Rig) -> None:
     assert rig.host("lufta").running_toplevel == boots(rig) == before
 
 
+@pytest.mark.matrix  # a fault of every day is like it
 def test_a_guardian_that_is_killed_still_rolls_back(rig: Rig) -> None:
     before = boots(rig)
     rig.stop_daemon()
@@ -186,6 +189,7 @@ def test_a_guardian_that_is_killed_still_rolls_back(rig: Rig) -> None:
     assert before in (attempt["from"], boots(rig))
 
 
+@pytest.mark.matrix  # a fault of every day is like it
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 def test_a_reconciler_that_comes_back_confirms_what_is_healthy(
     rig: Rig, *, kill: bool
@@ -203,6 +207,7 @@ def test_a_reconciler_that_comes_back_confirms_what_is_healthy(
     assert attempt["to"] == boots(rig) == rig.host("lufta").running_toplevel
 
 
+@pytest.mark.matrix  # a fault of every day is like it
 def test_a_reconciler_that_stays_away_leaves_the_host_on_the_old_system(
     rig: Rig,
 ) -> None:
@@ -225,6 +230,7 @@ def test_a_reconciler_that_stays_away_leaves_the_host_on_the_old_system(
     assert attempts[folder]["reason"] == "unconfirmed"
 
 
+@pytest.mark.matrix  # a fault of every day is like it
 def test_a_power_cut_before_confirmation_boots_the_old_system(rig: Rig) -> None:
     rig.edit(LUFTA, "every printer", "every last printer")
     before = boots(rig)

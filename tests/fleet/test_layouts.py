@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import pytest
 
+from tests.support.budget import tried
 from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, NIX_OPTIONS, NIXPKGS, Rig
 from tests.support.wait import wait_until
@@ -111,7 +112,10 @@ def write_flake(content: Path, outputs: str, locked: Mapping[str, object]) -> No
     (content / "flake.lock").write_text(json.dumps(lock))
 
 
-@pytest.mark.parametrize("layout", ["flake", "deploy-rs", "colmena", "hive"])
+LAYOUTS = ("flake", "deploy-rs", "colmena", "hive")
+
+
+@pytest.mark.parametrize("layout", tried("deploy-rs", "hive", among=LAYOUTS))
 def test_a_repository_is_deployed_healed_changed_and_taken_back(
     fleet: FleetFactory, tmp_path: Path, layout: str
 ) -> None:

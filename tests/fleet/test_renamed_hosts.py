@@ -18,7 +18,13 @@ KEY = "/run/keys/withinbot"
 CONFIGURATION = f"hosts/{OLD}/configuration.nix"
 
 
-@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "while both stand"])
+@pytest.mark.parametrize(
+    "at_once",
+    [
+        pytest.param(True, id="at once", marks=pytest.mark.matrix),
+        pytest.param(False, id="while both stand"),
+    ],
+)
 def test_its_former_keys_go(
     fleet: FleetFactory, tmp_path: Path, *, at_once: bool
 ) -> None:
