@@ -71,6 +71,9 @@ def look(
         )
     shared = world.history.machines.shared(desired.host, sighting(world, observed))
     known = replace(known, shared=shared.same, alike=shared.alike)
+    if desired.secrets:
+        keys = world.connections.host_keys(desired.host, desired.target)
+        known = replace(known, host_keys=keys)
     return Look(
         observed=observed,
         known=known,

@@ -11,6 +11,7 @@ from reconciler.desired.checks import checks_from_json, desired_checks
 from reconciler.desired.keys import desired_keys, keys_from_json
 from reconciler.desired.places import target_of
 from reconciler.desired.rules import desired_rules, ruled, rules_from_json
+from reconciler.desired.secrets import desired_secrets, secrets_from_json
 from reconciler.desired.ssh import ssh_from_json, ssh_from_nix
 from reconciler.desired.units import Declaration, desired_units, directives_of
 from reconciler.errors import EvaluationError, StateError
@@ -84,6 +85,7 @@ def from_nix(
         checks=desired_checks(host, facts["checks"]),
         rules=rules,
         warnings=tuple(facts["warnings"]),
+        secrets=desired_secrets(facts["secrets"], roots),
         ssh=ssh_from_nix(facts["ssh"]),
         specialisation=_specialisation(host, deployment),
         specialisations=tuple(deployment["specialisations"]),
@@ -129,6 +131,7 @@ def _desired(fields: Json) -> Desired:
             "checks": checks_from_json(fields["checks"]),
             "rules": rules_from_json(fields.get("rules", {})),
             "warnings": tuple(fields["warnings"]),
+            "secrets": secrets_from_json(fields.get("secrets", ())),
             "ssh": ssh_from_json(fields.get("ssh")),
             "specialisations": tuple(fields.get("specialisations", ())),
         }

@@ -135,6 +135,21 @@ class SshServer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredSecret:
+    """One secret that the host decrypts itself, by sops-nix or agenix."""
+
+    name: str
+    tool: str
+    file: str  # that holds it, encrypted; in the repository where it lies there
+    path: str  # on the host
+    user: str  # a name or a number
+    group: str
+    mode: int
+    readers: tuple[str, ...] = ()  # types of the host's own SSH keys that decrypt it
+    recipients: tuple[str, ...] = ()  # of the file; empty: nothing can be compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """What one commit says one host should be."""
 
@@ -150,6 +165,7 @@ class Desired:
     checks: tuple[HealthCheck, ...] = ()  # deployment.healthChecks
     rules: Mapping[UnitName, UnitRule] = field(default_factory=dict)  # also of others
     warnings: tuple[str, ...] = ()  # of the configuration, for people
+    secrets: tuple[DesiredSecret, ...] = ()
     ssh: SshServer | None = None  # None: kept by a version that did not ask
     specialisation: str = ""  # deployment.specialisation; empty: it wants none
     specialisations: tuple[str, ...] = ()  # the names of those that the system has

@@ -16,6 +16,7 @@ Pure: values in, values out; no clock, no network, no file.
 | `specialisation` | does a host run a specialisation of its system? |
 | `steps` | what closes a drift, and in which order? |
 | `ssh` | would a system still let us in? |
+| `secrets` | can a host decrypt what it needs? |
 | `guards` | what is not done without asking, or not just now? |
 | `diff` | what differs on a host? |
 | `policy` | what is done about it? |

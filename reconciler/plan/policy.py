@@ -27,6 +27,7 @@ from reconciler.plan.guards import (
     waits_for_adoption,
 )
 from reconciler.plan.rules import with_policy
+from reconciler.plan.secrets import cannot_decrypt
 from reconciler.plan.specialisation import (
     is_specialised,
     runs,
@@ -85,17 +86,30 @@ def plan(
         waits_for=waits_for,
         warnings=(
             *variant_warnings(desired, observed, wanted),
-            *_warnings(desired, observed, known),
+            *_warnings(desired, observed, known, reason),
         ),
         specialisation=wanted,
     )
 
 
-def _warnings(desired: Desired, observed: Observed, known: Known) -> tuple[str, ...]:
-    """Return what the host may lose by its new system; nothing once that runs."""
+def _warnings(
+    desired: Desired, observed: Observed, known: Known, reason: str
+) -> tuple[str, ...]:
+    """
+    Return what the host may lose by its new system; nothing once that runs.
+
+    What is the *reason* why it is not touched is not told twice.
+    """
     if observed.running is None or runs(desired, observed):
         return ()
-    return ssh_warnings(desired, known.former)
+    told = (*ssh_warnings(desired, known.former), cannot_decrypt(desired, known))
+    return tuple(one for one in told if one and one != reason)
+
+
+def _closed_secrets(desired: Desired, drifts: tuple[Drift, ...], known: Known) -> str:
+    """Return why a system is not to be brought to a host whose secrets it needs."""
+    switches = any(drift.kind is DriftKind.SYSTEM and drift.is_open for drift in drifts)
+    return cannot_decrypt(desired, known) if switches else ""
 
 
 def unreachable(host: HostName, target: StorePath, reason: str) -> Plan:
@@ -134,7 +148,8 @@ def _judge(
     3. This system failed here before: QUARANTINED.
     4. The policy says to look only: REPORTED.
     5. Somebody else is switching the host just now, another reconciler drives it, or
-       the system takes away more than may go unasked: BLOCKED; or nobody has given the
+       the system takes away more than may go unasked, or needs secrets that the host
+       cannot decrypt: BLOCKED; or nobody has given the
        host to us: UNADOPTED. Unless the policy says below not to heal.
     6. A commit changes the host: DEPLOY, which closes all other drift with it.
     7. The host changed by itself or by hand: HEAL, or REPORTED if the policy says so.
@@ -153,8 +168,9 @@ def _judge(
     if not by_commit and not policy.heal:
         reason = "no commit caused this, and the policy says not to heal"
         return Verdict.REPORTED, reason
-    if too_much := removes_too_much(desired, drifts, known, policy):
-        blocked = blocked or (Verdict.BLOCKED, too_much)
+    reason = removes_too_much(desired, drifts, known, policy)
+    if reason := reason or _closed_secrets(desired, drifts, known):
+        blocked = blocked or (Verdict.BLOCKED, reason)
     if blocked and not known.under_way:
         return blocked
     return (Verdict.DEPLOY if by_commit else Verdict.HEAL), ""

@@ -19,6 +19,7 @@ from reconciler.errors import (
 )
 from reconciler.model import HostName, Target
 from reconciler.remote import session, ssh_config
+from reconciler.remote.age_names import age_names
 from reconciler.remote.connect import bounded, open_connection, shut
 from reconciler.remote.hosts import HostReader, HostWriter, OnLine, RemoteResult
 from reconciler.remote.known_hosts import add, entry_name, known_keys
@@ -94,6 +95,16 @@ class Connections:
         wanted = [key for key in keys if key not in there.revoked]
         if not there.accepted and wanted:
             add(self._known_hosts, new, wanted, replace=False)
+
+    def host_keys(self, host: HostName, target: Target) -> frozenset[str]:
+        """
+        Return the keys that are recorded for *host*, by the names that age gives them.
+
+        Raises StateError.
+        """
+        way = self.way_to(host, target)
+        name = entry_name(way.address, way.port)
+        return age_names(known_keys(self._known_hosts, name).accepted)
 
     def reconnect(self, host: HostName) -> None:
         """Drop the connections of *host*: the next call opens a new one."""

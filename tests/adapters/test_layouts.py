@@ -179,6 +179,29 @@ def test_our_options_leave_the_system_as_its_own_tool_makes_it(
     assert ours == repository.own_tool("nixosConfigurations.web")
 
 
+def test_files_of_secrets_are_found_in_a_flake(repository: Repository) -> None:
+    """Nix reads a copy of it, and says where that is."""
+    stanza = "age-encryption.org/v1\n-> ssh-ed25519 AAAAAA x\ny\n--- z\n"
+    repository.write("secrets/mail.age", stanza)
+    repository.flake(
+        """
+        nixosConfigurations.web = system [ ({ lib, ... }: {
+          options.age = lib.mkOption { type = lib.types.unspecified; };
+          config.services.openssh.enable = true;
+          config.age = {
+            identityPaths = [ "/etc/ssh/ssh_host_ed25519_key" ];
+            secrets.mail.file = ./secrets/mail.age;
+          };
+        }) ];
+        """
+    )
+
+    (found,) = repository.evaluate("web").secrets
+
+    assert found.file == "secrets/mail.age"
+    assert found.recipients == ("ssh-ed25519 AAAAAA",)
+
+
 def test_nothing_is_written_into_the_repository(repository: Repository) -> None:
     repository.flake(TWO)
     before = sorted(repository.checkout.rglob("*"))

@@ -437,6 +437,7 @@ class FakeConnections:
         self.reconnected: list[HostName] = []  # one entry for each time
         self.forgotten: list[HostName] = []
         self.ways: dict[HostName, Target] = {}
+        self.names_of_keys: frozenset[str] = frozenset()
         self._mirror = mirror
         self._stores = stores
 
@@ -461,6 +462,10 @@ class FakeConnections:
             message = f"{host}: cannot connect to {way.login}: Connection refused"
             raise ConnectError(message, host=host)
         return machine
+
+    def host_keys(self, _host: HostName, _target: Target) -> frozenset[str]:
+        """See Connections."""
+        return self.names_of_keys
 
     def writer(self, host: HostName, target: Target) -> HostWriter:
         """See Connections."""

@@ -91,6 +91,7 @@ builtins.seq toplevel.drvPath {
     deployment.units or { }
   );
   ssh = import ./ssh.nix { inherit config lib; };
+  secrets = import ./secrets.nix { inherit config lib; };
   deployment = {
     hasFastConnection = outside.deploy.fastConnection or (deployment.hasFastConnection or false);
     tags = deployment.tags or [ ];

@@ -58,6 +58,19 @@ def facts(**deployment: object) -> dict[str, Any]:
             "hostKeys": ["ed25519 /etc/ssh/ssh_host_ed25519_key"],
             "logins": {"root": [f"restrict,pty {KEY} me", "# none"]},
         },
+        "secrets": [
+            {
+                "name": "db",
+                "tool": "sops-nix",
+                "file": "/nowhere/db.yaml",
+                "path": "/run/secrets/db",
+                "user": "0",
+                "group": "keys",
+                "mode": "0440",
+                "readers": ["ed25519"],
+                "pgp": False,
+            }
+        ],
         "deployment": {
             "tags": ["web", "house", "web"],
             "hasFastConnection": True,

@@ -1,0 +1,79 @@
+"""
+Whether a host can decrypt the secrets that its commit declares with sops-nix or agenix.
+
+They are decrypted in the middle of a switch. What is said here is certain, as far as
+the commit tells which keys decrypt them; where it does not, nothing is said.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.model import Desired, DesiredSecret, Known
+
+_NAMED = 5  # how many files are named
+_SOPS = "sops-nix"
+
+
+def cannot_decrypt(desired: Desired, known: Known) -> str:
+    """Return which secrets the host cannot read, and what to do; empty if none."""
+    if known.approved or _gets_other_keys(desired, known.former):
+        return ""
+    closed = [one for one in desired.secrets if _is_closed(one, known.host_keys)]
+    if not closed:
+        return ""
+    names = ", ".join(one.name for one in closed[:_NAMED])
+    more = f" and {len(closed) - _NAMED} more" if len(closed) > _NAMED else ""
+    told = "; ".join(_remedies(closed, known.host_keys))
+    return (
+        f"its SSH host key cannot decrypt {names}{more}: {told}. If it can all the"
+        f" same, run: reconciler approve {desired.host}"
+    )
+
+
+def _is_closed(secret: DesiredSecret, names: frozenset[str]) -> bool:
+    """
+    Return whether a secret is encrypted for others than the keys called *names*.
+
+    A key that could read it, and is not known here, may be among its recipients.
+    """
+    if not secret.recipients or names.intersection(secret.recipients):
+        return False
+    return all(
+        any(name.startswith(f"{kind} ") for name in names) for kind in _kinds(secret)
+    )
+
+
+def _kinds(secret: DesiredSecret) -> Iterator[str]:
+    """Yield the types of SSH keys that could read a secret, as they are recorded."""
+    for reader in secret.readers:
+        kind = f"ssh-{reader}"
+        # Sops names the keys of age that Ed25519 keys are turned into.
+        of_sops = secret.tool == _SOPS and reader == "ed25519"
+        if of_sops or any(one.startswith(f"{kind} ") for one in secret.recipients):
+            yield kind
+
+
+def _remedies(closed: Iterable[DesiredSecret], names: frozenset[str]) -> Iterator[str]:
+    files = {
+        tool: _files(closed, tool) for tool in dict.fromkeys(s.tool for s in closed)
+    }
+    for tool, some in files.items():
+        shown = " ".join(some[:_NAMED])
+        if tool == _SOPS:
+            key = next((name for name in names if name.startswith("age1")), "its key")
+            yield f"add {key} to .sops.yaml and run: sops updatekeys {shown}"
+        else:
+            yield (
+                f"add its public host key to secrets.nix for {shown} and run:"
+                " agenix --rekey"
+            )
+
+
+def _files(closed: Iterable[DesiredSecret], tool: str) -> list[str]:
+    return list(dict.fromkeys(one.file for one in closed if one.tool == tool))
+
+
+def _gets_other_keys(desired: Desired, former: Desired | None) -> bool:
+    """Return whether the host will have keys that nobody here knows yet."""
+    if former is None or former.ssh is None or desired.ssh is None:
+        return False
+    return set(former.ssh.host_keys) != set(desired.ssh.host_keys)

@@ -1,0 +1,132 @@
+"""Whether a host can decrypt what it needs, and what is done where it cannot."""
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.model import (
+    Desired,
+    DesiredSecret,
+    Known,
+    Mode,
+    Plan,
+    Policy,
+    SshServer,
+    Verdict,
+)
+from reconciler.plan import plan
+from tests.unit.plan.samples import NEW, OLD, desired, observed
+
+OWN = frozenset({"age1keanu", "ssh-ed25519 keanuX", "ssh-rsa keanuR"})
+DB = DesiredSecret(
+    name="db",
+    tool="sops-nix",
+    file="secrets/db.yaml",
+    path="/run/secrets/db",
+    user="root",
+    group="root",
+    mode=0o400,
+    readers=("ed25519",),
+    recipients=("age1ann", "age1lufta"),
+)
+MAIL = replace(
+    DB,
+    name="mail",
+    tool="agenix",
+    file="secrets/mail.age",
+    path="/run/agenix/mail",
+    readers=("rsa", "ed25519"),
+    recipients=("ssh-ed25519 annXXX",),
+)
+BEHIND = observed(running=OLD, profile=OLD)
+
+
+def made(
+    *secrets: DesiredSecret,
+    keys: frozenset[str] = OWN,
+    known: Known | None = None,
+    policy: Policy | None = None,
+    **fields: object,
+) -> Plan:
+    """Plan for a host that is to get a system with *secrets*."""
+    wanted = replace(desired(), secrets=secrets, **fields)  # type: ignore[arg-type]
+    remembered = replace(known or Known(machine_id="m1"), host_keys=keys)
+    return plan(wanted, BEHIND, known=remembered, policy=policy or Policy())
+
+
+def passes(*secrets: DesiredSecret, **fields: object) -> bool:
+    """Return whether a system with *secrets* is deployed without a word."""
+    result = made(*secrets, **fields)  # type: ignore[arg-type]
+    return result.verdict is Verdict.DEPLOY and not result.warnings
+
+
+def test_a_system_whose_secrets_the_host_cannot_decrypt_is_not_deployed() -> None:
+    result = made(DB, replace(DB, name="db2"), MAIL)
+
+    assert result.verdict is Verdict.BLOCKED
+    assert result.steps == ()
+    assert result.reason == (
+        "its SSH host key cannot decrypt db, db2, mail: add age1keanu to .sops.yaml and"
+        " run: sops updatekeys secrets/db.yaml; add its public host key to secrets.nix"
+        " for secrets/mail.age and run: agenix --rekey. If it can all the same, run:"
+        " reconciler approve lufta"
+    )
+    assert result.warnings == (), "it is not said twice"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        replace(DB, recipients=("age1ann", "age1keanu")),
+        replace(DB, recipients=("age1ann", "ssh-ed25519 keanuX")),
+        replace(MAIL, recipients=("ssh-ed25519 annXXX", "ssh-ed25519 keanuX")),
+        replace(MAIL, recipients=("ssh-rsa keanuR",)),
+        replace(DB, recipients=()),
+        replace(MAIL, recipients=()),
+    ],
+    ids=["sops", "sops-ssh", "age", "age-rsa", "sops-untold", "age-untold"],
+)
+def test_what_the_host_can_decrypt_or_may_is_deployed(secret: DesiredSecret) -> None:
+    assert passes(secret)
+
+
+def test_a_key_that_is_not_recorded_may_be_the_one() -> None:
+    only_rsa = frozenset({"ssh-rsa keanuR"})
+    only_ed25519 = frozenset({"ssh-ed25519 keanuX", "age1keanu"})
+    of_rsa = replace(MAIL, recipients=("ssh-rsa annXXX", "ssh-ed25519 annXXX"))
+
+    assert passes(DB, keys=only_rsa)
+    assert passes(MAIL, keys=only_rsa)
+    assert passes(of_rsa, keys=only_ed25519)
+    # Without a recipient of that type, no key of it can be the one.
+    assert not passes(MAIL, keys=only_ed25519)
+
+
+def test_what_a_person_approved_is_deployed() -> None:
+    assert passes(DB, known=Known(machine_id="m1", approved=True))
+
+
+def test_a_host_that_is_to_get_other_keys_is_not_judged_by_these() -> None:
+    server = SshServer(enabled=True, host_keys=("ed25519 /etc/ssh/key",))
+    moved = replace(server, host_keys=("ed25519 /persist/key",))
+    former: Desired = replace(desired(), ssh=server)
+    known = Known(machine_id="m1", former=former)
+
+    assert made(DB, known=known, ssh=moved).verdict is Verdict.DEPLOY
+    assert made(DB, known=known, ssh=server).verdict is Verdict.BLOCKED
+
+
+def test_where_nothing_is_done_anyway_it_is_told_as_a_warning() -> None:
+    result = made(DB, policy=Policy(mode=Mode.REPORT))
+
+    assert result.verdict is Verdict.REPORTED
+    assert "cannot decrypt db" in result.warnings[0]
+
+
+def test_a_system_that_runs_is_healed_whatever_its_files_say() -> None:
+    wanted = replace(desired(), secrets=(DB,))
+    known = Known(applied=NEW, machine_id="m1", host_keys=OWN)
+
+    result = plan(wanted, observed(), known=known, policy=Policy())
+
+    assert (result.verdict, result.warnings) == (Verdict.CONVERGED, ())
