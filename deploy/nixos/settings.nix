@@ -253,7 +253,7 @@ in
     reboot = mkOption {
       type = types.enum [ "never" "allowed" ];
       default = "never";
-      description = "`allowed` reboots a host whose kernel, initrd, modules or systemd are older than what it should boot, once nothing else is open.";
+      description = "`allowed` reboots a host whose kernel, initrd, modules or systemd are older than what it should boot, once nothing else is open; and one whose new system cannot be switched to.";
     };
     specialisation = mkOption {
       type = types.enum [ "keep" "base" ];

@@ -1,9 +1,11 @@
-# Talk to the guardian of an attempt; see guardian.sh. Comes after folder.sh.
+# Talk to the guardian of an attempt; see guardian.sh. Comes after folder.sh, launch.sh.
 #
 #   sh guard.sh start ATTEMPT SECONDS LINES SIZE NEW VARIANT OLD ARM SWITCH CONFIRM \
 #       ROLLBACK KEY…
 #   sh guard.sh boot ATTEMPT SECONDS LINES SIZE NEW VARIANT OLD ARM SWITCH CONFIRM \
 #       ROLLBACK                                  have the host boot NEW, which runs
+#   sh guard.sh first-boot ATTEMPT SECONDS LINES BOOT SIZE NEW VARIANT OLD ARM SWITCH \
+#       CONFIRM ROLLBACK                          boot into NEW, if this is still BOOT
 #   sh guard.sh go ATTEMPT SECONDS LINES          the keys are in place: switch
 #   sh guard.sh state ATTEMPT SECONDS LINES
 #   sh guard.sh bury ATTEMPT SECONDS LINES        unless it has begun, it is never to
@@ -17,7 +19,7 @@
 # `start`, `go` and `state` until the switch is over, the others until the attempt is; and
 # prints what the log has beyond its first LINES lines, and a last line
 #
-#   guardian PHASE STATUS DECISION RESULT UNIT      with `-` for what is not there
+#   guardian PHASE STATUS DECISION RESULT UNIT VERB   with `-` for what is not there
 #
 # UNIT is what systemd says of the unit; `-` where it cannot be asked, as while it is
 # executed anew: that says nothing about the unit. `gone` as PHASE means that the folder
@@ -34,6 +36,7 @@ shift 4
 unit=reconciler-activation
 base=/run/reconciler
 dir=$base/$attempt
+first=/nix/var/nix/reconciler-first-boot
 kept_at=10 # folders of attempts that are over: somebody may yet ask how they ended
 
 # refuse STATUS TEXT: and see to it that an earlier start of ours does not begin either.
@@ -195,22 +198,6 @@ list_active() {
     done
 }
 
-# A guardian that was ended together with what should have come after it is started
-# again, to go by the decision. Without default dependencies: going back starts targets,
-# which would wait for the end of the unit that does it, if somebody is stopping that.
-launch() {
-    # The limit is far beyond all others: it only ends a guardian that went mad.
-    timeout 10 systemd-run --quiet --collect --unit="$unit" --service-type=exec \
-        --description="reconciler: ${dir##*/}" --setenv=PATH="$PATH" \
-        --property=KillMode=mixed \
-        --property=DefaultDependencies=no \
-        --property=RuntimeMaxSec="$(($(cat "$dir/total") + 900))" \
-        --property=TimeoutStopSec="$((2 * $(cat "$dir/rollback") + 1200))" \
-        --property=ExecStopPost="/bin/sh $dir/guardian stopped $dir" \
-        --property=OOMScoreAdjust=-900 \
-        /bin/sh "$dir/guardian" "$1" "$dir" >&2
-}
-
 # The answer to systemd-run is lost where systemd is executed anew meanwhile; whether the
 # unit is there, it knows ever after. One that has ended has left a result.
 launch_once() {
@@ -307,7 +294,7 @@ tell() {
     # Before the rest: what a unit has left that is down is final.
     active=$(state_of "$unit")
     if [ ! -d "$dir" ]; then
-        echo "guardian gone - - - -"
+        echo "guardian gone - - - - -"
         return
     fi
     decision=$(readlink "$dir/decision")
@@ -315,12 +302,20 @@ tell() {
     # A last line without an end is not whole yet.
     whole=$(wc -l <"$dir/log")
     head -n "$whole" "$dir/log" | tail -n "+$((lines + 1))"
-    echo "guardian $told ${active:--}"
+    echo "guardian $told ${active:--} $(value_of verb)"
 }
 
+# A host that was booted into a system, and did not notice by itself.
+if [ -e "$first/guardian" ]; then sh "$first/guardian" arrive "$first" >&2; fi
 if [ "$verb" = bury ] && [ ! -d "$dir" ]; then bury; fi
 case $verb in
 start | boot) start "$@" ;;
+first-boot)
+    # Asked once more after the reboot, it must not reboot again.
+    boot=$1
+    shift
+    if [ "$(cat /proc/sys/kernel/random/boot_id)" = "$boot" ]; then start "$@"; fi
+    ;;
 esac
 if [ ! -d "$dir" ]; then
     tell
@@ -329,12 +324,17 @@ fi
 case $verb in
 go) : >"$dir/go" ;;
 boot) wait_while "$wait" '' armed confirming ;;
+first-boot) wait_while "$wait" '' booting ;;
 confirmed | rollback)
     ln -s "$verb" "$dir/decision" 2>/dev/null
     if [ ! -e "$dir/result" ] && is_down "$unit" && [ ! -e "$dir/result" ]; then
         launch stopped
     fi
-    wait_while "$wait" '' armed switching waiting confirming rolling-back
+    # A host that is about to go down has no time to wait.
+    rolling_back=rolling-back
+    if [ "$(value_of verb)" = first-boot ]; then rolling_back=; fi
+    wait_while "$wait" '' armed switching booting rebooting arriving waiting confirming \
+        "$rolling_back"
     ;;
 esac
 case $verb in
@@ -342,7 +342,7 @@ start | go | state)
     if [ "$wait" = later ]; then
         wait_while 5 ''
     else
-        wait_while "$wait" '' armed switching
+        wait_while "$wait" '' armed switching booting rebooting arriving
     fi
     ;;
 esac

@@ -21,12 +21,14 @@ REFUSED = 4  # … and where it cannot begin, and will not
 SET_BOOT_SECONDS = 840.0
 """The sum of what `confirm` in guardian.sh allows, taking it back included."""
 
+_SWITCHING = ("", "armed", "switching", "booting", "arriving")
 _MARK = "guardian "
 _GONE = "gone"
 # What systemd says of a unit; anything else, or nothing, is no answer.
 _UP = ("active", "activating", "deactivating", "reloading", "refreshing", "maintenance")
 _DOWN = ("inactive", "failed")
-_WORDS = 5
+_WORDS = 6
+_FIRST_BOOT = "first-boot"
 _NOTHING = "-"
 
 
@@ -41,6 +43,7 @@ class Result(enum.Enum):
     REFUSED = "refused"  # its own checks say no to a switch; nothing was touched
     REBOOT_FIRST = "reboot-first"  # cannot be switched to; nothing was touched
     NOT_STARTED = "not-started"  # the keys did not come; nothing was touched
+    NOT_BOOTED = "not-booted"  # was not booted into it, and boots what it booted
 
 
 class Decision(enum.Enum):
@@ -92,6 +95,9 @@ class Guarded:
     result: Result | None = None
     alive: bool | None = None  # its unit is there; None: systemd cannot be asked now
     log: str = ""  # what is new of it
+    boots: bool = (
+        False  # the host is booted into its new system, and not switched to it
+    )
 
     @property
     def waits(self) -> bool:
@@ -101,8 +107,10 @@ class Guarded:
 
     @property
     def switching(self) -> bool:
-        """Whether the switch is not over."""
-        return self.alive is not False and self.phase in ("", "armed", "switching")
+        """Whether the switch, or the boot, is not over."""
+        if self.phase == "rebooting":
+            return self.result is None
+        return self.alive is not False and self.phase in _SWITCHING
 
 
 def start(
@@ -134,8 +142,25 @@ def set_boot(
     return _start(writer, "boot", order, wait=wait, known=known)
 
 
+def first_boot(
+    writer: HostWriter, order: Order, boot_id: str, *, wait: float, known: int = 0
+) -> Guarded:
+    """
+    Have the host boot into the new system of *order*; see it after *wait*.
+
+    The guardian goes with it: after the boot it waits, as after a switch. Asked again
+    in another boot than *boot_id*, it begins nothing. Raises the same as `start`.
+    """
+    return _start(writer, _FIRST_BOOT, order, boot_id, wait=wait, known=known)
+
+
 def _start(
-    writer: HostWriter, verb: str, order: Order, *, wait: float | None, known: int
+    writer: HostWriter,
+    verb: str,
+    order: Order,
+    *first: str,
+    wait: float | None,
+    known: int,
 ) -> Guarded:
     limits = order.limits
     seconds = (limits.arm, limits.switch, limits.confirm, limits.roll_back)
@@ -143,7 +168,7 @@ def _start(
     size = str(len(guardian.encode()))
     limit = (f"{one:.0f}" for one in seconds)
     variant = f"specialisation/{order.specialisation}" if order.specialisation else "."
-    words = (size, order.new, variant, order.old, *limit, *order.keys)
+    words = (*first, size, order.new, variant, order.old, *limit, *order.keys)
     try:
         return _ask(writer, verb, order.attempt, wait, known, *words, stdin=guardian)
     except RemoteError as error:
@@ -218,7 +243,7 @@ def read(text: str, *, writer: HostWriter) -> Guarded:
             f"{writer.host}: the guardian's answer is not understood: {last[:200]!r}"
         )
         raise FactError(message)
-    phase, status, decision, result, unit = words
+    phase, status, decision, result, unit, verb = words
     if phase == _GONE:
         return Guarded(known=False, alive=False)
     try:
@@ -230,6 +255,7 @@ def read(text: str, *, writer: HostWriter) -> Guarded:
             result=Result(result) if result != _NOTHING else None,
             alive=_whether_up(unit),
             log=log,
+            boots=verb == _FIRST_BOOT,
         )
     except ValueError as error:
         message = (

@@ -1,5 +1,5 @@
 # The guardian: what a host itself does while it is switched to another system. Comes
-# after folder.sh.
+# after folder.sh, launch.sh and first-boot.sh.
 #
 #   sh guardian run DIR       as the main process of the unit reconciler-activation
 #   sh guardian stopped DIR   as its ExecStopPost=: whatever ended the main process
@@ -11,7 +11,8 @@
 #
 # DIR holds, each on one line:
 #
-#   verb          start: to switch; boot: only to have the host boot what it runs
+#   verb          start: to switch; boot: only to have the host boot what it runs;
+#                 first-boot: to boot into what cannot be switched to
 #   new old       the toplevel to switch to and to boot, and the one to go back to
 #   runs          what is switched to: `new`, or one of its specialisations
 #   arm switch confirm rollback   seconds: for the keys to arrive; for the switch; from
@@ -20,14 +21,16 @@
 #   began         when this began, as systemd counts: in microseconds
 #   kept          where the keys from before are kept aside: a folder in memory
 #   go            exists once the keys are in place
-#   phase         armed, switching, waiting, confirming, rolling-back
+#   phase         armed, switching, waiting, confirming, rolling-back; of a first boot
+#                 booting, rebooting, and then arriving
 #   status        what switch-to-configuration exited with; 124 or 137: out of time
 #   decision      a symbolic link; whoever makes it first has decided, since ln(1) does
 #                 not replace one. `confirmed` or `rollback` when somebody said so; and
 #                 going back too, by the guardian itself: `failed` is the switch,
 #                 `expired` that nobody confirmed, `ended` that the guardian was
 #   result        the last thing written: confirmed, boot-failed, rolled-back,
-#                 rollback-failed, locked, refused, reboot-first, not-started
+#                 rollback-failed, locked, refused, reboot-first, not-started,
+#                 not-booted
 #   before        what the profile was before it was set: its link, the system, and the
 #                 highest number of a generation
 #   log           what the commands printed: of each the beginning and the end
@@ -278,6 +281,7 @@ list_missing() {
 
 roll_back() {
     phase rolling-back
+    if is_first_boot; then boot_back; fi
     restore_keys
     echo "going back to $(cat old)" >>log
     switch_back
@@ -293,16 +297,24 @@ roll_back() {
 # It may be done a second time, after somebody killed it.
 confirm() {
     phase confirming
-    if [ ! -e before ] && [ -L "$profile" ]; then
-        write before "$(readlink "$profile") $(readlink -f "$profile") $(newest)"
-    fi
-    if bounded 120 nix-env -p "$profile" --set "$(cat new)" &&
-        bounded 300 "$(cat new)/bin/switch-to-configuration" boot; then
+    note_boot
+    if set_boot; then
         rm -f -- "$roots/reconciler-before"
+        if is_first_boot; then forget_watch; fi
         finish confirmed
     fi
     take_boot_back
     finish boot-failed
+}
+
+note_boot() {
+    [ ! -e before ] && [ -L "$profile" ] || return 0
+    write before "$(readlink "$profile") $(readlink -f "$profile") $(newest)"
+}
+
+set_boot() {
+    bounded 120 nix-env -p "$profile" --set "$(cat new)" &&
+        bounded 300 "$(cat new)/bin/switch-to-configuration" boot
 }
 
 # Else the profile would say that the host boots what its boot loader does not know. And
@@ -312,14 +324,17 @@ take_boot_back() {
     [ -e before ] || return 0
     read -r link system highest <before
     made=$(readlink "$profile")
-    [ "$link" != "$made" ] || return 0
+    [ "$link" != "$made" ] || is_first_boot || return 0
     bounded 60 nix-env -p "$profile" --switch-generation "$(number_of "$link")"
     if [ "$(readlink "$profile")" = "$link" ] && [ "$(number_of "$made")" -gt "$highest" ]
     then
         bounded 60 nix-env -p "$profile" --delete-generations "$(number_of "$made")"
     fi
-    bounded 300 env NIXOS_NO_CHECK=1 "$system/bin/switch-to-configuration" boot ||
+    bounded 300 env NIXOS_NO_CHECK=1 "$system/bin/switch-to-configuration" boot || {
         echo "the boot loader could not be set back either" | tee -a log
+        return 1
+    }
+    [ "$(readlink "$profile")" = "$link" ]
 }
 
 number_of() {
@@ -399,6 +414,7 @@ run() {
         decide confirmed
         follow_decision
     fi
+    if is_first_boot; then first_boot; fi
     ask show --property=InactiveExitTimestampMonotonic --value \
         reconciler-activation >began || echo "$(uptime)000000" >began
     check
@@ -415,6 +431,7 @@ run() {
 stopped() {
     [ -e result ] && exit 0
     if [ "$(cat verb)" = boot ]; then confirm; fi
+    if is_first_boot; then stopped_first_boot; fi
     case $(cat phase 2>/dev/null) in
     '' | armed) undo_keys not-started ;;
     esac

@@ -55,7 +55,10 @@ def _is_guilty(world: World, attempt: Attempt) -> bool:
         return True
     if attempt.reason not in _SUSPECT:
         return False
-    last = world.history.attempts(host=attempt.host, limit=SUSPECT_LIMIT)
+    # One that wants a reboot says so each time, before it is booted into.
+    made = world.history.attempts(host=attempt.host, limit=2 * SUSPECT_LIMIT)
+    asked = [one for one in made if one.reason is not Reason.REBOOT_FIRST]
+    last = asked[:SUSPECT_LIMIT]
     return len(last) == SUSPECT_LIMIT and all(
         one.target == attempt.target
         and one.outcome is Outcome.ROLLED_BACK

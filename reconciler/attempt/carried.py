@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from reconciler.attempt.guarded_switch import RolledBackError, failed_snippets
+from reconciler.attempt.guarded_switch import RolledBackError
 from reconciler.attempt.look import Look
+from reconciler.attempt.snippets import failed_snippets
 from reconciler.errors import ReconcilerError, StoppingError, TemporaryError
 from reconciler.model import (
     Attempt,

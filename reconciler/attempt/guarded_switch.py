@@ -6,12 +6,13 @@ see `reconciler.apply.guardian`. So nothing here ever gives an attempt up by its
 is confirmed, rolled back, or out of sight and followed later.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reconciler.apply import guardian
-from reconciler.apply.guardian import Decision, Guarded, Limits, Order, Result
+from reconciler.apply.guardian import Decision, Guarded, Order, Result
+from reconciler.attempt.reboot import note_reboot
+from reconciler.attempt.snippets import OF_SNIPPETS, failed_snippets
 from reconciler.errors import (
     QUOTE_LIMIT,
     ActivationError,
@@ -20,22 +21,17 @@ from reconciler.errors import (
     TemporaryError,
     quote,
 )
-from reconciler.model import Desired, Reason, Target
-from reconciler.observed import checks_seconds
+from reconciler.model import Desired, Reason, Reboot, Target
 from reconciler.remote import HostWriter
 from reconciler.world import World
 
-ARM_SECONDS = 180.0  # for the keys to come; a batch has 120 s
-ROLL_BACK_SECONDS = 300.0
 SLICE = 5.0  # seconds of waiting in one round trip: a frozen host shows, we can end
 PAUSE = 0.5  # seconds between two tries to reach the host again
 _SWITCHED = (0, 4)  # 4: some unit failed, which the health gate judges
 _ACTIVATION_FAILED = 2
-_GOING_BACK = "going back to /nix/store/"  # a line of guardian.sh
-_OF_SNIPPETS = (_GOING_BACK, "Activation script snippet ")
-_SNIPPET = re.compile(r"^Activation script snippet '(.+)' failed", re.MULTILINE)
 _OUT_OF_TIME = (124, 137)  # of timeout(1), after SIGTERM and SIGKILL
 AWAY = 60.0  # seconds without an answer after which a worker has better to do
+BOOT_SECONDS = 600.0  # the same of a host that is booted; servers take their time
 GRACE = 30.0  # seconds beyond what the host needs, until we stop looking for it
 
 
@@ -46,14 +42,22 @@ _TOLD = {
         ' pass by itself, or take a reboot: see "A reboot first" in docs/health.md'
     ),
     Result.REBOOT_FIRST: (
-        "the new system cannot be switched to without a reboot, which has to be done by"
-        ' hand: see "A reboot first" in docs/health.md'
+        "the new system cannot be switched to without a reboot, which policy.reboot"
+        ' has to allow: see "A reboot first" in docs/health.md'
+    ),
+    Result.NOT_BOOTED: (
+        "it could not be booted into its new system, and boots what it booted before"
     ),
     Result.NOT_STARTED: "the switch was not begun, and nothing was touched",
     Result.BOOT_FAILED: "the new system runs, but what to boot could not be set",
     Result.ROLLBACK_FAILED: "IT COULD NOT BE ROLLED BACK, which is tried again",
 }
-_QUOTED = (Result.REFUSED, Result.BOOT_FAILED, Result.ROLLBACK_FAILED)
+_QUOTED = (
+    Result.REFUSED,
+    Result.NOT_BOOTED,
+    Result.BOOT_FAILED,
+    Result.ROLLBACK_FAILED,
+)
 
 
 class OutOfSightError(TemporaryError):
@@ -66,6 +70,12 @@ class StuckError(ActivationError):
     reason = Reason.STUCK
 
 
+class RebootFirstError(ActivationError):
+    """A system refuses to be switched to, and may be booted into instead."""
+
+    reason = Reason.REBOOT_FIRST
+
+
 class RolledBackError(TemporaryError):
     """The host is back on the system that it ran before; the message says why."""
 
@@ -74,31 +84,11 @@ class RolledBackError(TemporaryError):
         super().__init__(message)
 
 
-def failed_snippets(log: str) -> tuple[frozenset[str], frozenset[str]]:
-    """
-    Return which snippets of activation scripts failed, by the log of a guardian.
-
-    Those of the new system, and those of the old one when the host went back to it.
-    """
-    new, _, old = log.partition(_GOING_BACK)
-    return frozenset(_SNIPPET.findall(new)), frozenset(_SNIPPET.findall(old))
-
-
-def limits(world: World, desired: Desired) -> Limits:
-    """
-    Return how long each part may take on the host.
-
-    To be confirmed there is time to become healthy, to stay so (twice, should somebody
-    restart a service meanwhile), and for the declared checks, which run side by side.
-    """
-    policy = world.settings.policy
-    return Limits(
-        arm=ARM_SECONDS,
-        switch=policy.switch_timeout,
-        confirm=policy.confirm_timeout + 2 * policy.settle + checks_seconds(desired),
-        # What takes long to stop takes long on the way back, too.
-        roll_back=max(ROLL_BACK_SECONDS, policy.switch_timeout),
-    )
+_KINDS: Mapping[Result, type[ActivationError]] = {
+    Result.ROLLBACK_FAILED: StuckError,
+    Result.REFUSED: RebootFirstError,
+    Result.REBOOT_FIRST: RebootFirstError,
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,6 +103,8 @@ class GuardedSwitch:
     former: Target | None = None  # how the host was reached before, if in another way
     started: bool = False  # from then on something may go on without us
     over: bool = False  # and to here
+    boots: bool = False  # the host is booted into the new system, not switched to it
+    decided: Decision | None = None  # as we last heard
     _logged: int = 0  # lines of the guardian's log that we have
     _said: str = ""  # the end of them
     _snippets: str = ""  # those of them that `failed_snippets` reads
@@ -176,12 +168,32 @@ class GuardedSwitch:
         if found.result is not Result.CONFIRMED:
             raise self.error(found)
 
+    def boot_into(self, boot_id: str) -> None:
+        """
+        Boot into the new system, from the boot *boot_id*; wait until that is over.
+
+        Raises the same as `switch`.
+        """
+        why = "the new system cannot be switched to, and the policy allows it"
+        note_reboot(self.world, self.desired, boot_id=boot_id, why=why)
+        self.world.tell(self.desired.host, "rebooting")
+        self.started = self.boots = True
+        self._await_switch(
+            lambda writer, wait: guardian.first_boot(
+                writer, self.order, boot_id, wait=wait, known=self._logged
+            )
+        )
+
     def _await_switch(self, verb: Callable[[HostWriter, float], Guarded]) -> None:
         limit = self.order.limits
         found = self._patiently(
             verb,
             until=lambda found: not found.switching,
-            seconds=limit.arm + 2 * limit.switch + 2 * limit.roll_back + GRACE,
+            seconds=limit.arm
+            + 2 * limit.switch
+            + 2 * limit.roll_back
+            + 2 * BOOT_SECONDS
+            + GRACE,
         )
         if found.waits and self._is_activated(found):
             return
@@ -255,14 +267,17 @@ class GuardedSwitch:
         host = self.desired.host
         if not found.known:
             told = f"{host} was booted before its new system was confirmed"
+            if self.boots:
+                told = f"{host} did not boot its new system, or left it again"
             return RolledBackError(told, reason=Reason.REBOOTED)
         said = quote(self._said) or "it printed nothing"
         if found.result is not None and found.result in _TOLD:
             told = f"{host}: {_TOLD[found.result]}"
             if found.result in _QUOTED:
                 told = f"{told}: {said}"
-            stuck = found.result is Result.ROLLBACK_FAILED
-            kind = StuckError if stuck else ActivationError
+            kind = _KINDS.get(found.result, ActivationError)
+            if kind is RebootFirstError and self.world.policy.reboot is Reboot.ALLOWED:
+                told = f"{told}\nThe host is booted into it next"
             return kind(told, host=host, status=found.status)
         return self._rolled_back(found, said, seen)
 
@@ -331,9 +346,8 @@ class GuardedSwitch:
                 raise
             except ReconcilerError as error:
                 self._reconnect(by_any_way=by_any_way)
-                if world.monotonic() > heard + AWAY:
-                    message = f"{host} went out of sight during the switch: {error}"
-                    raise OutOfSightError(message) from error
+                if world.monotonic() > heard + (BOOT_SECONDS if self.boots else AWAY):
+                    raise OutOfSightError(self._out_of_sight(error)) from error
                 world.pause(PAUSE)
                 continue
             if until(found):
@@ -341,7 +355,18 @@ class GuardedSwitch:
             if world.monotonic() > give_up:
                 message = f"{host}: the guardian has not ended in time"
                 raise OutOfSightError(message)
-            world.pause(0.0)  # the guardian needs nobody who waits for it
+            # The guardian needs nobody who waits for it, and waits for us but for that.
+            going_down = found.boots and found.decision is Decision.ROLL_BACK
+            world.pause(PAUSE if going_down else 0.0)
+
+    def _out_of_sight(self, error: ReconcilerError) -> str:
+        host = self.desired.host
+        if not self.boots:
+            return f"{host} went out of sight during the switch: {error}"
+        return (
+            f"{host} was told to boot into its new system and has not come back for"
+            f" {BOOT_SECONDS / 60:.0f} minutes; look at its console: {error}"
+        )
 
     def _reconnect(self, *, by_any_way: bool) -> None:
         """
@@ -364,9 +389,11 @@ class GuardedSwitch:
             self._logged += found.log.count("\n") + 1
             self._said = f"{self._said}\n{found.log}"[-2 * QUOTE_LIMIT :]
             told = (
-                one for one in found.log.splitlines() if one.startswith(_OF_SNIPPETS)
+                one for one in found.log.splitlines() if one.startswith(OF_SNIPPETS)
             )
             self._snippets = "\n".join([self._snippets, *told])
+        if found.known:
+            self.boots, self.decided = found.boots, found.decision
         if found.result is not None or not found.known:
             self.over = True
         return found

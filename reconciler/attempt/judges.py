@@ -7,7 +7,11 @@ What a commit brings is judged by its health. What a person wants back is not; s
 
 from typing import Protocol
 
-from reconciler.attempt.guarded_switch import RolledBackError, StuckError
+from reconciler.attempt.guarded_switch import (
+    RebootFirstError,
+    RolledBackError,
+    StuckError,
+)
 from reconciler.attempt.health_gate import HealthGate
 from reconciler.attempt.look import Look
 from reconciler.errors import ReconcilerError
@@ -59,7 +63,8 @@ def end(
     seen: Look,
 ) -> Attempt:
     """Record how an attempt ended, and return it as it is kept."""
-    reason = error.reason if isinstance(error, RolledBackError | StuckError) else None
+    telling = RolledBackError | StuckError | RebootFirstError
+    reason = error.reason if isinstance(error, telling) else None
     ended = world.history.end(
         attempt.id,
         outcome,

@@ -166,6 +166,19 @@ def names_of(plan: Plan, kinds: Iterable[StepKind]) -> list[str]:
     return [name for step in plan.steps if step.kind in wanted for name in step.keys]
 
 
+def to_restore(desired: Desired, seen: Look) -> tuple[str, ...]:
+    """
+    Return the paths of keys that going back is to leave as they are now.
+
+    Not of those that a reboot took: without them, the services that it goes back to
+    would wait for ever. What an attempt brings in their place may stay.
+    """
+    known = seen.known.delivered
+    have = {k.path for k in seen.observed.keys.values() if k.kind != "missing"}
+    paths = {key.path for key in desired.keys.values()} | known
+    return tuple(sorted(path for path in paths if path in have or path not in known))
+
+
 def _is_missing(observed: Observed, path: str) -> bool:
     found = observed.keys.get(path)
     return found is None or found.kind == "missing"

@@ -44,10 +44,8 @@ def reboot(
     *seconds*; not at all if that is 0. Raises RebootError, what asking it raises, and
     StoppingError.
     """
-    host, now = desired.host, world.now()
-    world.history.systems.note_reboot(host, desired.toplevel)
-    world.history.turns.begin_reboot(host, boot_id)
-    world.history.event(now=now, kind="reboot", host=host, text=why)
+    host = desired.host
+    note_reboot(world, desired, boot_id=boot_id, why=why)
     _ask(world, desired)
     world.tell(host, "rebooting")
     give_up = world.monotonic() + seconds
@@ -56,6 +54,14 @@ def reboot(
             message = f"{host}: did not boot in time; its boot id is still {boot_id}"
             raise RebootError(message)
         world.pause(PAUSE)
+
+
+def note_reboot(world: World, desired: Desired, *, boot_id: str, why: str) -> None:
+    """Note that a host is about to be rebooted for its desired system."""
+    host, now = desired.host, world.now()
+    world.history.systems.note_reboot(host, desired.toplevel)
+    world.history.turns.begin_reboot(host, boot_id)
+    world.history.event(now=now, kind="reboot", host=host, text=why)
 
 
 def await_order(

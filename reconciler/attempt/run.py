@@ -36,11 +36,12 @@ from reconciler.attempt.guarded_switch import (
     GuardedSwitch,
     OutOfSightError,
     RolledBackError,
-    limits,
+    StuckError,
 )
 from reconciler.attempt.health_gate import HealthGate, patiently, require_mended
 from reconciler.attempt.judges import ByHealth, Judge, end
-from reconciler.attempt.key_steps import KeySteps
+from reconciler.attempt.key_steps import KeySteps, to_restore
+from reconciler.attempt.limits import limits
 from reconciler.attempt.look import Look, look
 from reconciler.attempt.reach import former_way, note_confirmed, where_it_is
 from reconciler.attempt.reboot import DEADLINE, RebootError, reboot
@@ -96,13 +97,14 @@ class AttemptRun:
         self._before = self.seen.observed
         self._recorded = Recorded(world=self.world, attempt=self.attempt)
         self._keys = KeySteps(self.world, self.desired, self.checkout, self._log)
+        boots = any(step.kind is StepKind.BOOT for step in self.plan.steps)
         order = Order(
             attempt=self.attempt.id,
             new=self.attempt.target,
             old=self.attempt.source or self.attempt.target,
-            limits=limits(self.world, self.desired),
+            limits=limits(self.world, self.desired, boots=boots),
             specialisation=self.plan.specialisation,
-            keys=self._keys_to_restore(),
+            keys=() if boots else to_restore(self.desired, self.seen),
         )
         self.guarded = GuardedSwitch(
             world=self.world,
@@ -111,20 +113,6 @@ class AttemptRun:
             log=self._log,
             ill_before=self.baseline.snippets,
             former=former_way(self.world, self.desired),
-        )
-
-    def _keys_to_restore(self) -> tuple[str, ...]:
-        """
-        Return the paths of keys that going back is to leave as they are now.
-
-        Not of those that a reboot took: without them, the services that it goes back to
-        would wait for ever. What this attempt brings in their place may stay.
-        """
-        known = self.seen.known.delivered
-        have = {k.path for k in self._before.keys.values() if k.kind != "missing"}
-        paths = {key.path for key in self.desired.keys.values()} | known
-        return tuple(
-            sorted(path for path in paths if path in have or path not in known)
         )
 
     def run(self) -> Carried:
@@ -157,6 +145,8 @@ class AttemptRun:
         sign(self.world, self.desired, self._before, self._log)
         if StepKind.ACTIVATE in kinds:
             self.replace_system()
+        elif StepKind.BOOT in kinds:
+            self.under_guard(self._boot_into)
         elif StepKind.REBOOT in kinds:
             self._restart()
         elif StepKind.JUDGE in kinds:
@@ -192,11 +182,20 @@ class AttemptRun:
         self.step("activate", Phase.ACTIVATE, self.guarded.switch)
         self.become_healthy()
 
+    def _boot_into(self) -> None:
+        """Boot the new system, which cannot be switched to; its keys come then."""
+        self._keys.check_present(self.seen)
+        left = self._before.boot_id
+        self.step("boot into it", Phase.REBOOT, lambda: self.guarded.boot_into(left))
+        self.become_healthy()
+
     def become_healthy(self) -> None:
         """Mend what the switch left, and pass the health gate."""
+        # What was booted into is the system itself, whichever part of it is wanted.
+        base = replace(self.desired, specialisation="")
         gate = HealthGate(
             world=self.world,
-            desired=self.desired,
+            desired=base if self.guarded.boots else self.desired,
             baseline=self.baseline,
             checkout=self.checkout,
             recorded=self._recorded,
@@ -231,13 +230,18 @@ class AttemptRun:
         self.step("roll back", Phase.ROLL_BACK, decide)
         if found[0].result is Result.NOT_STARTED:
             raise error  # the host runs what it ran
-        ours = found[0].decision is Decision.ROLL_BACK
-        if found[0].result is not Result.ROLLED_BACK or not ours:
+        ours = self.guarded.decided is Decision.ROLL_BACK
+        # After a boot into the new system, another one takes all of it away.
+        gone = self.guarded.boots and not found[0].known
+        if not (gone or found[0].result is Result.ROLLED_BACK) or not ours:
             # A host that was going back by itself looks ill, and that proves nothing.
             raise self.guarded.error(found[0], told) from error
         self.world.connections.go_by(self.desired.host, self.guarded.former)
         self.world.connections.reconnect(self.desired.host)
         self._look_after()
+        if gone and self.seen.observed.running == self.attempt.target:
+            message = f"{told}; IT WAS BOOTED, AND RUNS ITS NEW SYSTEM STILL"
+            raise StuckError(message, host=self.desired.host) from error
         reach = isinstance(error, OF_REACH)
         reason = Reason.UNCONFIRMED if reach else Reason.UNHEALTHY
         message = f"{told}; rolled back"

@@ -287,7 +287,8 @@ class HostPass:
 
     def _attempt(self, revision: Revision, wanted: Wanted, seen: Look) -> Carried:
         world, plan, desired = self._world, seen.plan, wanted.desired
-        switches = any(step.kind is StepKind.ACTIVATE for step in plan.steps)
+        replacing = (StepKind.ACTIVATE, StepKind.BOOT)
+        switches = any(step.kind in replacing for step in plan.steps)
         observed = seen.observed
         baseline = baseline_of(world, desired, seen)
         guard = Guard(boot_id=observed.boot_id, baseline=baseline.to_json())

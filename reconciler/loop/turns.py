@@ -6,7 +6,8 @@ from reconciler.model import HostName, Outcome, Plan, Step, StepKind, Verdict
 from reconciler.world import World
 
 REBOOT_TURN = 10.0  # seconds after which a host asks again whether it may be rebooted
-_PROVING = (StepKind.REBOOT, StepKind.JUDGE)
+_REBOOTING = (StepKind.REBOOT, StepKind.BOOT)
+_PROVING = (*_REBOOTING, StepKind.JUDGE)
 
 
 def seconds_to_wait(
@@ -14,7 +15,7 @@ def seconds_to_wait(
 ) -> float:
     """Return the seconds that *steps* have to wait; after none, they may begin."""
     wait = gate.wait(host, world.monotonic()) if steps else 0.0
-    reboots = any(step.kind is StepKind.REBOOT for step in steps)
+    reboots = any(step.kind in _REBOOTING for step in steps)
     # Two plans may have seen that it was nobody's turn.
     if wait <= 0 and reboots:
         mine = world.history.turns.take_reboot(host, now=world.now())
@@ -24,7 +25,7 @@ def seconds_to_wait(
 
 def heals_only(plan: Plan) -> bool:
     """Return whether a plan brings nothing that a newer commit may not want."""
-    reboots = any(step.kind is StepKind.REBOOT for step in plan.steps)
+    reboots = any(step.kind in _REBOOTING for step in plan.steps)
     return plan.verdict is not Verdict.DEPLOY and not reboots
 
 

@@ -18,7 +18,7 @@ class Outcome(enum.Enum):
 
 
 class Reason(enum.Enum):
-    """Why a host went back to the system that it ran before."""
+    """Why a host does not run the system that it should: it went back, mostly."""
 
     UNHEALTHY = "unhealthy"  # the health gate said so
     SWITCH_FAILED = "switch-failed"  # switch-to-configuration did
@@ -26,6 +26,7 @@ class Reason(enum.Enum):
     REBOOTED = "rebooted"  # it was booted before anybody confirmed
     GUARDIAN = "guardian"  # somebody or something ended the guardian
     STUCK = "rollback-failed"  # the system from before does not run again either
+    REBOOT_FIRST = "reboot-first"  # it refused to be switched to; nothing was touched
     ASKED = "asked"  # a person, or a newer commit that arrived meanwhile
 
 
@@ -79,7 +80,7 @@ class Attempt:
     outcome: Outcome | None = None
     message: str = ""
     owner: str = field(default="", compare=False)  # the command that makes or made it
-    reason: Reason | None = None  # of a rollback
+    reason: Reason | None = None  # of a rollback, or a refusal
     steps: tuple[StepRecord, ...] = ()
 
 

@@ -73,6 +73,7 @@ class StepKind(enum.Enum):
     COPY = "copy"
     DELIVER_KEYS = "deliver keys"  # before activation
     ACTIVATE = "activate"  # switch-to-configuration test
+    BOOT = "boot into it"  # in the place of ACTIVATE
     DELIVER_LATE_KEYS = "deliver late keys"  # after activation; owners set again
     REMOVE_KEYS = "remove keys"
     UNMASK = "unmask"
@@ -180,6 +181,7 @@ class Known:
     approved: bool = False  # a person let the desired toplevel pass the guards
     adopted: bool = True  # it was in sync before, or a person gave it to us
     rebooted: bool = False  # it was rebooted for the desired toplevel already
+    refused: bool = False  # the desired toplevel asked for a reboot just now
     turn: Turn | None = None  # whose turn it is to be rebooted, if it is anybody's
     driver: str = ""  # who we are, as we sign; empty: nobody who signs
     shared: frozenset[HostName] = frozenset()  # other names that lead to this machine

@@ -1,5 +1,7 @@
 """What is done about the differences: the verdict, and the steps it leaves."""
 
+from dataclasses import replace
+
 from reconciler.model import (
     Desired,
     Digests,
@@ -40,6 +42,7 @@ from reconciler.plan.steps import steps_of
 _ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
 _REBOOT = Step(kind=StepKind.REBOOT)
 _JUDGE = Step(kind=StepKind.JUDGE)
+_BOOT = Step(kind=StepKind.BOOT)
 _OF_COMMITS = frozenset({DriftKind.SYSTEM, DriftKind.BOOT})
 
 
@@ -76,7 +79,7 @@ def plan(
         verdict = Verdict.CONVERGED
     if verdict is Verdict.HEAL and not steps:
         verdict, reason = Verdict.REPORTED, _nothing_helps(drifts)
-    return Plan(
+    made = Plan(
         host=desired.host,
         target=desired.toplevel,
         verdict=verdict,
@@ -90,6 +93,30 @@ def plan(
         ),
         specialisation=wanted,
     )
+    return _booted_into(made, known, policy)
+
+
+def _booted_into(made: Plan, known: Known, policy: Policy) -> Plan:
+    """
+    Return a plan that boots the host into a system that refused to be switched to.
+
+    Where the policy allows it, and as one of the fleet at a time. Of a specialisation,
+    its system is booted first.
+    """
+    activates = any(step.kind is StepKind.ACTIVATE for step in made.steps)
+    if not (activates and known.refused and policy.reboot is Reboot.ALLOWED):
+        return made
+    other = _whose_turn(made.host, known)
+    if other is not None:
+        reason = (
+            f"this system has to be booted into, which waits for {other}, whose turn it"
+            " is to be rebooted"
+        )
+        return replace(
+            made, verdict=Verdict.BLOCKED, steps=(), waits_for=other, reason=reason
+        )
+    steps = (_BOOT if one.kind is StepKind.ACTIVATE else one for one in made.steps)
+    return replace(made, steps=tuple(steps), specialisation="")
 
 
 def _warnings(

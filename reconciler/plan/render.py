@@ -167,8 +167,10 @@ def _effect(drift: Drift, plan: Plan) -> str:
     action = _ACTIONS.get(drift.effect, "")
     match drift.kind:
         case DriftKind.SYSTEM if drift.is_open and plan.verdict is not Verdict.BLOCKED:
-            return f"{verb} activate"
-        case DriftKind.REBOOT_NEEDED if _reboots(plan):
+            return (
+                f"{verb} {'boot into it' if _has(plan, StepKind.BOOT) else 'activate'}"
+            )
+        case DriftKind.REBOOT_NEEDED if _has(plan, StepKind.REBOOT):
             return f"{verb} reboot"
         case DriftKind.BOOT:
             return f"{verb} set"
@@ -183,8 +185,8 @@ def _effect(drift: Drift, plan: Plan) -> str:
             return f"{verb} {action}{more}" if action else ""
 
 
-def _reboots(plan: Plan) -> bool:
-    return any(step.kind is StepKind.REBOOT for step in plan.steps)
+def _has(plan: Plan, kind: StepKind) -> bool:
+    return any(step.kind is kind for step in plan.steps)
 
 
 def _reverted(drift: Drift, plan: Plan) -> bool:

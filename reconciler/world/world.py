@@ -19,6 +19,7 @@ from reconciler.model import (
     Known,
     Policy,
     Quarantine,
+    Reason,
     Reboot,
     StorePath,
     Target,
@@ -89,7 +90,16 @@ class World:
             adopted=history.is_adopted(host),
             driver=self.driver,
             rebooted=reboots and history.systems.rebooted_for(host) == toplevel,
+            refused=reboots and self._refused(desired),
             turn=history.turns.reboot() if reboots else None,
+        )
+
+    def _refused(self, desired: Desired) -> bool:
+        """Return whether the last attempt ended since the system wants a reboot."""
+        last = self.history.attempts(host=desired.host, limit=1)
+        return any(
+            one.target == desired.toplevel and one.reason is Reason.REBOOT_FIRST
+            for one in last
         )
 
     def _former(self, host: HostName) -> Desired | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from reconciler.attempt.guarded_switch import ARM_SECONDS
+from reconciler.attempt.limits import ARM_SECONDS
 from tests.support.faults.checker import Ends
 from tests.support.faults.injectors import (
     FAULTS,

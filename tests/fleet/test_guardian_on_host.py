@@ -325,3 +325,54 @@ def test_one_that_knows_no_check_waits_for_its_keys(host: GuardedHost) -> None:
 
     assert (found.phase, found.result, found.log) == ("armed", None, "")
     assert guardian.go(host.writer, "a", wait=10).waits
+
+
+# --- a first boot -------------------------------------------------------------------
+
+CONTROL = "/etc/systemd/system.control"
+
+
+@pytest.mark.parametrize(
+    ("boot", "before", "after", "told"),
+    [
+        ("echo Pre-switch checks failed; exit 1", "true", "true", "Pre-switch checks"),
+        (
+            BOOT,
+            f"mkdir -p {CONTROL} && mount -t tmpfs none {CONTROL}",
+            f"umount {CONTROL}",
+            "is in memory",
+        ),
+    ],
+    ids=["it refuses to be booted", "nothing would watch"],
+)
+def test_a_host_that_cannot_be_booted_into_it_is_left_as_it_is(
+    host: GuardedHost, boot: str, before: str, after: str, told: str
+) -> None:
+    old, new = host.toplevel("old", boot=BOOT), host.toplevel("new", boot=boot)
+    host.sh(
+        f"nix-env -p {PROFILE} --set {old} && {old}/bin/switch-to-configuration boot"
+    )
+    was = generations(host)
+    left = host.inside.boot_id
+
+    host.sh(before)
+    order = host.order("a", new, old)
+    found = guardian.first_boot(host.writer, order, left, wait=30)
+    host.sh(after)
+
+    assert found.result is Result.NOT_BOOTED, found
+    assert told in found.log
+    assert (host.boots, generations(host)) == ((old, old), was)
+    assert host.inside.boot_id == left
+    kept = f"/nix/var/nix/reconciler-first-boot* {CONTROL}/*"
+    assert host.sh(f"ls -d {kept} 2>&1 | grep -v 'No such' || true") == ""
+
+
+def test_asked_again_after_the_boot_it_begins_nothing(host: GuardedHost) -> None:
+    old, new = host.toplevel("old"), host.toplevel("new")
+
+    found = guardian.first_boot(
+        host.writer, host.order("a", new, old), "another boot", wait=5
+    )
+
+    assert not found.known

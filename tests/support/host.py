@@ -64,7 +64,7 @@ class FakeGuard:
     def told(self, known: int = 0) -> str:
         """Return what guard.sh prints to who knows so many lines of the log."""
         unit = "inactive" if self.result != "-" else "active"
-        words = (self.phase, self.status, self.decision, self.result, unit)
+        words = (self.phase, self.status, self.decision, self.result, unit, "start")
         log = [line for text in self.log for line in text.split("\n")][known:]
         return "\n".join([*log, f"guardian {' '.join(words)}"]) + "\n"
 
@@ -334,10 +334,10 @@ class FakeHost:
                 attempt=attempt, new=new, old=old, units=dict(self.units)
             )
         elif verb == "bury" and not mine:
-            return "guardian - - - not-started inactive\n"
+            return "guardian - - - not-started inactive -\n"
         guard = self.guard
         if guard is None or guard.attempt != attempt:
-            return "guardian gone - - - -\n"
+            return "guardian gone - - - - -\n"
         match verb:
             case "start" | "go" if guard.phase == "armed" and wait != "later":
                 self._guarded_switch(guard)

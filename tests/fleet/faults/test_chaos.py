@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from reconciler.attempt.guarded_switch import ARM_SECONDS
+from reconciler.attempt.limits import ARM_SECONDS
 from tests.chaos.draw import FROZEN, Draw
 from tests.support.faults.checker import Ends
 from tests.support.rig import ROOT

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from reconciler.attempt.guarded_switch import ARM_SECONDS
+from reconciler.attempt.limits import ARM_SECONDS
 from reconciler.model import Attempt, Outcome
 from tests.support.extra import attempts
 from tests.support.faults.releases import HOST

@@ -3,6 +3,7 @@ The daemon, with one thing about it changed: for the tests of the checker, and c
 
     python -m tests.support.faults.daemon "wrong=no guardian" -c settings.yaml run
     python -m tests.support.faults.daemon clock=/tmp/offset -c settings.yaml run
+    python -m tests.support.faults.daemon boot-seconds=5 -c settings.yaml run
 """
 
 import functools
@@ -15,6 +16,7 @@ from typing import Any
 from reconciler import app
 from reconciler.__main__ import main
 from reconciler.apply import guardian
+from reconciler.attempt import guarded_switch
 from reconciler.attempt.guarded_switch import GuardedSwitch
 from reconciler.attempt.run import AttemptRun
 from reconciler.world import World
@@ -88,6 +90,8 @@ def change(what: str) -> None:
     kind, _, value = what.partition("=")
     if kind == "wrong":
         WRONG[value]()
+    elif kind == "boot-seconds":
+        _replace(guarded_switch, "BOOT_SECONDS", float(value))
     else:
         jump(value)
 

@@ -24,7 +24,7 @@ ORDER = Order(
 
 
 def test_a_guardian_that_waits() -> None:
-    text = "activating\nstarting\nguardian waiting 4 - - active\n"
+    text = "activating\nstarting\nguardian waiting 4 - - active start\n"
 
     found = read(text, writer=HOST)
 
@@ -34,7 +34,7 @@ def test_a_guardian_that_waits() -> None:
 
 
 def test_a_guardian_that_has_decided_waits_for_nobody() -> None:
-    found = read("guardian waiting 0 rollback - active\n", writer=HOST)
+    found = read("guardian waiting 0 rollback - active start\n", writer=HOST)
 
     assert found.decision is Decision.ROLL_BACK
     assert not found.waits
@@ -42,23 +42,23 @@ def test_a_guardian_that_has_decided_waits_for_nobody() -> None:
 
 def test_a_guardian_that_was_ended_does_nothing_by_itself() -> None:
     for phase in ("switching", "waiting"):
-        found = read(f"guardian {phase} 0 - - inactive\n", writer=HOST)
+        found = read(f"guardian {phase} 0 - - inactive start\n", writer=HOST)
         assert not found.waits
         assert not found.switching
 
 
 def test_one_that_has_not_begun_is_switching() -> None:
-    assert read("guardian - - - - activating\n", writer=HOST).switching
+    assert read("guardian - - - - activating start\n", writer=HOST).switching
 
 
 def test_the_end_of_an_attempt() -> None:
-    text = "guardian rolling-back 1 rollback rolled-back inactive\n"
+    text = "guardian rolling-back 1 rollback rolled-back inactive start\n"
 
     assert read(text, writer=HOST).result is Result.ROLLED_BACK
 
 
 def test_a_host_that_has_nothing_of_the_attempt() -> None:
-    found = read("guardian gone - - - -\n", writer=HOST)
+    found = read("guardian gone - - - - start\n", writer=HOST)
 
     assert not found.known
     assert not found.switching, "it was booted meanwhile: nobody waits for that"
@@ -68,9 +68,9 @@ def test_a_host_that_has_nothing_of_the_attempt() -> None:
     "text",
     [
         "",
-        "guardian waiting 0 -\n",
-        "guardian waiting zero - - active\n",
-        "guardian waiting 0 perhaps - active\n",
+        "guardian waiting 0 - start\n",
+        "guardian waiting zero - - active start\n",
+        "guardian waiting 0 perhaps - active start\n",
         "Welcome to lufta!\n",
     ],
 )
@@ -115,8 +115,8 @@ def test_what_is_no_word_of_the_host_may_have_begun(error: ReconcilerError) -> N
 @pytest.mark.parametrize("unit", ["-", "unknown", "Failed"])
 def test_a_systemd_that_does_not_answer_says_nothing(unit: str) -> None:
     """As while it is executed anew: that is no dead guardian."""
-    waiting = read(f"guardian waiting 0 - - {unit}\n", writer=HOST)
-    switching = read(f"guardian switching - - - {unit}\n", writer=HOST)
+    waiting = read(f"guardian waiting 0 - - {unit} start\n", writer=HOST)
+    switching = read(f"guardian switching - - - {unit} start\n", writer=HOST)
 
     assert waiting.alive is None
     assert waiting.waits

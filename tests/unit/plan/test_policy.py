@@ -6,15 +6,18 @@ import pytest
 
 from reconciler.model import (
     DriftKind,
+    HostName,
     Known,
     Mode,
     Observed,
     Policy,
+    Reboot,
     StorePath,
     SystemParts,
+    Turn,
     Verdict,
 )
-from reconciler.plan import plan, unreachable
+from reconciler.plan import plan, summary_lines, unreachable
 from tests.unit.plan.samples import (
     KNOWN,
     LUFTA,
@@ -255,3 +258,67 @@ def test_a_reboot_that_is_due_is_told_and_takes_nothing(
     assert (made.verdict, made.steps) == (Verdict.CONVERGED, ())
     assert [drift.observed for drift in made.drifts] == ([needed] if needed else [])
     assert not any(drift.is_open for drift in made.drifts)
+
+
+# --- a system that cannot be switched to ---------------------------------------------
+
+REFUSED = Known(applied=OLD, machine_id="m1", refused=True)
+MAY_REBOOT = Policy(reboot=Reboot.ALLOWED)
+OTHERS = Turn(host=HostName("keanu"), since=1.0, boot_id="")
+
+
+def test_it_is_booted_into_where_the_policy_allows_that() -> None:
+    made = plan(desired(want()), BEHIND, known=REFUSED, policy=MAY_REBOOT)
+    allowed = plan(desired(want()), BEHIND, known=REFUSED, policy=BOTH)
+    never_asked = plan(desired(want()), BEHIND, known=WAS_OLD, policy=MAY_REBOOT)
+
+    assert made.verdict is Verdict.DEPLOY
+    assert steps(made) == ["build", "copy", "boot into it", "set-boot"]
+    assert summary_lines(made)[0].effect == "will boot into it"
+    assert steps(allowed) == steps(never_asked) == DEPLOY
+
+
+def test_it_waits_for_its_turn() -> None:
+    known = dataclasses.replace(REFUSED, turn=OTHERS)
+    mine = dataclasses.replace(OTHERS, host=LUFTA)
+
+    waits = plan(desired(want()), BEHIND, known=known, policy=MAY_REBOOT)
+    goes = plan(
+        desired(want()),
+        BEHIND,
+        known=dataclasses.replace(REFUSED, turn=mine),
+        policy=MAY_REBOOT,
+    )
+
+    assert (waits.verdict, waits.steps) == (Verdict.BLOCKED, ())
+    assert waits.waits_for == "keanu"
+    assert "keanu" in waits.reason
+    assert "boot into it" in steps(goes)
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({"hold": "not now"}, Verdict.HELD),
+        ({"quarantine": "it did not come up"}, Verdict.QUARANTINED),
+    ],
+)
+def test_nobody_boots_what_nobody_may_switch(
+    change: dict[str, str], verdict: Verdict
+) -> None:
+    known = dataclasses.replace(REFUSED, **change)  # type: ignore[arg-type]
+
+    made = plan(desired(want()), BEHIND, known=known, policy=MAY_REBOOT)
+
+    assert (made.verdict, made.steps) == (verdict, ())
+
+
+def test_the_system_is_booted_before_its_specialisation_runs() -> None:
+    wish = dataclasses.replace(
+        desired(want()), specialisation="loud", specialisations=("loud",)
+    )
+
+    made = plan(wish, BEHIND, known=REFUSED, policy=MAY_REBOOT)
+
+    assert "boot into it" in steps(made)
+    assert made.specialisation == ""

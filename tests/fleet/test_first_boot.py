@@ -1,0 +1,169 @@
+"""A system that refuses to be switched to: the host is booted into it, and watched."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from reconciler.apply import guardian
+from reconciler.apply.guardian import Limits, Order
+from reconciler.model import Outcome, Reason, StorePath
+from tests.support.extra import add_extras, attempts, set_extra
+from tests.support.fleet import FleetFactory, FleetHost, ToolError
+from tests.support.guarded import ExecWriter
+from tests.support.rig import DEADLINE, Rig
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+HOST = "lufta"
+KEPT = "/nix/var/nix/reconciler-first-boot"
+CONTROL = "/etc/systemd/system.control"
+REFUSES = """
+  system.preSwitchChecks.inhibitor =
+    "[ $2 = boot ] || { echo The bus would be torn away; exit 1; }";
+"""
+FAILS = """
+  systemd.services.bad = {
+    script = "exit 3";
+    wantedBy = [ "multi-user.target" ];
+  };
+"""
+
+
+def named(name: str) -> str:
+    """Return what makes a release another system than all others."""
+    return f'environment.etc.release.text = "{name}";'
+
+
+@pytest.fixture(scope="module")
+def rig(
+    module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
+    folder = tmp_path_factory.mktemp("rig")
+    policy = {"reboot": "allowed", "settle": "1s", "confirm_timeout": "20s"}
+    with Rig(folder, module_fleet(HOST), policy=policy) as rig:
+        rig.only(HOST)
+        add_extras(rig, HOST)
+        rig.run_daemon()
+        release(rig, named("first"))
+        rig.wait_in_sync(HOST)
+        yield rig
+
+
+def release(rig: Rig, nix: str) -> None:
+    set_extra(rig, HOST, nix)
+    rig.push("A release")
+
+
+def boots(host: FleetHost) -> tuple[str, ...]:
+    """Return what is booted, the profile, and what is booted next, unless down."""
+    links = ("/run/booted-system", "/nix/var/nix/profiles/system", "/boot/default")
+    try:
+        return tuple(host.exec("readlink", "-f", *links).split())
+    except ToolError:
+        return ("",)
+
+
+def left(host: FleetHost) -> str:
+    """Return what is left of the watch on the disk."""
+    return host.exec(
+        "sh", "-c", f"ls -d {KEPT}* {CONTROL} 2>/dev/null; ls -A /run/keys"
+    )
+
+
+def test_it_is_booted_into_it_and_keeps_it_once_it_is_healthy(rig: Rig) -> None:
+    host = rig.host(HOST)
+    boot, old = host.boot_id, host.running_toplevel
+
+    release(rig, REFUSES + named("second"))
+    wait_until(
+        lambda: rig.status()[HOST]["running"] != old and rig.status()[HOST]["in_sync"],
+        DEADLINE,
+        "the new system",
+    )
+
+    new = host.running_toplevel
+    assert boots(host) == (new, new, new)
+    assert host.boot_id != boot
+    last, refused, *_ = attempts(rig, HOST)
+    assert (last.outcome, last.target) == (Outcome.SUCCEEDED, new)
+    assert (refused.outcome, refused.reason) == (Outcome.FAILED, Reason.REBOOT_FIRST)
+    assert "boot into it" in [step.name for step in last.steps]
+    assert left(host) == "withinbot\n"
+    assert host.is_active("withinbot.service"), "it has its key"
+
+
+def test_it_boots_the_system_from_before_if_the_new_one_is_not_healthy(
+    rig: Rig,
+) -> None:
+    host = rig.host(HOST)
+    old = host.running_toplevel
+
+    release(rig, REFUSES + FAILS)
+    rig.wait_error(HOST, "failed here before", "bad.service")
+
+    assert boots(host) == (old, old, old)
+    (gone_back,) = (
+        one for one in attempts(rig, HOST) if one.outcome is Outcome.ROLLED_BACK
+    )
+    assert gone_back.reason is Reason.UNHEALTHY
+    wait_until(
+        lambda: host.is_active("withinbot.service"), DEADLINE, "the key it had before"
+    )
+    assert left(host) == "withinbot\n"
+
+
+def test_it_boots_the_system_from_before_if_nobody_confirms(rig: Rig) -> None:
+    """Also before that time is over: whatever takes it down takes it back."""
+    rig.stop_daemon()
+    host = rig.host(HOST)
+    writer, old = ExecWriter(host), StorePath(host.running_toplevel)
+    first = host.exec("readlink", "-f", "/nix/var/nix/profiles/system-1-link").strip()
+    times = {"arm": 5.0, "switch": 30.0, "roll_back": 5.0}
+
+    def boot_into(name: str, confirm: float) -> None:
+        limits = Limits(confirm=confirm, **times)
+        order = Order(attempt=name, new=StorePath(first), old=old, limits=limits)
+        guardian.first_boot(writer, order, host.boot_id, wait=0)
+
+    boot_into("a", 1.0)
+    wait_until(lambda: boots(host)[0] == first, DEADLINE, "the new system to boot")
+    wait_until(lambda: boots(host) == (old,) * 3, DEADLINE, "the system from before")
+    assert not guardian.state(writer, "a").known
+
+    boot_into("b", 100.0)
+    wait_until(lambda: boots(host)[0] == first, DEADLINE, "the new system to boot")
+    wait_until(
+        lambda: guardian.state(writer, "b").waits, DEADLINE, "somebody to confirm"
+    )
+    assert boots(host) == (first, old, old), "it is booted by default no more"
+    host.kill()
+    host.start()
+    assert boots(host) == (old, old, old)
+    assert left(host) == ""
+
+
+@pytest.mark.matrix
+def test_one_that_does_not_come_back_is_told_and_followed_when_it_does(
+    rig: Rig,
+) -> None:
+    rig.stop_daemon()
+    host = rig.host(HOST)
+    old = host.running_toplevel
+    rig.run_daemon("boot-seconds=5")
+
+    release(rig, REFUSES + 'boot.postBootCommands = "exec sleep infinity";')
+    rig.wait_error(HOST, "has not come back", "console")
+    host.kill()
+    default = rig.fleet.path / "hosts" / HOST / "disk/upper/boot/default"
+    assert str(default.readlink()) != old
+    default.unlink()
+    default.symlink_to(old)  # as a person chooses at the boot menu
+    release(rig, named("better"))
+    host.start()
+    rig.wait_in_sync(HOST)
+
+    (given_up,) = (one for one in attempts(rig, HOST) if one.reason is Reason.REBOOTED)
+    assert given_up.outcome is Outcome.ROLLED_BACK
+    assert boots(host)[1:] == (host.running_toplevel,) * 2
+    assert left(host) == "withinbot\n"
