@@ -26,9 +26,10 @@ from reconciler.errors import StateError
 from reconciler.history import History
 from reconciler.loop import Daemon
 from reconciler.metrics import Metrics
-from reconciler.model import Policy
+from reconciler.model import Policy, Target
 from reconciler.notify import Notify
-from reconciler.remote import Connections
+from reconciler.remote import Transport, written
+from reconciler.remote.connections import Connections
 from reconciler.secrets import ClosedKeyring, Keyring, Overlays, protect
 from reconciler.settings import Settings
 from reconciler.settings.private import private_paths
@@ -78,6 +79,18 @@ def known_hosts(settings: Settings) -> Path:
     return settings.ssh.known_hosts or settings.state / "known_hosts"
 
 
+def ssh_config(settings: Settings, target: Target) -> Path:
+    """Return the file with which ``ssh -F`` reaches *target* as we do."""
+    file, folder = known_hosts(settings), settings.state / "ssh"
+    return written(target, settings.ssh, known_hosts=file, folder=folder)
+
+
+def _transport(settings: Settings) -> Transport:
+    """Return how all hosts are reached."""
+    file, folder = known_hosts(settings), settings.state / "ssh"
+    return Connections(settings.ssh, known_hosts=file, folder=folder)
+
+
 @contextlib.contextmanager
 def open_world(
     settings: Settings, *, policy: Policy | None = None, tell: Tell = tell_nobody
@@ -92,11 +105,7 @@ def open_world(
     history = History.open(settings.state / DATABASE)
     overlays = Overlays(settings.repository.secrets)
     evaluator = Evaluator(settings, overlays=overlays.fingerprint)
-    connections = Connections(
-        settings.ssh,
-        known_hosts=known_hosts(settings),
-        folder=settings.state / "ssh",
-    )
+    connections = _transport(settings)
     metrics = Metrics()
     cage = process.Cage(
         hidden=private_paths(settings), shown=settings.secrets.command_paths

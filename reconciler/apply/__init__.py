@@ -1,11 +1,10 @@
 """
-Change a host: copy, keys, mend; and the guardian, which switches it.
+Change a host: keys, mend; and the guardian, which switches it.
 
 Each function carries out one kind of step and raises when it did not work; the order
 belongs to the loop.
 """
 
-from reconciler.apply.closure import copy_closure, try_copying
 from reconciler.apply.gc_root import protect
 from reconciler.apply.keys import (
     Delivered,
@@ -20,11 +19,9 @@ __all__ = [
     "MEND_STEPS",
     "Delivered",
     "Removed",
-    "copy_closure",
     "deliver_keys",
     "mend",
     "protect",
     "remove_keys",
     "require_room",
-    "try_copying",
 ]

@@ -24,7 +24,7 @@ from reconciler.model import (
 )
 from reconciler.notify.conditions import cut
 from reconciler.plan import brought_told, restarts
-from reconciler.remote import Connections, HostReader
+from reconciler.remote import HostReader, Transport
 from reconciler.source import Mirror
 from reconciler.world import World
 
@@ -78,7 +78,7 @@ def commit_before(history: History, attempt: Attempt) -> CommitId | None:
 
 
 def complete(
-    world: World, attempt_id: str, connections: Connections, desired: Desired | None
+    world: World, attempt_id: str, connections: Transport, desired: Desired | None
 ) -> None:
     """
     Work out what an attempt brought, and keep it.
@@ -121,7 +121,7 @@ def _named(commit: Commit) -> BroughtCommit:
     return BroughtCommit(id=commit.id, subject=commit.subject, author=commit.author)
 
 
-def _reader(connections: Connections, desired: Desired | None) -> HostReader | None:
+def _reader(connections: Transport, desired: Desired | None) -> HostReader | None:
     if desired is None:
         return None
     try:

@@ -43,7 +43,7 @@ from reconciler.attempt.judges import ByHealth, Judge, end
 from reconciler.attempt.key_steps import KeySteps, to_restore
 from reconciler.attempt.limits import limits
 from reconciler.attempt.look import Look, look
-from reconciler.attempt.reach import former_way, note_confirmed, where_it_is
+from reconciler.attempt.reach import former_way, note_confirmed
 from reconciler.attempt.reboot import DEADLINE, RebootError, reboot
 from reconciler.attempt.recorded import Recorded
 from reconciler.attempt.sign import sign
@@ -332,12 +332,8 @@ class AttemptRun:
         keep = self.world.settings.policy.min_free
         apply.require_room(self._writer(), self.desired, keep=keep)
         apply.protect(self._writer(), self.desired.toplevel, self.attempt.source)
-        desired = where_it_is(self.world, self.desired)
-        apply.copy_closure(
-            desired,
-            config=self.world.ssh_config(desired.target),
-            deadline=COPY_DEADLINE,
-            on_line=self._log,
+        self.world.connections.copy(
+            self.desired, deadline=COPY_DEADLINE, on_line=self._log
         )
 
     def _mend_units(self, steps: list[Step]) -> None:

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -16,7 +16,6 @@ from rich.text import Text
 
 from reconciler import process
 from reconciler.app import DATABASE
-from reconciler.apply import try_copying
 from reconciler.attempt import meet
 from reconciler.cli.common import KNOWN_ERROR, chosen, out, print_json, waiting
 from reconciler.cli.options import AsJson, Hosts
@@ -221,13 +220,7 @@ def _host(
     # A look takes one client to the host, and copying another one.
     if (there := seen.observed.running) is not None:
         try:
-            target = world.connections.way_to(host, desired.target)
-            try_copying(
-                replace(desired, target=target),
-                there,
-                config=world.ssh_config(target),
-                deadline=COPY_DEADLINE,
-            )
+            world.connections.try_copying(desired, there, deadline=COPY_DEADLINE)
         except ReconcilerError as error:
             return _Host(host=host, problem=str(error))
     where = world.connections.way_to(host, desired.target).login

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import typer
 
-from reconciler.app import known_hosts
+from reconciler.app import known_hosts, ssh_config
 from reconciler.cli.common import chosen, err, out, require_yes
 from reconciler.model import HostName, Target
-from reconciler.remote import Connections, HostKey, record, scan
+from reconciler.remote import HostKey, record, scan
 from reconciler.settings.values import repository_url
 from reconciler.source import SshServer, ssh_server
 
@@ -23,9 +23,7 @@ def trust_forge(context: typer.Context, host: str, *, replace: bool, yes: bool) 
     server = _server(host, settings.repository.url)
     where = Target(address=server.address, port=server.port)
     name, file = HostName(server.alias or server.address), known_hosts(settings)
-    folder = settings.state / "ssh"
-    ways = Connections(settings.ssh, known_hosts=file, folder=folder)
-    config = ways.ssh_config(where)
+    config = ssh_config(settings, where)
     found = scan(name, where, settings=settings.ssh, config=config)
     show_keys(name, found)
     require_yes("Are these the keys that the forge publishes?", yes=yes)

@@ -50,11 +50,8 @@ def ssh_argv(
 ) -> list[str]:
     """Return the ssh(1) command that runs *command* on a host, or a shell there."""
     line = command[0] if len(command) == 1 else shlex.join(command)
-    options = ["-t"] if terminal else []
-    where = ["--", desired.target.address]
-    told = [line] if command else []
-    config = str(world.ssh_config(desired.target))
-    return ["ssh", "-F", config, *options, *where, *told]
+    host, target = desired.host, desired.target
+    return world.connections.shell(host, target, line, terminal=terminal)
 
 
 _SUFFIX = re.compile(

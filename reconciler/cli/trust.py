@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.app import known_hosts
+from reconciler.app import known_hosts, ssh_config
 from reconciler.cli.common import actor, err, out, require_yes
 from reconciler.cli.forge import show_keys, trust_forge
 from reconciler.cli.options import Host
@@ -107,7 +107,7 @@ def trust(
 def _fetch(world: World, desired: Desired, *, replace: bool, yes: bool) -> list[str]:
     """Record what the host shows now, unless a person says that it is not its own."""
     name, target, settings = desired.host, desired.target, world.settings
-    config = world.ssh_config(target)
+    config = ssh_config(settings, target)
     keys = scan(name, target, settings=settings.ssh, config=config)
     show_keys(name, keys)
     require_yes(f"Is this {name}, and are these keys its own?", yes=yes)

@@ -1,25 +1,35 @@
 """
-Hosts over SSH: looking (``HostReader``) and changing (``HostWriter``).
+Hosts over SSH: looking (``HostReader``), changing (``HostWriter``), and copying.
+
+What the rest of the program may know of it is ``Transport``; which one that is, only
+`reconciler.app`.
 
 Fabric and Paramiko are imported here and nowhere else.
 """
 
-from reconciler.remote.connections import Connections
-from reconciler.remote.hosts import HostReader, HostWriter, OnLine, RemoteResult
+from reconciler.remote.hosts import (
+    HostReader,
+    HostWriter,
+    OnLine,
+    RemoteResult,
+    Transport,
+)
 from reconciler.remote.known_hosts import HostKey, public_key
+from reconciler.remote.ssh_config import written
 from reconciler.remote.trust import TrustedKey, record, record_next, scan, trust
 
 __all__ = [
-    "Connections",
     "HostKey",
     "HostReader",
     "HostWriter",
     "OnLine",
     "RemoteResult",
+    "Transport",
     "TrustedKey",
     "public_key",
     "record",
     "record_next",
     "scan",
     "trust",
+    "written",
 ]

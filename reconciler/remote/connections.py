@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -17,8 +18,8 @@ from reconciler.errors import (
     RemoteError,
     RemoteTimeoutError,
 )
-from reconciler.model import HostName, Target
-from reconciler.remote import session, ssh_config
+from reconciler.model import Desired, HostName, StorePath, Target
+from reconciler.remote import copying, session, ssh_config
 from reconciler.remote.age_names import age_names
 from reconciler.remote.connect import bounded, open_connection, shut
 from reconciler.remote.hosts import HostReader, HostWriter, OnLine, RemoteResult
@@ -34,7 +35,7 @@ TIMED_OUT = frozenset({124, 137, -1})
 
 class Connections:
     """
-    The connections to all hosts; safe to share between threads.
+    The Transport over SSH; see there.
 
     A host's connection is opened at first use, under a lock, because Paramiko breaks
     when several threads open one at once. How hosts are reached is written down in
@@ -59,36 +60,26 @@ class Connections:
         self._lock = threading.Lock()
 
     def reader(self, host: HostName, target: Target) -> HostReader:
-        """Return what may look at *host*, not yet connected. Raises NoAddressError."""
+        """See Transport."""
         return _Reader(self._link(host, target))
 
     def writer(self, host: HostName, target: Target) -> HostWriter:
-        """Return what may change *host*, not yet connected. Raises NoAddressError."""
+        """See Transport."""
         return _Writer(self._link(host, target))
 
     def go_by(self, host: HostName, way: Target | None) -> None:
-        """
-        Reach *host* by *way*, whatever target is asked for; not any more if it is None.
-
-        For a host that is not yet where its commit says, or not there any more. Only
-        for the thread that says so: another one may look at the host as well.
-        """
+        """See Transport."""
         if way is None:
             self._ways.of.pop(host, None)
         else:
             self._ways.of[host] = way
 
     def way_to(self, host: HostName, target: Target) -> Target:
-        """Return by which way *host* is reached where *target* is asked for."""
+        """See Transport."""
         return self._ways.of.get(host, target)
 
     def introduce(self, known: Target, target: Target) -> None:
-        """
-        Trust at *target* the keys that are recorded for *known*, if none are there.
-
-        Both are ways to one host, which proves by such a key that it is that host.
-        Raises StateError.
-        """
+        """See Transport: at both the host has one of the keys recorded for one."""
         old, new = (entry_name(one.address, one.port) for one in (known, target))
         keys = known_keys(self._known_hosts, old).accepted
         there = known_keys(self._known_hosts, new)
@@ -97,35 +88,27 @@ class Connections:
             add(self._known_hosts, new, wanted, replace=False)
 
     def host_keys(self, host: HostName, target: Target) -> frozenset[str]:
-        """
-        Return the keys that are recorded for *host*, by the names that age gives them.
-
-        Raises StateError.
-        """
+        """See Transport."""
         way = self.way_to(host, target)
         name = entry_name(way.address, way.port)
         return age_names(known_keys(self._known_hosts, name).accepted)
 
     def reconnect(self, host: HostName) -> None:
-        """Drop the connections of *host*: the next call opens a new one."""
+        """See Transport."""
         with self._lock:
             links = list(self._links.get(host, {}).values())
         for link in links:
             link.drop()
 
     def leave(self, host: HostName, way: Target) -> None:
-        """Drop the connection by a *way* by which *host* is not reached any more."""
+        """See Transport."""
         with self._lock:
             link = self._links.get(host, {}).pop(way, None)
         if link is not None:
             link.drop()
 
     def lost(self) -> list[HostName]:
-        """
-        Return the hosts whose connection ended without our doing.
-
-        Only until the connection is used or dropped; then its state is known anyway.
-        """
+        """See Transport."""
         with self._lock:
             return [
                 host
@@ -134,14 +117,14 @@ class Connections:
             ]
 
     def forget(self, host: HostName) -> None:
-        """Drop the connections of a host that is gone."""
+        """See Transport."""
         with self._lock:
             links = self._links.pop(host, {})
         for link in links.values():
             link.drop()
 
     def close(self) -> None:
-        """Drop every connection."""
+        """See Transport."""
         with self._lock:
             hosts, self._links = self._links, {}
         for links in hosts.values():
@@ -155,16 +138,44 @@ class Connections:
         Its name needs no quotes, whatever that of its folder holds. Raises
         SettingsError, StateError.
         """
-        text = ssh_config.config_text(
+        return ssh_config.written(
             target,
             self._settings,
             known_hosts=self._known_hosts,
+            folder=self._folder,
             account=self._account,
         )
-        return ssh_config.write(self._folder, text)
+
+    def copy(
+        self, desired: Desired, *, deadline: float, on_line: OnLine | None = None
+    ) -> None:
+        """See Transport."""
+        desired = self._where_it_is(desired)
+        config = self.ssh_config(desired.target)
+        copying.copy_closure(desired, config=config, deadline=deadline, on_line=on_line)
+
+    def try_copying(
+        self, desired: Desired, there: StorePath, *, deadline: float
+    ) -> None:
+        """See Transport."""
+        desired = self._where_it_is(desired)
+        config = self.ssh_config(desired.target)
+        copying.try_copying(desired, there, config=config, deadline=deadline)
+
+    def _where_it_is(self, desired: Desired) -> Desired:
+        return replace(desired, target=self.way_to(desired.host, desired.target))
+
+    def shell(
+        self, host: HostName, target: Target, line: str, *, terminal: bool
+    ) -> list[str]:
+        """See Transport."""
+        way = self.way_to(host, target)
+        options = ["-t"] if terminal else []
+        words = ["--", way.address, *([line] if line else [])]
+        return ["ssh", "-F", str(self.ssh_config(way)), *options, *words]
 
     def apart(self) -> Self:
-        """Return connections of its own, for what may be cut without harm to others."""
+        """See Transport."""
         return type(self)(
             self._settings,
             known_hosts=self._known_hosts,

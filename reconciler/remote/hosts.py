@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
-from reconciler.model import HostName
+from reconciler.model import Desired, HostName, StorePath, Target
 
 OnLine = Callable[[str], None]
 """Gets each line of output, without its newline, as it arrives."""
@@ -60,3 +60,90 @@ class HostWriter(HostReader, Protocol):
         ConnectError, HostKeyError, RemoteTimeoutError, and RemoteError unless
         *check* is false.
         """
+
+
+class Transport(Protocol):
+    """
+    The ways to all hosts; safe to share between threads.
+
+    The composition root chooses one, and nobody else knows which it is.
+    """
+
+    def reader(self, host: HostName, target: Target) -> HostReader:
+        """Return what may look at *host*, not yet connected. Raises NoAddressError."""
+
+    def writer(self, host: HostName, target: Target) -> HostWriter:
+        """Return what may change *host*, not yet connected. Raises NoAddressError."""
+
+    def copy(
+        self, desired: Desired, *, deadline: float, on_line: OnLine | None = None
+    ) -> None:
+        """
+        Bring the desired system and all that it needs into the store of its host.
+
+        Unless its connection is fast, the host may fetch from its own caches what it
+        can. *deadline* in seconds. Raises CopyError, CommandMissingError. A copy that
+        was cut short leaves whole paths only: Nix registers a path once it is complete.
+        """
+
+    def try_copying(
+        self, desired: Desired, there: StorePath, *, deadline: float
+    ) -> None:
+        """
+        Speak with the store of a host just as copying does, about a path that it has.
+
+        So everything that copying needs is tried, and nothing is changed. Raises
+        CopyError, CommandMissingError.
+        """
+
+    def shell(
+        self, host: HostName, target: Target, line: str, *, terminal: bool
+    ) -> list[str]:
+        """Return the command that runs a *line* of shell there; empty: a shell."""
+
+    def reconnect(self, host: HostName) -> None:
+        """Drop the connections of *host*: the next call opens a new one."""
+
+    def go_by(self, host: HostName, way: Target | None) -> None:
+        """
+        Reach *host* by *way*, whatever target is asked for; not any more if it is None.
+
+        For a host that is not yet where its commit says, or not there any more. Only
+        for the thread that says so: another one may look at the host as well.
+        """
+
+    def way_to(self, host: HostName, target: Target) -> Target:
+        """Return by which way *host* is reached where *target* is asked for."""
+
+    def introduce(self, known: Target, target: Target) -> None:
+        """
+        Trust at *target* whom we trust at *known*, if nobody is known there.
+
+        Both are ways to one host, which proves that it is that host. Raises StateError.
+        """
+
+    def host_keys(self, host: HostName, target: Target) -> frozenset[str]:
+        """
+        Return the keys that are recorded for *host*, by the names that age gives them.
+
+        Raises StateError.
+        """
+
+    def leave(self, host: HostName, way: Target) -> None:
+        """Drop the connection by a *way* by which *host* is not reached any more."""
+
+    def lost(self) -> list[HostName]:
+        """
+        Return the hosts whose connection ended without our doing.
+
+        Only until the connection is used or dropped; then its state is known anyway.
+        """
+
+    def forget(self, host: HostName) -> None:
+        """Drop the connections of a host that is gone."""
+
+    def apart(self) -> Self:
+        """Return connections of its own, for what may be cut without harm to others."""
+
+    def close(self) -> None:
+        """Drop every connection."""

@@ -102,6 +102,19 @@ def config_text(
     return "".join(blocks)
 
 
+def written(
+    target: Target,
+    settings: SshSettings,
+    *,
+    known_hosts: Path,
+    folder: Path,
+    account: Path | None = None,
+) -> Path:
+    """Return a file with `config_text`. Raises SettingsError, StateError."""
+    text = config_text(target, settings, known_hosts=known_hosts, account=account)
+    return write(folder, text)
+
+
 def _block(host: str, options: Mapping[str, str]) -> str:
     lines = (f"  {name} {value}\n" for name, value in options.items())
     return f"Host {host}\n{''.join(lines)}"

@@ -22,11 +22,10 @@ from reconciler.model import (
     Reason,
     Reboot,
     StorePath,
-    Target,
 )
 from reconciler.notify import Notify
 from reconciler.process import Cage
-from reconciler.remote import Connections
+from reconciler.remote import Transport
 from reconciler.secrets import ClosedKeyring, Keyring, Overlays
 from reconciler.settings import Settings
 from reconciler.source import Mirror
@@ -49,7 +48,7 @@ class World:
     evaluator: Evaluator
     overlays: Overlays
     keyring: Keyring | ClosedKeyring
-    connections: Connections
+    connections: Transport
     history: History
     metrics: Metrics
     notify: Notify
@@ -131,7 +130,3 @@ class World:
         if self.sleep(self.stopping, seconds):
             what = "waiting for a host"
             raise StoppingError(what)
-
-    def ssh_config(self, target: Target) -> Path:
-        """Return the file with which ``ssh -F`` reaches *target* as Fabric does."""
-        return self.connections.ssh_config(target)

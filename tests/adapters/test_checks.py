@@ -35,7 +35,8 @@ from reconciler.model import (
     Target,
 )
 from reconciler.observed import checks_seconds, run_checks
-from reconciler.remote import Connections, HostReader
+from reconciler.remote import HostReader
+from reconciler.remote.connections import Connections
 from tests.support.sshd import Sshd, connected, running
 from tests.support.wait import patience, wait_until, within
 

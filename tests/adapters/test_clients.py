@@ -16,10 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.apply.closure import try_copying
 from reconciler.errors import ConnectError, CopyError, HostKeyError, ReconcilerError
 from reconciler.model import Desired, HostName, StorePath, Target
-from reconciler.remote import Connections
+from reconciler.remote.connections import Connections
 from reconciler.remote.known_hosts import add, known_keys
 from reconciler.settings import SshSettings
 from tests.support.sshd import OTHER_USER, Sshd, running
@@ -138,14 +137,13 @@ def by_nix(way: Way, there: StorePath) -> None:
     desired = Desired(
         host=HOST, toplevel=there, derivation=there, units={}, target=way.target
     )
-    config = way.connections().ssh_config(way.target)
-    try_copying(desired, there, config=config, deadline=DEADLINE)
+    way.connections().try_copying(desired, there, deadline=DEADLINE)
 
 
 def by_ssh(way: Way, there: StorePath) -> None:
-    config = way.connections().ssh_config(way.target)
+    line = f"ls {there}"
     done = subprocess.run(
-        ["ssh", "-F", config, "--", way.target.address, f"ls {there}"],
+        way.connections().shell(HOST, way.target, line, terminal=False),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

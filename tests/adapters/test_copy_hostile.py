@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.apply.closure import MEMORY, copy_closure
 from reconciler.errors import CopyError
 from reconciler.model import Desired, HostName, StorePath, Target
+from reconciler.remote.copying import MEMORY, copy_closure
 from tests.adapters.test_space import add
 
 pytestmark = pytest.mark.nix

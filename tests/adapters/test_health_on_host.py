@@ -25,7 +25,8 @@ from reconciler.model import (
 )
 from reconciler.observed import probe, read_journal, run_checks
 from reconciler.plan import Baseline, Problem, ProblemKind, judge, still_moving
-from reconciler.remote import Connections, HostReader
+from reconciler.remote import HostReader
+from reconciler.remote.connections import Connections
 from reconciler.settings import SshSettings
 from tests.support.fleet import FleetHost, Reaper, fleets
 from tests.support.wait import wait_until

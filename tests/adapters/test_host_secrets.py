@@ -18,7 +18,7 @@ import pytest
 from reconciler.desired import Evaluator, from_json, to_json
 from reconciler.model import Desired, DesiredSecret, HostName, Known, Policy, Verdict
 from reconciler.plan import plan
-from reconciler.remote import Connections
+from reconciler.remote.connections import Connections
 from reconciler.settings import SshSettings
 from tests.adapters.desired_nix import PLAIN, host, settings
 from tests.unit.plan.samples import OLD, observed

@@ -39,7 +39,8 @@ from reconciler.model import (
 )
 from reconciler.observed import probe
 from reconciler.plan import plan
-from reconciler.remote import Connections, HostWriter, OnLine, RemoteResult
+from reconciler.remote import HostWriter, OnLine, RemoteResult
+from reconciler.remote.connections import Connections
 from reconciler.settings import SshSettings
 from tests.support.fleet import FLEET_TOOL, FleetHost, Reaper, fleets
 from tests.support.host import FakeHost

@@ -28,7 +28,8 @@ from reconciler.model import (
     UnitName,
 )
 from reconciler.observed import probe
-from reconciler.remote import Connections, HostWriter
+from reconciler.remote import HostWriter
+from reconciler.remote.connections import Connections
 from reconciler.settings import SshSettings
 from tests.support.fleet import FleetHost, Reaper, fleets
 from tests.support.host import FakeHost

@@ -18,7 +18,8 @@ from reconciler.errors import (
     RemoteTimeoutError,
 )
 from reconciler.model import HostName, Target
-from reconciler.remote import Connections, HostReader, HostWriter
+from reconciler.remote import HostReader, HostWriter
+from reconciler.remote.connections import Connections
 from tests.support.sshd import Sshd, connected, running
 from tests.support.wait import patience, wait_until, within
 

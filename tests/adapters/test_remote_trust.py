@@ -13,12 +13,12 @@ import pytest
 from reconciler.errors import ConnectError, HostKeyError, SettingsError
 from reconciler.model import HostName, Target
 from reconciler.remote import (
-    Connections,
     HostReader,
     public_key,
     record_next,
     trust,
 )
+from reconciler.remote.connections import Connections
 from reconciler.remote.known_hosts import add, known_keys
 from reconciler.settings import SshSettings
 from tests.support.sshd import Sshd, connected, running

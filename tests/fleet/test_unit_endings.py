@@ -26,7 +26,8 @@ from reconciler.model import (
 )
 from reconciler.observed import probe, rounds_end_well
 from reconciler.plan import plan
-from reconciler.remote import Connections, HostReader
+from reconciler.remote import HostReader
+from reconciler.remote.connections import Connections
 from reconciler.settings import SshSettings
 from tests.support.fleet import FleetFactory, FleetHost
 from tests.support.wait import wait_until

@@ -5,7 +5,8 @@ import inspect
 import pytest
 
 from reconciler.desired import Evaluator
-from reconciler.remote import Connections, HostWriter
+from reconciler.remote import HostWriter, Transport
+from reconciler.remote.connections import Connections
 from reconciler.source import Mirror
 from tests.support.host import FakeHost
 from tests.support.world import FakeConnections, FakeEvaluator, FakeMirror, Machine
@@ -16,7 +17,8 @@ from tests.support.world import FakeConnections, FakeEvaluator, FakeMirror, Mach
     [
         (Mirror, FakeMirror),
         (Evaluator, FakeEvaluator),
-        (Connections, FakeConnections),
+        (Transport, Connections),
+        (Transport, FakeConnections),
         (HostWriter, FakeHost),
         (HostWriter, Machine),
     ],

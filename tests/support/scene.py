@@ -42,7 +42,6 @@ from tests.support.world import (
 
 if TYPE_CHECKING:
     from reconciler.desired import Evaluator
-    from reconciler.remote import Connections
     from reconciler.source import Mirror
 
 # Which fleet it belongs to, it learns as the real one does: from ssh's options.
@@ -121,7 +120,7 @@ class Scene:
             evaluator=cast("Evaluator", self.evaluator),
             overlays=Overlays({}),
             keyring=Keyring(self.evaluator, SecretsSettings()),
-            connections=cast("Connections", self.connections),
+            connections=self.connections,
             history=self.history,
             metrics=self.metrics,
             notify=self.notify,

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model import Target
-from reconciler.remote import Connections
+from reconciler.remote.connections import Connections
 from reconciler.settings import SshSettings
 from tests.support.wait import patience
 

@@ -41,6 +41,7 @@ from reconciler.model import (
     UnitName,
 )
 from reconciler.remote import HostReader, HostWriter, OnLine, RemoteResult
+from reconciler.remote.copying import copy_closure, try_copying
 from reconciler.settings import HostSettings
 from reconciler.source import Flaw
 from tests.support.host import BOOTED_AT, FakeHost
@@ -212,6 +213,13 @@ class FakeMirror:
             if one in self.flaws:
                 return Flaw(one, self.flaws[one])
         return None
+
+    def has(self, commit: CommitId) -> bool:
+        """See Mirror."""
+        return any(one.id == commit for one in self.commits)
+
+    def check_signatures(self) -> None:
+        """See Mirror: none is asked for."""
 
     def is_merged(self, commit: Commit) -> bool:
         """See Mirror: there is but one branch."""
@@ -463,8 +471,9 @@ class FakeConnections:
             raise ConnectError(message, host=host)
         return machine
 
-    def host_keys(self, _host: HostName, _target: Target) -> frozenset[str]:
+    def host_keys(self, host: HostName, target: Target) -> frozenset[str]:
         """See Connections."""
+        del host, target
         return self.names_of_keys
 
     def writer(self, host: HostName, target: Target) -> HostWriter:
@@ -505,6 +514,27 @@ class FakeConnections:
         """See Connections."""
         self.reconnected.append(host)
 
+    def copy(
+        self, desired: Desired, *, deadline: float, on_line: OnLine | None = None
+    ) -> None:
+        """See Connections."""
+        config = self._stores / "ssh_config"
+        copy_closure(desired, config=config, deadline=deadline, on_line=on_line)
+
+    def try_copying(
+        self, desired: Desired, there: StorePath, *, deadline: float
+    ) -> None:
+        """See Connections."""
+        config = self._stores / "ssh_config"
+        try_copying(desired, there, config=config, deadline=deadline)
+
+    def shell(
+        self, host: HostName, target: Target, line: str, *, terminal: bool
+    ) -> list[str]:
+        """See Connections."""
+        del terminal
+        return ["ssh", self.way_to(host, target).login, line]
+
     def apart(self) -> Self:
         """See Connections; nothing here is ever cut."""
         apart = type(self)(self._mirror, self._stores)
@@ -517,8 +547,3 @@ class FakeConnections:
 
     def close(self) -> None:
         """See Connections."""
-
-    def ssh_config(self, target: Target) -> Path:
-        """See Connections."""
-        assert target.address
-        return self._stores / "ssh_config"

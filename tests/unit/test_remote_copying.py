@@ -2,9 +2,9 @@
 
 import pytest
 
-from reconciler.apply.closure import copy_argv, reason
 from reconciler.errors import CommandError
 from reconciler.model import StorePath, Target
+from reconciler.remote.copying import copy_argv, reason
 
 TOPLEVEL = StorePath("/nix/store/0b9x-nixos-system-keanu")
 COPYING = "copying 1 paths...\ncopying path '/nix/store/a' to 'ssh://root@keanu'...\n"
