@@ -49,6 +49,9 @@ RESERVE = 0.25
 RESERVE_LIMIT = 10.0  # seconds
 ROUNDS_DEADLINE = 20.0  # seconds
 QUOTED_UNITS = 3  # journals that a verdict quotes
+_BY_ITSELF = (DriftKind.SECRET_MISSING, DriftKind.SECRET_PERMISSIONS)
+"""What no step of ours mends: the host decrypts these."""
+
 _OF_KEYS = (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED, DriftKind.KEY_PERMISSIONS)
 
 
@@ -99,11 +102,12 @@ def require_mended(left: Plan, lost: Collection[str]) -> None:
     A key whose source is *lost* is told of; it is not for an attempt to mend.
     """
     excused = {(kind, name) for kind in _OF_KEYS for name in lost}
+    left_alone = (DriftKind.BOOT, *_BY_ITSELF)
     wrong = [
         f"{drift.kind.value} {drift.subject}".strip()
         for drift in left.drifts
         if drift.is_open
-        and drift.kind is not DriftKind.BOOT
+        and drift.kind not in left_alone
         and (drift.kind, drift.subject) not in excused
     ]
     if wrong:

@@ -66,6 +66,7 @@ def look(
             reader,
             desired.units,
             keys=sorted(paths),
+            secrets=sorted(secret.path for secret in desired.secrets),
             now=world.now(),
             deadline=deadline_for(len(desired.units)),
         )

@@ -85,6 +85,8 @@ class Observed:
     store_free: int  # bytes
     clock: float  # the host's own
     keys: Mapping[str, ObservedKey] = field(default_factory=dict)  # by path
+    secrets: Mapping[str, ObservedKey] = field(default_factory=dict)
+    """By path, what links lead to; without those that could not be looked at."""
     switching: bool = False  # the lock of switch-to-configuration is held
     driver: str = ""  # the reconciler that changed it last, by the note that it leaves
     specialisation: str = ""  # of the profile's system; empty: none of them runs

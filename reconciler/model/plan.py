@@ -24,6 +24,8 @@ class DriftKind(enum.Enum):
     KEY_CHANGED = "key-changed"
     KEY_PERMISSIONS = "key-permissions"
     KEY_EXTRA = "key-extra"
+    SECRET_MISSING = "secret-missing"  # noqa: S105
+    SECRET_PERMISSIONS = "secret-permissions"  # noqa: S105
     REBOOT_NEEDED = "reboot-needed"
     UNREACHABLE = "unreachable"
     WRONG_MACHINE = "wrong-machine"

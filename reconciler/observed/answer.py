@@ -32,6 +32,7 @@ class Answer:
     keys: tuple[str, ...]  # lines about what stands at the paths of keys
     digests: tuple[str, ...] = field(repr=False)  # lines of sha256sum; never shown
     folders: tuple[str, ...]  # three lines about each folder of keys
+    secrets: tuple[str, ...] = ()  # as `keys`, and how the look at them ended
 
 
 def read_answer(text: str) -> Answer:
@@ -47,6 +48,7 @@ def read_answer(text: str) -> Answer:
         keys=tuple(filter(None, sections["keys"])),
         digests=tuple(filter(None, sections["digests"])),
         folders=tuple(sections["folders"]),
+        secrets=tuple(filter(None, sections.get("secrets", []))),
     )
 
 

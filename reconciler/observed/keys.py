@@ -16,6 +16,8 @@ from reconciler.observed.answer import PATH_LIMIT, Answer, AnswerError
 MISSING = "missing"
 REGULAR = "regular"
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+_STATUS = "status="
+_LOOKED = frozenset({"0", "1"})  # of stat, which also tells so that some are missing
 NO_NAME = "UNKNOWN"
 """What ``stat`` prints for an owner that the host has no name for."""
 
@@ -63,6 +65,27 @@ def read_keys(answer: Answer, asked: Iterable[str]) -> dict[str, ObservedKey]:
     digests = dict(_read_digests(answer.digests))
     folders = _read_folders(answer.folders)
     return {path: _key(path, found, digests, folders) for path in asked}
+
+
+def read_secrets(answer: Answer, asked: Iterable[str]) -> dict[str, ObservedKey]:
+    """
+    Return what stands at the asked paths of secrets; raises AnswerError.
+
+    Nothing, where the host could not look at all of them.
+    """
+    paths = [path for path in asked if is_key_path(path)]
+    if not paths:
+        return {}
+    *lines, status = answer.secrets or ("",)
+    if not status.startswith(_STATUS):
+        message = "it does not say how the look at secrets ended"
+        raise AnswerError(message)
+    if status.removeprefix(_STATUS) not in _LOOKED:
+        return {}
+    found = dict(_read_found(line) for line in lines)
+    return {
+        path: found.get(path, ObservedKey(path=path, kind=MISSING)) for path in paths
+    }
 
 
 def _key(

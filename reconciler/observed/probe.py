@@ -17,7 +17,7 @@ from reconciler.model import (
     is_unit_name,
 )
 from reconciler.observed.answer import Answer, AnswerError, read_answer
-from reconciler.observed.keys import is_key_path, read_keys
+from reconciler.observed.keys import is_key_path, read_keys, read_secrets
 from reconciler.observed.units import read_units
 from reconciler.remote import HostReader
 
@@ -51,6 +51,7 @@ def probe(
     units: Iterable[UnitName],
     *,
     keys: Iterable[str] = (),
+    secrets: Iterable[str] = (),
     now: float,
     deadline: float = DEADLINE,
 ) -> Observed:
@@ -58,24 +59,32 @@ def probe(
     Ask a host what it is and how *units* are; also about every loaded service.
 
     *keys* are paths on the host: those of the declared keys, and of those that were
-    delivered before. *now* is our clock, *deadline* in seconds. Raises FactError if the
-    answer is not understood, and whatever the reader raises.
+    delivered before; *secrets* those of what it decrypts itself. *now* is our clock,
+    *deadline* in seconds. Raises FactError if the answer is not understood, and
+    whatever the reader raises.
     """
     asked, paths = tuple(dict.fromkeys(units)), tuple(dict.fromkeys(keys))
-    text = reader.read(
-        script(asked, paths, deadline=deadline), what="probe", deadline=deadline
-    )
-    return parse(text, host=reader.host, asked=asked, keys=paths, now=now)
+    own = tuple(dict.fromkeys(secrets))
+    words = script(asked, paths, own, deadline=deadline)
+    text = reader.read(words, what="probe", deadline=deadline)
+    return parse(text, host=reader.host, asked=asked, keys=paths, now=now, secrets=own)
 
 
 def script(
-    asked: Iterable[UnitName], keys: Iterable[str] = (), *, deadline: float
+    asked: Iterable[UnitName],
+    keys: Iterable[str] = (),
+    secrets: Iterable[str] = (),
+    *,
+    deadline: float,
 ) -> str:
-    """Return the sh script that asks about these units and paths of keys."""
+    """Return the sh script that asks about units, and paths of keys and secrets."""
     names = shlex.join(name for name in asked if is_unit_name(name))
-    paths = shlex.quote(shlex.join(path for path in keys if is_key_path(path)))
+    paths, own = (
+        shlex.quote(shlex.join(path for path in some if is_key_path(path)))
+        for some in (keys, secrets)
+    )
     limit = f"limit={deadline * SYSTEMCTL_SHARE:.3f}"
-    return f"{limit}\nkeys={paths}\nset -- {names}\n{_body()}"
+    return f"{limit}\nkeys={paths}\nset -- {names}\nsecrets={own}\n{_body()}"
 
 
 @functools.cache
@@ -91,13 +100,18 @@ def parse(
     asked: Iterable[UnitName],
     keys: Iterable[str] = (),
     now: float,
+    secrets: Iterable[str] = (),
 ) -> Observed:
     """Read the answer to ``script``; raises FactError."""
     try:
         answer = read_answer(text)
         _check_systemctl(answer.fields, host)
         observed = _observed(answer, host, asked, now)
-        return replace(observed, keys=read_keys(answer, keys))
+        return replace(
+            observed,
+            keys=read_keys(answer, keys),
+            secrets=read_secrets(answer, secrets),
+        )
     except AnswerError as error:
         message = f"{host}: the answer to the probe is not understood: {error}"
         raise FactError(message) from error

@@ -1,10 +1,10 @@
 # Says what this host is, and changes nothing. POSIX sh; GNU or busybox tools.
 #
 # The lines before this one set $limit, the seconds that systemctl may take; $keys, the
-# paths of key files as words for eval; and the positional parameters, the units asked
-# about. Each section of the answer begins with
-# "== NAME"; no line of a section can begin with "==". "== end" tells a whole answer
-# from one that was cut off.
+# paths of key files as words for eval; $secrets, those of secrets that the host decrypts
+# itself; and the positional parameters, the units asked about. Each section of the answer
+# begins with "== NAME"; no line of a section can begin with "==". "== end" tells a whole
+# answer from one that was cut off.
 
 LC_ALL=C
 PATH=/run/current-system/sw/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH
@@ -162,4 +162,12 @@ for path; do say "${path%/*}"; done | sort -u | while read -r folder; do
     say "${real%/}${folder#"${near%/}"}"
     say "$folder"
 done
+# Secrets that the host decrypts itself lie behind links, and their content is not read.
+# What a link leads to may hang for ever.
+eval "set -- $secrets"
+if [ $# -gt 0 ]; then
+    say '== secrets'
+    timeout -k 1 10 stat -L -c '%f %s %u %g %U %G %n' -- "$@" 2>/dev/null
+    say "status=$?"
+fi
 say '== end'

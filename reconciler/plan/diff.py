@@ -14,6 +14,7 @@ from reconciler.model import (
     SystemParts,
 )
 from reconciler.plan.keys import judge_keys
+from reconciler.plan.secrets import judge_secrets
 from reconciler.plan.specialisation import (
     is_specialised,
     runs,
@@ -68,7 +69,8 @@ def findings(
     host = (system, _boot(desired, observed), _reboot(observed))
     found = [finding for finding in host if finding is not None]
     keys = judge_keys(desired, observed, known, digests)
-    return in_order([*found, *_units(desired, observed), *keys])
+    secrets = judge_secrets(desired, observed)
+    return in_order([*found, *_units(desired, observed), *keys, *secrets])
 
 
 def _units(desired: Desired, observed: Observed) -> list[Finding]:

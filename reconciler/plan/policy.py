@@ -322,5 +322,7 @@ def _nothing_helps(drifts: tuple[Drift, ...]) -> str:
 
 
 def _name(drift: Drift) -> str:
-    of_key = drift.kind in (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED)
-    return f"key {drift.subject}" if of_key else drift.subject
+    if drift.kind in (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED):
+        return f"key {drift.subject}"
+    of_secret = drift.kind in (DriftKind.SECRET_MISSING, DriftKind.SECRET_PERMISSIONS)
+    return f"secret {drift.subject}" if of_secret else drift.subject

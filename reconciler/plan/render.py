@@ -52,6 +52,8 @@ _SIGNS = {
     DriftKind.KEY_CHANGED: "~",
     DriftKind.KEY_PERMISSIONS: "~",
     DriftKind.KEY_EXTRA: "-",
+    DriftKind.SECRET_MISSING: "!",
+    DriftKind.SECRET_PERMISSIONS: "!",
     DriftKind.REBOOT_NEEDED: "i",
 }
 _HOST_SUBJECTS = {
@@ -86,8 +88,10 @@ _FROM_TO = frozenset(
         DriftKind.BOOT,
         DriftKind.WRONG_MACHINE,
         DriftKind.KEY_PERMISSIONS,
+        DriftKind.SECRET_PERMISSIONS,
     }
 )
+_OF_SECRETS = frozenset({DriftKind.SECRET_MISSING, DriftKind.SECRET_PERMISSIONS})
 _OF_KEYS = frozenset(
     {DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED, DriftKind.KEY_PERMISSIONS}
 )
@@ -149,6 +153,8 @@ def short(text: str) -> str:
 def _subject(drift: Drift) -> str:
     if drift.kind in _OF_KEYS:
         return f"key {drift.subject}"
+    if drift.kind in _OF_SECRETS:
+        return f"secret {drift.subject}"
     return drift.subject or _HOST_SUBJECTS.get(drift.kind, "host")
 
 

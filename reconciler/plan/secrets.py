@@ -1,13 +1,25 @@
 """
-Whether a host can decrypt the secrets that its commit declares with sops-nix or agenix.
+Secrets that a host decrypts itself with sops-nix or agenix: whether it can, and did.
 
-They are decrypted in the middle of a switch. What is said here is certain, as far as
-the commit tells which keys decrypt them; where it does not, nothing is said.
+They are decrypted in the middle of a switch. What is said beforehand is certain, as far
+as the commit tells which keys decrypt them; where it does not, nothing is said. What is
+missing afterwards is only shown: there is nothing that we could deliver.
 """
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.model import Desired, DesiredSecret, Known
+from reconciler.model import (
+    Desired,
+    DesiredSecret,
+    Drift,
+    DriftKind,
+    Known,
+    Observed,
+    ObservedKey,
+)
+from reconciler.plan.keys import MISSING
+from reconciler.plan.specialisation import is_specialised, runs
+from reconciler.plan.steps import Finding
 
 _NAMED = 5  # how many files are named
 _SOPS = "sops-nix"
@@ -26,6 +38,39 @@ def cannot_decrypt(desired: Desired, known: Known) -> str:
     return (
         f"its SSH host key cannot decrypt {names}{more}: {told}. If it can all the"
         f" same, run: reconciler approve {desired.host}"
+    )
+
+
+def judge_secrets(desired: Desired, observed: Observed) -> list[Finding]:
+    """Return what differs in the secrets of the system that a host runs."""
+    if not runs(desired, observed) or is_specialised(desired, observed):
+        return []
+    pairs = ((want, observed.secrets.get(want.path)) for want in desired.secrets)
+    drifts = (_drift(want, have) for want, have in pairs if have is not None)
+    return [Finding(drift=drift) for drift in drifts if drift is not None]
+
+
+def _drift(want: DesiredSecret, have: ObservedKey) -> Drift | None:
+    wanted = f"{want.user}:{want.group} {want.mode:04o}"
+    if have.kind == MISSING:
+        return Drift(
+            kind=DriftKind.SECRET_MISSING,
+            subject=want.name,
+            desired=wanted,
+            observed=f"{want.path} is missing",
+        )
+    right = (
+        want.user in (have.user, str(have.uid))
+        and want.group in (have.group, str(have.gid))
+        and want.mode == have.mode
+    )
+    if right:
+        return None
+    return Drift(
+        kind=DriftKind.SECRET_PERMISSIONS,
+        subject=want.name,
+        desired=wanted,
+        observed=f"{have.user}:{have.group} {have.mode:04o}",
     )
 
 

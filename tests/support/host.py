@@ -130,11 +130,12 @@ class FakeHost:
         if not found or rest:
             message = f"the fake knows no script but the probe's: {script[:200]}"
             raise UnknownCommandError(message)
-        limit, paths, names = header.splitlines()
+        limit, paths, names, own = header.splitlines()
         assert limit.startswith("limit="), limit
         (keys,) = shlex.split(paths.removeprefix("keys="))
         units = shlex.split(names.removeprefix("set --"))
-        return self._answer(units, shlex.split(keys))
+        (secrets,) = shlex.split(own.removeprefix("secrets="))
+        return self._answer(units, shlex.split(keys), shlex.split(secrets))
 
     def run(
         self,
@@ -192,7 +193,9 @@ class FakeHost:
 
     # --- the probe ---------------------------------------------------------------
 
-    def _answer(self, asked: Sequence[str], keys: Sequence[str]) -> str:
+    def _answer(
+        self, asked: Sequence[str], keys: Sequence[str], secrets: Sequence[str]
+    ) -> str:
         names = [UnitName(name) for name in asked if "@." not in name]
         loaded = [name for name in self.units if name.endswith(LOADED_TYPES)]
         # As systemctl does: what is asked for and loaded comes twice.
@@ -220,6 +223,7 @@ class FakeHost:
             "== resolved",
             *links.values(),
             *self.keys.answer(keys),
+            *self.keys.answer_secrets(secrets),
             "== end",
         ]
         return "\n".join(lines) + "\n"

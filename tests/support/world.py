@@ -32,6 +32,7 @@ from reconciler.model import (
     CommitId,
     Desired,
     DesiredKey,
+    DesiredSecret,
     DesiredUnit,
     HostName,
     KeyOrigin,
@@ -289,6 +290,7 @@ class FakeEvaluator:
         self.evaluated: list[HostName] = []  # one entry for each time
         self.overrides: Mapping[str, HostSettings] = {}
         self.keys: tuple[DesiredKey, ...] = ()  # that each host declares, with texts
+        self.secrets: tuple[DesiredSecret, ...] = ()  # that it decrypts itself
         self.listed = 0  # how often the list of hosts was asked for
         self.built: set[StorePath] = set()
         self._mirror = mirror
@@ -333,7 +335,7 @@ class FakeEvaluator:
             desired = dataclasses.replace(
                 desired, target=Target(address=""), address_from=""
             )
-        return dataclasses.replace(desired, keys=keys)
+        return dataclasses.replace(desired, keys=keys, secrets=self.secrets)
 
     def _services(self, checkout: Path, host: HostName) -> Services:
         content = self._mirror.content_of(checkout)

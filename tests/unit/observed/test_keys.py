@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from reconciler.errors import FactError
 from reconciler.model import HostName, Observed, ObservedKey
-from reconciler.observed.answer import read_answer
-from reconciler.observed.keys import is_key_path, read_keys
+from reconciler.observed.answer import AnswerError, read_answer
+from reconciler.observed.keys import is_key_path, read_keys, read_secrets
 from reconciler.observed.probe import parse, script
 from tests.unit.observed.test_script import SHELLS
 
@@ -43,6 +43,55 @@ def look(paths: list[str], shell: list[str]) -> dict[str, ObservedKey]:
     )
     assert done.stderr == b""
     return read_keys(read_answer(done.stdout.decode()), paths)
+
+
+def look_at_secrets(paths: list[str], shell: list[str]) -> dict[str, ObservedKey]:
+    done = subprocess.run(
+        [*shell, "-c", script([], [], paths, deadline=60)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=100,
+        check=True,
+    )
+    assert done.stderr == b""
+    assert DIGEST not in done.stdout.decode(), "their content is not read"
+    return read_secrets(read_answer(done.stdout.decode()), paths)
+
+
+@shells
+def test_secrets_lie_behind_links(shell: list[str], tmp_path: Path) -> None:
+    generation = tmp_path / "secrets.d/3"
+    generation.mkdir(parents=True)
+    (tmp_path / "secrets").symlink_to(generation)
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    (tmp_path / "etc").symlink_to(tmp_path / "secrets/two words")
+    for name in ("db", "two words"):
+        (generation / name).write_text(SECRET)
+        (generation / name).chmod(0o440)
+    names = ["secrets/db", "secrets/two words", "etc", "dangling", "secrets/none"]
+
+    found = look_at_secrets([f"{tmp_path}/{name}" for name in names], shell)
+
+    assert [(one.kind, one.mode) for one in found.values()] == [
+        *[("regular", 0o440)] * 3,
+        *[("missing", 0)] * 2,
+    ]
+    assert all(one.digest == "" for one in found.values())
+
+
+@pytest.mark.parametrize("status", ["124", "137", "127"])
+def test_secrets_that_could_not_be_looked_at_are_not_missing(status: str) -> None:
+    text = recorded().text.replace("== end", f"== secrets\nstatus={status}\n== end")
+
+    assert read_secrets(read_answer(text), ["/run/secrets/db"]) == {}
+
+
+@pytest.mark.parametrize("line", ["", "== secrets\n", "== secrets\nnonsense\n"])
+def test_an_answer_that_says_nothing_of_secrets_is_refused(line: str) -> None:
+    text = recorded().text.replace("== end", f"{line}== end")
+
+    with pytest.raises(AnswerError):
+        read_secrets(read_answer(text), ["/run/secrets/db"])
 
 
 @shells

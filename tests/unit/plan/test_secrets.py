@@ -4,18 +4,32 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.attempt.health_gate import UnhealthyError, require_mended
 from reconciler.model import (
     Desired,
     DesiredSecret,
+    DriftKind,
+    Effect,
     Known,
     Mode,
+    ObservedKey,
     Plan,
     Policy,
     SshServer,
     Verdict,
 )
-from reconciler.plan import plan
-from tests.unit.plan.samples import NEW, OLD, desired, observed
+from reconciler.plan import plan, summary_lines
+from tests.unit.plan.samples import (
+    BOT,
+    NEW,
+    OLD,
+    STOPPED,
+    desired,
+    have,
+    observed,
+    told,
+    want,
+)
 
 OWN = frozenset({"age1keanu", "ssh-ed25519 keanuX", "ssh-rsa keanuR"})
 DB = DesiredSecret(
@@ -130,3 +144,82 @@ def test_a_system_that_runs_is_healed_whatever_its_files_say() -> None:
     result = plan(wanted, observed(), known=known, policy=Policy())
 
     assert (result.verdict, result.warnings) == (Verdict.CONVERGED, ())
+
+
+# --- afterwards ------------------------------------------------------------------
+
+
+RIGHT = ObservedKey(
+    path=DB.path, kind="regular", user="db", group="keys", mode=0o440, uid=70, gid=96
+)
+OWNED = replace(DB, user="db", group="96", mode=0o440)
+
+
+def seen(
+    *found: ObservedKey, stopped: bool = False, secret: DesiredSecret = OWNED
+) -> Plan:
+    """Plan for a host that runs its system, on which *found* is what is there."""
+    wanted = replace(desired(want()), secrets=(secret,))
+    unit = have(**STOPPED) if stopped else have()
+    there = observed(unit, secrets={one.path: one for one in found})
+    known = Known(applied=NEW, machine_id="m1")
+    return plan(wanted, there, known=known, policy=Policy())
+
+
+@pytest.mark.parametrize("found", [(RIGHT,), ()], ids=["right", "not-looked-at"])
+def test_secrets_that_are_as_declared_are_no_drift(found: tuple[ObservedKey]) -> None:
+    assert seen(*found).verdict is Verdict.CONVERGED
+
+
+@pytest.mark.parametrize(
+    ("found", "kind", "line"),
+    [
+        (
+            ObservedKey(path=DB.path, kind="missing"),
+            DriftKind.SECRET_MISSING,
+            "/run/secrets/db is missing",
+        ),
+        (
+            replace(RIGHT, user="root", uid=0),
+            DriftKind.SECRET_PERMISSIONS,
+            "root:keys 0440 -> db:96 0440",
+        ),
+        (
+            replace(RIGHT, mode=0o444),
+            DriftKind.SECRET_PERMISSIONS,
+            "db:keys 0444 -> db:96 0440",
+        ),
+    ],
+    ids=["missing", "owner", "mode"],
+)
+def test_a_secret_that_is_missing_or_anothers_is_shown(
+    found: ObservedKey, kind: DriftKind, line: str
+) -> None:
+    result = seen(found)
+
+    assert told(result) == [(kind, "db", Effect.NONE)]
+    assert (result.verdict, result.steps) == (Verdict.REPORTED, ())
+    assert "secret db" in result.reason
+    (shown,) = summary_lines(result)
+    assert (shown.subject, shown.what) == ("secret db", line)
+
+
+def test_a_secret_that_nobody_can_bring_keeps_nothing_else_from_healing() -> None:
+    missing = ObservedKey(path=DB.path, kind="missing")
+
+    result = seen(missing, stopped=True)
+    assert result.verdict is Verdict.HEAL
+    with pytest.raises(UnhealthyError, match=BOT):
+        require_mended(result, ())
+    require_mended(seen(missing), ())
+
+
+def test_secrets_of_another_system_are_not_judged() -> None:
+    wanted = replace(desired(), secrets=(OWNED,))
+    there = replace(
+        BEHIND, secrets={DB.path: ObservedKey(path=DB.path, kind="missing")}
+    )
+
+    result = plan(wanted, there, known=Known(machine_id="m1"), policy=Policy())
+
+    assert {drift.kind for drift in result.drifts} == {DriftKind.SYSTEM}
