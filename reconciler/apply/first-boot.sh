@@ -29,8 +29,12 @@ is_first_boot() { [ "$(cat verb)" = first-boot ]; }
 first_boot() {
     phase booting
     note_boot
+    if [ "$(readlink -f "$profile")" = "$(cat new)" ]; then
+        echo "somebody has it boot that system by default already: reboot it by hand" >>log
+        undo_first_boot
+    fi
     keep_watch || undo_first_boot
-    if ! set_boot; then
+    if ! set_boot || ! keep_made || ! boot_once; then
         take_back
         undo_first_boot
     fi
@@ -47,7 +51,42 @@ first_boot() {
 # Once is enough; but what went wrong is done again, also if the profile is back already.
 take_back() {
     [ ! -e taken-back ] || return 0
+    [ ! -e once ] || timeout 20 bootctl set-oneshot "" >>log 2>&1
     take_boot_back && : >taken-back
+}
+
+# Which generation is to be removed again.
+keep_made() { write made "$(readlink "$profile")" && cp -p made "$first/"; }
+
+# Where systemd-boot booted the host, it can be told to boot an entry once, and forgets
+# that before it does so: then the default stays as it was, also while the new system does
+# not even come up. Only a loader that was left half-way is a failure.
+boot_once() {
+    timeout 20 bootctl status 2>/dev/null | grep -q 'Product: systemd-boot' || return 0
+    entries=$(timeout 20 bootctl --print-boot-path 2>/dev/null)/loader/entries
+    entry=$(entry_of "$(cat new)")
+    [ -n "$entry" ] || return 0
+    read -r link system _ <before
+    if bounded 60 nix-env -p "$profile" --switch-generation "$(number_of "$link")" &&
+        bounded 300 env NIXOS_NO_CHECK=1 "$system/bin/switch-to-configuration" boot &&
+        # Where few entries are kept, it may be the new one that is left.
+        [ -n "$(entry_of "$system")" ] && [ -n "$(entry_of "$(cat new)")" ] &&
+        timeout 20 bootctl set-oneshot "$entry" >>log 2>&1; then
+        echo "it is booted once, by $entry" >>log
+        : >once
+        cp -p once "$first/"
+        return 0
+    fi
+    echo "it cannot be booted just once, and becomes the default for that time" >>log
+    set_boot
+}
+
+# entry_of SYSTEM: the name of its entry, without what boot counting adds to the file's.
+entry_of() {
+    found=$(grep -rlF --include='*.conf' "init=$1/init" "$entries" 2>/dev/null |
+        sort | head -n 1)
+    [ -z "$found" ] ||
+        printf '%s\n' "${found##*/}" | sed -E 's/\+[0-9]+(-[0-9]+)?\.conf$/.conf/'
 }
 
 undo_first_boot() {
@@ -143,8 +182,8 @@ arrive() {
 
 take_in_hand() {
     mkdir -p "${dir%/*}" && rm -rf -- "$dir.new" && mkdir -- "$dir.new" &&
-        cp -p attempt before guardian verb new runs old arm switch confirm rollback \
-            total active "$dir.new/" &&
+        cp -p attempt before made guardian verb new runs old arm switch confirm \
+            rollback total active "$dir.new/" &&
         echo "$dir.kept" >"$dir.new/kept" && : >"$dir.new/log" && : >"$dir.new/go" &&
         echo 0 >"$dir.new/status" && echo arriving >"$dir.new/phase" &&
         mv -T -- "$dir.new" "$dir"

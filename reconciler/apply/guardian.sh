@@ -323,7 +323,7 @@ set_boot() {
 take_boot_back() {
     [ -e before ] || return 0
     read -r link system highest <before
-    made=$(readlink "$profile")
+    made=$(cat made 2>/dev/null || readlink "$profile")
     [ "$link" != "$made" ] || is_first_boot || return 0
     bounded 60 nix-env -p "$profile" --switch-generation "$(number_of "$link")"
     if [ "$(readlink "$profile")" = "$link" ] && [ "$(number_of "$made")" -gt "$highest" ]

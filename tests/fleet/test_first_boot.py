@@ -113,33 +113,91 @@ def test_it_boots_the_system_from_before_if_the_new_one_is_not_healthy(
     assert left(host) == "withinbot\n"
 
 
+FIRST = "/nix/var/nix/profiles/system-1-link"
+
+
+def boot_into(host: FleetHost, name: str, new: StorePath, confirm: float) -> None:
+    """Have a host boot into a system, without a daemon; wait until it has."""
+    old = StorePath(host.running_toplevel)
+    limits = Limits(arm=5.0, switch=30.0, roll_back=5.0, confirm=confirm)
+    order = Order(attempt=name, new=new, old=old, limits=limits)
+    guardian.first_boot(ExecWriter(host), order, host.boot_id, wait=0)
+    wait_until(lambda: boots(host)[0] == new, DEADLINE, "the new system to boot")
+
+
+def wait_for_watch(host: FleetHost, name: str) -> None:
+    """Wait until somebody could confirm."""
+    writer = ExecWriter(host)
+    wait_until(lambda: guardian.state(writer, name).waits, DEADLINE, "the watch")
+
+
 def test_it_boots_the_system_from_before_if_nobody_confirms(rig: Rig) -> None:
     """Also before that time is over: whatever takes it down takes it back."""
     rig.stop_daemon()
     host = rig.host(HOST)
-    writer, old = ExecWriter(host), StorePath(host.running_toplevel)
-    first = host.exec("readlink", "-f", "/nix/var/nix/profiles/system-1-link").strip()
-    times = {"arm": 5.0, "switch": 30.0, "roll_back": 5.0}
+    old = host.running_toplevel
+    new = StorePath(host.exec("readlink", "-f", FIRST).strip())
 
-    def boot_into(name: str, confirm: float) -> None:
-        limits = Limits(confirm=confirm, **times)
-        order = Order(attempt=name, new=StorePath(first), old=old, limits=limits)
-        guardian.first_boot(writer, order, host.boot_id, wait=0)
-
-    boot_into("a", 1.0)
-    wait_until(lambda: boots(host)[0] == first, DEADLINE, "the new system to boot")
+    boot_into(host, "a", new, confirm=1.0)
     wait_until(lambda: boots(host) == (old,) * 3, DEADLINE, "the system from before")
-    assert not guardian.state(writer, "a").known
+    assert not guardian.state(ExecWriter(host), "a").known
 
-    boot_into("b", 100.0)
-    wait_until(lambda: boots(host)[0] == first, DEADLINE, "the new system to boot")
-    wait_until(
-        lambda: guardian.state(writer, "b").waits, DEADLINE, "somebody to confirm"
-    )
-    assert boots(host) == (first, old, old), "it is booted by default no more"
+    boot_into(host, "b", new, confirm=100.0)
+    wait_for_watch(host, "b")
+    assert boots(host) == (new, old, old), "it is booted by default no more"
     host.kill()
     host.start()
     assert boots(host) == (old, old, old)
+    assert left(host) == ""
+
+
+BOOTCTL = """#!/bin/sh
+# systemd-boot as far as it is asked: it boots an entry once, and the default then.
+case $1-$2 in
+status-) echo "      Product: systemd-boot 255.4" ;;
+--print-boot-path-) echo /boot ;;
+set-oneshot-?*)
+  echo "$2" >/boot/asked
+  init=$(sed -n 's/^options init=//p' "/boot/loader/entries/${2%.conf}"*.conf)
+  mkdir -p /boot/once
+  default=$(readlink /boot/default)
+  printf '#!/bin/sh\\n/bin/ln -sfn %s /boot/default\\nexec %s "$@"\\n' \
+    "$default" "$init" >/boot/once/init
+  chmod +x /boot/once/init
+  ln -sfn /boot/once /boot/default ;;
+esac
+"""
+INSTALL = """
+cat >/usr/bin/bootctl && chmod +x /usr/bin/bootctl
+mkdir -p /boot/loader/entries
+echo "options init=$1/init" >"/boot/loader/entries/nixos-generation-1+3-1.conf"
+echo "options init=$2/init" >"/boot/loader/entries/nixos-generation-2.conf"
+"""
+
+
+def test_systemd_boot_boots_it_once_and_by_default_never(rig: Rig) -> None:
+    """So a system that does not come up at all is left by a reset."""
+    rig.stop_daemon()
+    host = rig.host(HOST)
+    old = host.running_toplevel
+    new = StorePath(host.exec("readlink", "-f", FIRST).strip())
+    host.exec("sh", "-c", INSTALL, "sh", new, old, stdin=BOOTCTL)
+
+    boot_into(host, "c", new, confirm=100.0)
+    assert boots(host) == (new, old, old), "from the very beginning"
+    assert host.exec("cat", "/boot/asked").strip() == "nixos-generation-1.conf"
+    wait_for_watch(host, "c")
+    host.kill()
+    host.start()
+    assert boots(host) == (old, old, old)
+
+    host.exec("rm", "/boot/loader/entries/nixos-generation-2.conf")
+    boot_into(host, "d", new, confirm=100.0)
+    wait_for_watch(host, "d")
+    assert boots(host) == (new, old, old), "without that entry it is done as ever"
+    host.exec("rm", "/usr/bin/bootctl")
+    host.kill()
+    host.start()
     assert left(host) == ""
 
 
