@@ -14,6 +14,7 @@ from reconciler.model import (
     Phase,
     Plan,
     Policy,
+    Takeover,
 )
 from reconciler.observed import deadline_for, probe
 from reconciler.plan import plan
@@ -38,6 +39,7 @@ class Planned:
     desired: Desired
     commit: CommitId
     brings: Preview | None = None  # with another system
+    first: tuple[Takeover, ...] | None = None  # what a first deployment changes
 
 
 def look(

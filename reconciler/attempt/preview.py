@@ -1,11 +1,19 @@
 """What a plan would bring to a host, told before anything is done."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.attempt.system_diff import UnknownSystemPathError, difference
 from reconciler.errors import ReconcilerError, StoppingError
-from reconciler.model import CommitId, Desired, Observed, Plan, StorePath, SystemDiff
+from reconciler.model import (
+    CommitId,
+    Desired,
+    Observed,
+    Plan,
+    StorePath,
+    SystemDiff,
+    Takeover,
+)
 from reconciler.observed import etc_files, etc_texts
 from reconciler.plan import (
     BringsShape,
@@ -66,11 +74,21 @@ def preview(
 
 
 def preview_as_dict(
-    plan: Plan, desired: Desired, commit: CommitId, brings: Preview | None
+    plan: Plan,
+    desired: Desired,
+    commit: CommitId,
+    brings: Preview | None,
+    first: Sequence[Takeover] | None,
 ) -> PreviewShape:
     """Return for JSON a plan, and what would come of it."""
     told = as_dict(plan, desired, commit)
-    return {**told, "brings": _brings_as_dict(brings) if brings else None}
+    return {
+        **told,
+        "brings": _brings_as_dict(brings) if brings else None,
+        "first_deployment": None
+        if first is None
+        else [{"kind": one.kind, "text": one.text} for one in first],
+    }
 
 
 def _brings_as_dict(found: Preview) -> BringsShape:

@@ -392,4 +392,6 @@ class AttemptRun:
         ended = end(
             self.world, self.attempt, self.judge, outcome, error, seen=self.seen
         )
+        if outcome is Outcome.SUCCEEDED and self.plan.only_path:
+            self.world.metrics.path_changed(ended.host)
         return Carried(attempt=ended, seen=self.seen, error=error)

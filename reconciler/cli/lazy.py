@@ -40,7 +40,6 @@ SUMMARIES = {
 
 FAMILIES = {
     "apply": "plan",
-    "hosts": "plan",
     "run": "daemon",
     "sync": "daemon",
     "hold": "orders",

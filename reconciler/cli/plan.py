@@ -1,4 +1,4 @@
-"""What the repository says of hosts: list it, plan for it, bring hosts to it."""
+"""What differs on hosts: plan for it, bring hosts to their commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from reconciler.attempt import meet
+from reconciler.attempt.first import first_deployment
 from reconciler.attempt.preview import Preview, preview, preview_as_dict
 from reconciler.cli.client import is_running
 from reconciler.cli.common import (
@@ -23,14 +24,13 @@ from reconciler.cli.common import (
 from reconciler.cli.options import AsJson, Hosts, Why
 from reconciler.cli.screen.brought import brings
 from reconciler.cli.screen.listing import Listing, Row
-from reconciler.cli.screen.plans import error_group, plan_group
+from reconciler.cli.screen.plans import error_group, first_group, plan_group
 from reconciler.cli.screen.progress import Progress
 from reconciler.cli.screen.words import (
     VERDICT_WORDS,
     ago,
     counted,
     note,
-    short_path,
     state,
 )
 from reconciler.cli.worlds import (
@@ -54,7 +54,7 @@ from reconciler.model import (
     HostName,
     HostStatus,
     Plan,
-    Target,
+    Takeover,
     Verdict,
 )
 from reconciler.plan import (
@@ -77,6 +77,7 @@ class Planned:
     error: str = ""
     brings: Preview | None = None  # with another system
     adopted: bool = True
+    first: tuple[Takeover, ...] | None = None  # what a first deployment changes
 
 
 def plan_hosts(
@@ -146,6 +147,7 @@ def plan_each(
             seen = meet(world, desired, revision.checkout, policy=world.policy)
             reader = world.connections.reader(host, desired.target)
             brings = preview(desired, seen.observed, reader, files=files)
+            first = first_deployment(desired, seen, reader)
         except ReconcilerError as error:
             return Planned(host=host, error=str(error))
         return Planned(
@@ -154,6 +156,7 @@ def plan_each(
             desired=desired,
             brings=brings,
             adopted=seen.known.adopted,
+            first=first,
         )
 
     with waiting("looking at the hosts"):
@@ -184,12 +187,28 @@ def show_plans(
     out.print(Text.assemble((f"commit {short}", "bold"), f"  {subject}\n"))
     for one in planned:
         out.print(_group(one))
+        if one.plan and one.plan.only_path:
+            out.print(Text(f"  {_told_path(one.brings)}", "dim"))
         for part in brings(one.brings) if one.brings else ():
             out.print(part)
+        if one.first is not None:
+            out.print(first_group(one.first))
     words = [
         VERDICT_WORDS[one.plan.verdict] if one.plan else "error" for one in planned
     ]
     out.print(Text(f"\n{counted(words)}", "bold"))
+
+
+def _told_path(found: Preview | None) -> str:
+    """Say that a system differs in its path, and in nothing that runs."""
+    if found is None or found.packages is None:
+        return "no unit and no key differs; whether packages do is not known yet"
+    if found.packages.packages or found.packages.kernel:
+        return "no unit and no key differs"
+    return (
+        "only its path differs, as by system.configurationRevision: no unit, no key and"
+        " no version of a package"
+    )
 
 
 def _group(one: Planned) -> Group:
@@ -200,8 +219,9 @@ def plan_as_dict(one: Planned, revision: Revision) -> PreviewShape:
     """Return what is planned for a host, for ``--json``."""
     if one.plan is None or one.desired is None:
         nothing = no_plan_as_dict(one.host, revision.commit.id, one.error)
-        return {**nothing, "brings": None}
-    return preview_as_dict(one.plan, one.desired, revision.commit.id, one.brings)
+        return {**nothing, "brings": None, "first_deployment": None}
+    commit = revision.commit.id
+    return preview_as_dict(one.plan, one.desired, commit, one.brings, one.first)
 
 
 def apply(
@@ -318,95 +338,4 @@ def _applied_row(status: HostStatus, attempt: Attempt | None) -> Row:
     )
 
 
-def list_hosts(
-    context: typer.Context, hosts: Hosts = None, *, as_json: AsJson = False
-) -> None:
-    """
-    List the hosts of the newest commit and what they should run.
-
-    Evaluates every host and asks none. Exit status 1 if one does not evaluate.
-
-    ```
-    reconciler hosts
-    reconciler hosts --json | jq -r '.[] | select(.tags | index("web")).host'
-    ```
-    """
-    with opened(context) as world:
-        _, revision = look(world)
-        evaluations = Evaluations(world)
-
-        def evaluate(host: HostName) -> Desired | ReconcilerError:
-            try:
-                return evaluations.desired(revision, host)
-            except ReconcilerError as error:
-                return error
-
-        names = hosts_meant(world, revision, hosts)
-        with waiting("evaluating"):
-            found = dict(zip(names, for_each(world, names, evaluate), strict=True))
-    if as_json:
-        print_json([_host_as_dict(*pair) for pair in found.items()])
-    else:
-        out.print(_host_table(found))
-    bad = any(isinstance(one, ReconcilerError) for one in found.values())
-    raise typer.Exit(KNOWN_ERROR if bad else OK)
-
-
-def _host_as_dict(
-    host: HostName, found: Desired | ReconcilerError
-) -> dict[str, object]:
-    if isinstance(found, ReconcilerError):
-        return _host_fields(host, None) | {"error": str(found)}
-    return _host_fields(host, found)
-
-
-def _host_fields(host: HostName, found: Desired | None) -> dict[str, object]:
-    return {
-        "host": host,
-        "address": (found.target.address or None) if found else None,
-        "port": found.target.port if found else None,
-        "user": found.target.user if found else None,
-        "address_from": (found.address_from or None) if found else None,
-        "tags": list(found.tags) if found else [],
-        "toplevel": found.toplevel if found else None,
-        "services": _services(found) if found else [],
-        "error": "",
-    }
-
-
-def _services(desired: Desired) -> list[str]:
-    return sorted(
-        unit.name
-        for unit in desired.units.values()
-        if unit.wanted and unit.name.endswith(".service")
-    )
-
-
-def _host_table(found: dict[HostName, Desired | ReconcilerError]) -> Listing:
-    titles = ("HOST", "ADDRESS", "FROM", "TAGS", "SERVICES", "SYSTEM")
-    return Listing(titles=titles, rows=[_host_row(*pair) for pair in found.items()])
-
-
-def _reached(target: Target) -> str:
-    if not target.address:
-        return "no address"
-    return f"{target.user}@{target.address}:{target.port}"
-
-
-def _host_row(host: HostName, found: Desired | ReconcilerError) -> Row:
-    if isinstance(found, ReconcilerError):
-        return Row(cells=(host, "-", "-", "-", "-", "-"), note=Text(str(found), "red"))
-    target = found.target
-    return Row(
-        cells=(
-            host,
-            _reached(target),
-            found.address_from or "-",
-            ", ".join(found.tags) or "-",
-            str(len(_services(found))),
-            short_path(found.toplevel),
-        )
-    )
-
-
-COMMANDS = {"plan": plan_hosts, "apply": apply, "hosts": list_hosts}
+COMMANDS = {"plan": plan_hosts, "apply": apply}

@@ -3,10 +3,11 @@
 import dataclasses
 import enum
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reconciler.desired.base import base_from_json, base_from_nix
 from reconciler.desired.checks import checks_from_json, desired_checks
 from reconciler.desired.keys import desired_keys, keys_from_json
 from reconciler.desired.places import target_of
@@ -84,9 +85,10 @@ def from_nix(
         fast_connection=deployment["hasFastConnection"],
         checks=desired_checks(host, facts["checks"]),
         rules=rules,
-        warnings=tuple(facts["warnings"]),
+        warnings=(*facts["warnings"], *_warnings(facts["base"]["updaters"])),
         secrets=desired_secrets(facts["secrets"], roots),
         ssh=ssh_from_nix(facts["ssh"]),
+        base=base_from_nix(facts["base"]),
         specialisation=_specialisation(host, deployment),
         specialisations=tuple(deployment["specialisations"]),
     )
@@ -103,6 +105,15 @@ def _specialisation(host: HostName, deployment: Json) -> str:
         f" of that name; it has: {has}"
     )
     raise EvaluationError(message, host=host)
+
+
+def _warnings(updaters: Sequence[str]) -> Iterator[str]:
+    """Yield what is to be known of what switches the host without us."""
+    for name in updaters:
+        yield (
+            f"{name} switches this host without us: what it brings is reported, and not"
+            " undone, until a commit brings another system; switch one of the two off"
+        )
 
 
 def _declaration(name: str, unit: Json) -> Declaration:
@@ -133,6 +144,7 @@ def _desired(fields: Json) -> Desired:
             "warnings": tuple(fields["warnings"]),
             "secrets": secrets_from_json(fields.get("secrets", ())),
             "ssh": ssh_from_json(fields.get("ssh")),
+            "base": base_from_json(fields.get("base")),
             "specialisations": tuple(fields.get("specialisations", ())),
         }
     )

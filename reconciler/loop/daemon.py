@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import structlog
 
+from reconciler.attempt.first import first_deployment
 from reconciler.attempt.look import Planned
 from reconciler.attempt.preview import preview
 from reconciler.attempt.reach import meet
@@ -156,6 +157,7 @@ class Daemon:
             desired=desired,
             commit=revision.commit.id,
             brings=preview(desired, seen.observed, reader, files=False),
+            first=first_deployment(desired, seen, reader),
         )
 
     def commit(self, ref: str) -> Commit:

@@ -79,7 +79,7 @@ class Families:
 
     def by_host(self) -> tuple[Gauge | Counter, ...]:
         """Return the families that are counted and have one series for each host."""
-        return (self.evaluation_failures, self.evaluation_failing)
+        return self.evaluation_failures, self.evaluation_failing, self.path_changes
 
     def _about_hosts(self) -> None:
         self.hosts = HostsCollector(PREFIX)
@@ -103,6 +103,11 @@ class Families:
     def _about_work(self) -> None:
         self.attempts = self._counter(
             "attempts", "Attempts to change a host, by outcome.", "host", "outcome"
+        )
+        self.path_changes = self._counter(
+            "path_changes",
+            "Deployments of another path with which no unit or key differs.",
+            "host",
         )
         self.rollbacks = self._counter(
             "rollbacks",

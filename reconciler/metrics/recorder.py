@@ -90,6 +90,12 @@ class Metrics:
                         attempt.host, attempt.reason.value
                     ).inc()
 
+    def path_changed(self, host: HostName) -> None:
+        """Count a deployment of another path with which no unit or key differs."""
+        with self._lock:
+            if host in self._hosts:
+                self._families.path_changes.labels(host).inc()
+
     def keys_delivered(
         self, host: HostName, result: KeyResult | str, keys: int
     ) -> None:

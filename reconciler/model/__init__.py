@@ -13,6 +13,7 @@ from reconciler.model.attempts import (
     Reason,
     StepRecord,
 )
+from reconciler.model.base import Account, Base, Ground, Mount, Takeover
 from reconciler.model.brought import (
     Brought,
     BroughtCommit,
@@ -72,8 +73,10 @@ from reconciler.model.plan import (
 )
 
 __all__ = [
+    "Account",
     "Adopt",
     "Attempt",
+    "Base",
     "Brought",
     "BroughtCommit",
     "CheckKind",
@@ -90,6 +93,7 @@ __all__ = [
     "Drift",
     "DriftKind",
     "Effect",
+    "Ground",
     "Guard",
     "Heal",
     "HealthCheck",
@@ -99,6 +103,7 @@ __all__ = [
     "KeyOrigin",
     "Known",
     "Mode",
+    "Mount",
     "Observed",
     "ObservedKey",
     "ObservedUnit",
@@ -120,6 +125,7 @@ __all__ = [
     "StorePath",
     "SystemDiff",
     "SystemParts",
+    "Takeover",
     "Target",
     "Turn",
     "UnitName",

@@ -4,6 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.model.base import Base
 from reconciler.model.names import HostName, StorePath, UnitName
 
 
@@ -167,5 +168,6 @@ class Desired:
     warnings: tuple[str, ...] = ()  # of the configuration, for people
     secrets: tuple[DesiredSecret, ...] = ()
     ssh: SshServer | None = None  # None: kept by a version that did not ask
+    base: Base | None = None  # None: kept by a version that did not ask
     specialisation: str = ""  # deployment.specialisation; empty: it wants none
     specialisations: tuple[str, ...] = ()  # the names of those that the system has

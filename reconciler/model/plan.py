@@ -124,6 +124,7 @@ class Plan:
     steps: tuple[Step, ...] = ()
     reason: str = ""  # why it is not touched, where that is so; for people
     waits_for: HostName | None = None  # whose turn it is, while this one waits for its
+    only_path: bool = False  # a commit changes the system's path, and no unit or key
     warnings: tuple[str, ...] = ()  # what of the new system may keep us out, for people
     specialisation: str = ""  # of the target, that the host should run; empty: none
 

@@ -4,6 +4,7 @@ from reconciler.observed.checks import checks_seconds, run_checks
 from reconciler.observed.closures import System, requisites, system
 from reconciler.observed.etc_files import etc_files, etc_texts
 from reconciler.observed.generations import Generation, generations, previous
+from reconciler.observed.ground import ground
 from reconciler.observed.journal import read_journal
 from reconciler.observed.probe import deadline_for, probe
 from reconciler.observed.rounds import rounds_end_well
@@ -16,6 +17,7 @@ __all__ = [
     "etc_files",
     "etc_texts",
     "generations",
+    "ground",
     "previous",
     "probe",
     "read_journal",

@@ -24,6 +24,8 @@ Pure: values in, values out; no clock, no network, no file.
 | `health` | may a host keep the system that it was switched to? |
 | `render` | how is it told to people and machines? |
 | `packages` | which packages do two closures have in other versions? |
+| `path` | does a commit change the path of a system alone? |
+| `takeover` | what does a first deployment change of what somebody else put there? |
 | `arrival` | how far has a commit come? |
 | `file_diff` | how does the text of a file differ? |
 | `restarts` | which units were restarted, and how long were they down? |
@@ -79,6 +81,7 @@ from reconciler.plan.shapes import (
 from reconciler.plan.specialisation import runs
 from reconciler.plan.ssh import ssh_warnings
 from reconciler.plan.states import active_units
+from reconciler.plan.takeover import takeover
 
 __all__ = [
     "Arrival",
@@ -131,6 +134,7 @@ __all__ = [
     "still_moving",
     "stranger",
     "summary_lines",
+    "takeover",
     "to_ask_about",
     "told_gone",
     "told_shared",

@@ -28,6 +28,7 @@ from reconciler.plan.guards import (
     told_shared,
     waits_for_adoption,
 )
+from reconciler.plan.path import only_path
 from reconciler.plan.rules import with_policy
 from reconciler.plan.secrets import cannot_decrypt
 from reconciler.plan.specialisation import (
@@ -87,6 +88,7 @@ def plan(
         steps=steps if verdict in _ACTING else (),
         reason=reason,
         waits_for=waits_for,
+        only_path=only_path(desired, drifts, known),
         warnings=(
             *variant_warnings(desired, observed, wanted),
             *_warnings(desired, observed, known, reason),
@@ -179,7 +181,8 @@ def _judge(
        cannot decrypt: BLOCKED; or nobody has given the
        host to us: UNADOPTED. Unless the policy says below not to heal.
     6. A commit changes the host: DEPLOY, which closes all other drift with it.
-    7. The host changed by itself or by hand: HEAL, or REPORTED if the policy says so.
+    7. The host changed by itself or by hand: HEAL; or REPORTED if the policy says so,
+       or it has another system and updates itself.
     """
     forbidden = _forbidden(desired.host, known, policy)
     blocked = _blocked(observed, known, policy)
@@ -192,9 +195,8 @@ def _judge(
     if forbidden:
         return forbidden
     by_commit = _caused_by_commit(desired, drifts, known)
-    if not by_commit and not policy.heal:
-        reason = "no commit caused this, and the policy says not to heal"
-        return Verdict.REPORTED, reason
+    if not by_commit and (others := _left_to_others(desired, drifts, policy)):
+        return Verdict.REPORTED, f"no commit caused this, and {others}"
     reason = removes_too_much(desired, drifts, known, policy)
     if reason := reason or _closed_secrets(desired, drifts, known):
         blocked = blocked or (Verdict.BLOCKED, reason)
@@ -280,6 +282,20 @@ def _forbidden(
     return None
 
 
+def _left_to_others(desired: Desired, drifts: tuple[Drift, ...], policy: Policy) -> str:
+    """Return why what no commit caused is left as it is, or an empty text."""
+    if not policy.heal:
+        return "the policy says not to heal"
+    updaters = desired.base.updaters if desired.base else ()
+    another = any(drift.kind in _OF_COMMITS and drift.is_open for drift in drifts)
+    if updaters and another:
+        return (
+            f"the host updates itself ({', '.join(updaters)}): it is left with that"
+            " system until a commit brings another one"
+        )
+    return ""
+
+
 def _blocked(
     observed: Observed, known: Known, policy: Policy
 ) -> tuple[Verdict, str] | None:
@@ -310,6 +326,9 @@ def _caused_by_commit(
     host that left a system which was applied did so by itself or by hand.
     """
     unfinished = known.applied != desired.toplevel
+    if desired.base and desired.base.updaters and known.former is not None:
+        # It brings itself what commits say, too.
+        unfinished = unfinished and known.former.toplevel != desired.toplevel
     return unfinished and any(
         drift.kind in _OF_COMMITS and drift.is_open for drift in drifts
     )

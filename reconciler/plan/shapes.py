@@ -59,6 +59,7 @@ class PlanShape(TypedDict):
     in_sync: bool  # nothing differs that should not
     reason: str  # why there are no steps though something differs, else empty
     drifts: list[DriftShape]
+    only_path: bool  # the system has another path, and no unit or key differs
     warnings: list[str]  # what of a new system may keep us out
     steps: list[StepShape]  # in order
     configuration_warnings: list[str]  # as Nix tells them
@@ -84,10 +85,18 @@ class BringsShape(TypedDict):
     problem: str  # why packages are not known, or empty
 
 
+class TakeoverShape(TypedDict):
+    """One difference that the first deployment of a host makes."""
+
+    kind: str  # service, ssh, user, file system, boot loader, state version
+    text: str
+
+
 class PreviewShape(PlanShape):
     """A plan, and what would come of it; null where no other system would."""
 
     brings: BringsShape | None
+    first_deployment: list[TakeoverShape] | None  # null: the host was in sync before
 
 
 class HoldShape(TypedDict):

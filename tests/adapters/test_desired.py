@@ -267,6 +267,36 @@ def test_a_name_that_nixos_does_not_take_is_no_default(
     assert f"-nixos-system-{host_name}-" in desired.toplevel
 
 
+def test_what_a_host_stands_on_is_told(tmp_path: Path) -> None:
+    desired = keanu(
+        tmp_path,
+        """
+          users.users.ann = { isNormalUser = true; hashedPassword = "$6$hidden"; };
+          users.users.bob = { isNormalUser = true; hashedPassword = "!"; };
+          environment.etc.fstab.text = ''
+            # by hand
+            /dev/sda1 / ext4 x,password=hidden 0 1
+          '';
+          systemd.services.mine = {
+            script = "nixos-rebuild switch";
+            startAt = "daily";
+          };
+          systemd.services.other = { script = "true"; startAt = "daily"; };
+        """,
+    )
+    base = desired.base
+
+    assert base is not None
+    assert base.state_version == "25.05"
+    assert (base.users["ann"], base.users["bob"]) == (True, False)
+    assert base.mounts is not None
+    assert [(one.place, one.device) for one in base.mounts] == [("/", "/dev/sda1")]
+    assert base.updaters == ("mine.timer",)
+    assert "mine.timer switches this host without us" in desired.warnings[0]
+    assert "hidden" not in to_json(desired)
+    assert from_json(to_json(desired)).base == base
+
+
 def test_what_the_configuration_warns_of_is_known(tmp_path: Path) -> None:
     assert keanu(tmp_path / "a", "").warnings == ()
     text = 'warnings = [ "foo is old" "so is ${builtins.placeholder "out"}" ];'

@@ -45,7 +45,7 @@ READING = (
 ORDERING = (
     "/sync",
     *(f"/hosts/lufta/{order}" for order in ("hold", "release", "retry", "rollback")),
-    *("/hosts/lufta/approve", "/commits/1a2b3c4d/approve", "/hosts/lufta/adopt"),
+    *("/hosts/lufta/adopt", "/hosts/lufta/approve", "/commits/1a2b3c4d/approve"),
 )
 
 

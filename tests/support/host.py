@@ -98,6 +98,7 @@ class FakeHost:
     guard: FakeGuard | None = None
     protected: StorePath | None = None  # from garbage collection
     protected_before: StorePath | None = None
+    ground: str = "end\n"  # its users and file systems, as the script tells them
     failure: Exception | None = None  # raised by everything, if set
     log: list[str] = field(default_factory=list)  # what was done, by name
 
@@ -120,8 +121,12 @@ class FakeHost:
             return f"{told}== end\n"
         if script == BOOT_ID:
             return f"{self.boot_id}\n"
-        if what == "closure":
-            return "absent\n"  # no machine in memory has a store
+        fixed = {
+            "closure": "absent\n",  # no machine in memory has a store
+            "users, file systems": self.ground,
+        }
+        if what in fixed:
+            return fixed[what]
         if what == "free space":
             return self._told_room(script)
         if script == GENERATIONS:

@@ -1,11 +1,13 @@
 """How plans and drifts look on a terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Group
 from rich.text import Text
 
 from reconciler.cli.screen.listing import Paragraphs
 from reconciler.cli.screen.words import STYLES
-from reconciler.model import HostStatus, Plan, StorePath, Verdict
+from reconciler.model import HostStatus, Plan, StorePath, Takeover, Verdict
 from reconciler.plan import Line, summary_lines
 
 SIGN_STYLES = {"+": "green", "-": "red", "~": "yellow", "!": "bold yellow"}
@@ -18,6 +20,17 @@ def plan_group(plan: Plan) -> Group:
     if plan.reason:
         title.append(f"  {plan.reason}", "not bold")
     rows = [*map(_planned, summary_lines(plan)), *map(_warned, plan.warnings)]
+    return Group(title, Paragraphs(rows=rows))
+
+
+def first_group(found: Sequence[Takeover]) -> Group:
+    """Return what the first deployment of a host changes of what it runs."""
+    title = Text("  its first deployment, compared with what the host runs:", "bold")
+    if not found:
+        title.append(" nothing of that goes", "not bold")
+    rows = [
+        (Text("  !", "yellow"), Text(one.kind, "yellow"), one.text) for one in found
+    ]
     return Group(title, Paragraphs(rows=rows))
 
 

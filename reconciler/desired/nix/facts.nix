@@ -92,6 +92,7 @@ builtins.seq toplevel.drvPath {
   );
   ssh = import ./ssh.nix { inherit config lib; };
   secrets = import ./secrets.nix { inherit config lib; };
+  base = import ./base.nix { inherit config lib; };
   deployment = {
     hasFastConnection = outside.deploy.fastConnection or (deployment.hasFastConnection or false);
     tags = deployment.tags or [ ];

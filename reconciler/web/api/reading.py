@@ -96,7 +96,9 @@ def _about_hosts(routes: APIRouter, parts: Parts) -> None:
         """Look at a host now, and tell what would be done; nothing is done."""
         with _one_of(making):
             made = parts.daemon.plan(HostName(host))
-        return preview_as_dict(made.plan, made.desired, made.commit, made.brings)
+        return preview_as_dict(
+            made.plan, made.desired, made.commit, made.brings, made.first
+        )
 
 
 def _about_commits(routes: APIRouter, parts: Parts) -> None:

@@ -20,6 +20,7 @@ from reconciler.model import (
     HealthCheck,
     HostName,
     KeyOrigin,
+    Mount,
     Target,
 )
 from reconciler.settings import HostSettings
@@ -71,6 +72,14 @@ def facts(**deployment: object) -> dict[str, Any]:
                 "pgp": False,
             }
         ],
+        "base": {
+            "stateVersion": "24.05",
+            "loader": f"/nix/store/{'a' * 32}-install-grub.sh -x",
+            "mutableUsers": True,
+            "users": {"root": False, "cadey": True},
+            "mounts": [{"place": "/", "device": "d", "type": "ext4", "options": "o"}],
+            "updaters": ["system.autoUpgrade"],
+        },
         "deployment": {
             "tags": ["web", "house", "web"],
             "hasFastConnection": True,
@@ -84,6 +93,24 @@ def facts(**deployment: object) -> dict[str, Any]:
 def read(**deployment: object) -> Desired:
     where = Where(overrides=HostSettings(address="127.0.80.1"))
     return from_nix(KEANU, facts(**deployment), where, roots=[Path("/srv/checkout")])
+
+
+def test_what_a_host_stands_on_is_kept() -> None:
+    base = read().base
+
+    assert base is not None
+    assert (base.loader, base.state_version) == ("grub", "24.05")
+    assert base.mounts == (Mount(place="/", device="d", type="ext4", options="o"),)
+    assert from_json(to_json(read())) == read()
+    kept = json.loads(to_json(read()))
+    del kept["base"]
+    assert from_json(json.dumps(kept)).base is None
+
+
+def test_who_updates_himself_is_warned_about() -> None:
+    (_, warning) = read().warnings
+
+    assert warning.startswith("system.autoUpgrade switches this host without us")
 
 
 def test_the_answer_of_nix_becomes_a_desired_state() -> None:

@@ -198,6 +198,7 @@ def test_a_plan_for_machines() -> None:
                 "open": False,
             },
         ],
+        "only_path": False,
         "warnings": [],
         "steps": [
             {"kind": "start", "unit": "withinbot.service", "files": [], "keys": []}
