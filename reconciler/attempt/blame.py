@@ -17,7 +17,7 @@ from reconciler.model import (
     StorePath,
     Verdict,
 )
-from reconciler.world import World
+from reconciler.world import Common
 
 SUSPECT_LIMIT = 3
 """
@@ -31,7 +31,7 @@ _PROVED = (Reason.UNHEALTHY, Reason.SWITCH_FAILED, Reason.STUCK)
 _SUSPECT = (Reason.UNCONFIRMED, Reason.REBOOTED, Reason.GUARDIAN)
 
 
-def sentence(world: World, attempt: Attempt) -> None:
+def sentence(world: Common, attempt: Attempt) -> None:
     """Put the target of an attempt that has ended in quarantine, if it earned that."""
     if not _is_guilty(world, attempt):
         return
@@ -46,7 +46,7 @@ def sentence(world: World, attempt: Attempt) -> None:
     )
 
 
-def _is_guilty(world: World, attempt: Attempt) -> bool:
+def _is_guilty(world: Common, attempt: Attempt) -> bool:
     if attempt.verdict is Verdict.HEAL or attempt.source == attempt.target:
         return False
     if attempt.reason is None or _is_ordered(world, attempt):
@@ -67,12 +67,12 @@ def _is_guilty(world: World, attempt: Attempt) -> bool:
     )
 
 
-def _is_ordered(world: World, attempt: Attempt) -> bool:
+def _is_ordered(world: Common, attempt: Attempt) -> bool:
     guard = world.history.guard(attempt.id)
     return guard is not None and WayBack.kept_in(guard) is not None
 
 
-def left_half_way(world: World, host: HostName) -> StorePath | None:
+def left_half_way(world: Common, host: HostName) -> StorePath | None:
     """Return the system that *host* could not be taken back to, until it can be."""
     for one in world.history.attempts(host=host, limit=HALF_WAY_LIMIT):
         if one.reason is Reason.STUCK:

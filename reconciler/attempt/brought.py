@@ -26,7 +26,7 @@ from reconciler.notify.conditions import cut
 from reconciler.plan import brought_told, restarts
 from reconciler.remote import HostReader, Transport
 from reconciler.source import Mirror
-from reconciler.world import World
+from reconciler.world import Common, World
 
 COMMITS_KEPT = 100
 """Commits that are kept by name; of more, how many there are."""
@@ -35,7 +35,7 @@ _TOLD = (Outcome.SUCCEEDED, Outcome.ROLLED_BACK)
 
 
 def note(
-    world: World,
+    world: Common,
     ended: Attempt,
     desired: Desired,
     *,

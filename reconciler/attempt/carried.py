@@ -16,7 +16,7 @@ from reconciler.model import (
     StorePath,
 )
 from reconciler.plan import Baseline, runs
-from reconciler.world import World
+from reconciler.world import Common
 
 REMEMBERED = 20
 """Attempts on a host among which an earlier one at the same system is looked for."""
@@ -45,7 +45,7 @@ class Carried:
     error: ReconcilerError | None = None
 
 
-def baseline_of(world: World, desired: Desired, seen: Look) -> Baseline:
+def baseline_of(world: Common, desired: Desired, seen: Look) -> Baseline:
     """
     Return what counts of a host from before a switch to *desired*.
 
@@ -62,7 +62,7 @@ def baseline_of(world: World, desired: Desired, seen: Look) -> Baseline:
     return replace(_recorded_before(world, desired), boot_id=observed.boot_id)
 
 
-def _recorded_before(world: World, desired: Desired) -> Baseline:
+def _recorded_before(world: Common, desired: Desired) -> Baseline:
     """Return what the last attempt to bring *desired* to its host began from."""
     history = world.history
     for attempt in history.attempts(host=desired.host, limit=REMEMBERED):
@@ -74,7 +74,7 @@ def _recorded_before(world: World, desired: Desired) -> Baseline:
 
 
 def _failing_snippets(
-    world: World, host: HostName, running: StorePath | None
+    world: Common, host: HostName, running: StorePath | None
 ) -> frozenset[str]:
     """
     Return which snippets of its activation script fail in the system that runs.

@@ -23,7 +23,7 @@ from reconciler.errors import (
 )
 from reconciler.model import Desired, Reason, Reboot, Target
 from reconciler.remote import HostWriter
-from reconciler.world import World
+from reconciler.world import HostWorld
 
 SLICE = 5.0  # seconds of waiting in one round trip: a frozen host shows, we can end
 PAUSE = 0.5  # seconds between two tries to reach the host again
@@ -95,7 +95,7 @@ _KINDS: Mapping[Result, type[ActivationError]] = {
 class GuardedSwitch:
     """The guardian of one attempt."""
 
-    world: World
+    world: HostWorld
     desired: Desired
     order: Order
     log: Callable[[str], None]

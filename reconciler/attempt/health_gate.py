@@ -40,7 +40,7 @@ from reconciler.plan import (
     still_moving,
     to_ask_about,
 )
-from reconciler.world import World
+from reconciler.world import HostWorld
 
 PAUSE = 0.5  # seconds between two looks at what is still on its way
 RESERVE = 0.25
@@ -59,7 +59,7 @@ Answer = TypeVar("Answer")
 
 
 def patiently(
-    world: World, host: HostName, ask: Callable[[], Answer], *, until: float
+    world: HostWorld, host: HostName, ask: Callable[[], Answer], *, until: float
 ) -> Answer:
     """
     Ask a host until it answers; raises what asking raises once it is *until*.
@@ -118,7 +118,7 @@ def require_mended(left: Plan, lost: Collection[str]) -> None:
 class HealthGate:
     """Judges one host after its switch; *look* looks at it again."""
 
-    world: World
+    world: HostWorld
     desired: Desired
     baseline: Baseline
     checkout: Path

@@ -16,7 +16,7 @@ from reconciler.attempt.health_gate import HealthGate
 from reconciler.attempt.look import Look
 from reconciler.errors import ReconcilerError
 from reconciler.model import Attempt, Outcome, Plan
-from reconciler.world import World
+from reconciler.world import Common
 
 
 class Judge(Protocol):
@@ -29,7 +29,11 @@ class Judge(Protocol):
         """Return the last look at a host that may keep it, and raise else."""
 
     def ends(
-        self, world: World, outcome: Outcome, error: ReconcilerError | None, seen: Look
+        self,
+        world: Common,
+        outcome: Outcome,
+        error: ReconcilerError | None,
+        seen: Look,
     ) -> str:
         """Hear how it ends, before that is recorded; return what to say of it."""
 
@@ -46,7 +50,11 @@ class ByHealth:
         return gate.judge(seen, give_up)
 
     def ends(
-        self, world: World, outcome: Outcome, error: ReconcilerError | None, seen: Look
+        self,
+        world: Common,
+        outcome: Outcome,
+        error: ReconcilerError | None,
+        seen: Look,
     ) -> str:
         """See Judge."""
         del world, outcome, seen
@@ -54,7 +62,7 @@ class ByHealth:
 
 
 def end(
-    world: World,
+    world: Common,
     attempt: Attempt,
     judge: Judge,
     outcome: Outcome,

@@ -8,7 +8,7 @@ from reconciler.attempt.look import Look
 from reconciler.errors import TemporaryError
 from reconciler.model import Desired, HostName, Observed, Plan, Step, StepKind
 from reconciler.plan import restart_steps
-from reconciler.world import World
+from reconciler.world import HostWorld
 
 DEADLINE = 120.0  # seconds for a batch of keys
 _ADVICE = (
@@ -31,7 +31,7 @@ class KeySteps:
 
     def __init__(
         self,
-        world: World,
+        world: HostWorld,
         desired: Desired,
         checkout: Path,
         log: Callable[[str], None],

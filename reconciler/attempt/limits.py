@@ -3,14 +3,14 @@
 from reconciler.apply.guardian import Limits
 from reconciler.model import Desired
 from reconciler.observed import checks_seconds
-from reconciler.world import World
+from reconciler.world import Common
 
 ARM_SECONDS = 180.0  # for the keys to come; a batch has 120 s
 ROLL_BACK_SECONDS = 300.0
 FOUND_SECONDS = 180.0  # from early in the boot of a host until somebody looks at it
 
 
-def limits(world: World, desired: Desired, *, boots: bool = False) -> Limits:
+def limits(world: Common, desired: Desired, *, boots: bool = False) -> Limits:
     """
     Return how long each part may take on the host.
 

@@ -18,7 +18,7 @@ from reconciler.model import (
 )
 from reconciler.observed import deadline_for, probe
 from reconciler.plan import plan
-from reconciler.world import World, timed
+from reconciler.world import HostWorld, timed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Planned:
 
 
 def look(
-    world: World,
+    world: HostWorld,
     desired: Desired,
     checkout: Path,
     *,
@@ -85,7 +85,7 @@ def look(
     )
 
 
-def sighting(world: World, observed: Observed) -> Sighting:
+def sighting(world: HostWorld, observed: Observed) -> Sighting:
     """Return which machine was *observed*, until just now."""
     return Sighting(
         machine_id=observed.machine_id,

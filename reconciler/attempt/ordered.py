@@ -17,7 +17,7 @@ from reconciler.errors import ActivationError, ReconcilerError, StateError
 from reconciler.history import ROLLBACK
 from reconciler.model import Guard, Hold, HostName, Outcome, Plan, StepKind
 from reconciler.plan import runs
-from reconciler.world import World
+from reconciler.world import Common
 
 _ORDERED = "ordered"
 _DELIVERIES = frozenset({StepKind.DELIVER_KEYS, StepKind.DELIVER_LATE_KEYS})
@@ -79,7 +79,11 @@ class ByOrder:
         return seen
 
     def ends(
-        self, world: World, outcome: Outcome, error: ReconcilerError | None, seen: Look
+        self,
+        world: Common,
+        outcome: Outcome,
+        error: ReconcilerError | None,
+        seen: Look,
     ) -> str:
         """Have the host be held as it was before, unless it was taken back."""
         told = str(error) if error else ""
@@ -105,7 +109,7 @@ class ByOrder:
             told.append(f"these units have failed there: {', '.join(failed)}")
         return "; ".join([*told, *filter(None, [self.keys])])
 
-    def _let_go(self, world: World) -> None:
+    def _let_go(self, world: Common) -> None:
         """End our hold; what somebody has ordered meanwhile stays."""
         ours, before, now = self.order.hold, self.order.before, world.now()
         held = world.history.hold_of(ours.host, now)

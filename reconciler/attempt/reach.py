@@ -20,12 +20,12 @@ from reconciler.errors import (
 )
 from reconciler.model import Desired, Policy, StorePath, Target
 from reconciler.plan import runs, stranger
-from reconciler.world import World, last_way, note_way
+from reconciler.world import HostWorld, last_way, note_way
 
 log = structlog.get_logger(__name__)
 
 
-def former_way(world: World, desired: Desired) -> Target | None:
+def former_way(world: HostWorld, desired: Desired) -> Target | None:
     """
     Return how the host was reached before, if that is not what *desired* says.
 
@@ -36,13 +36,13 @@ def former_way(world: World, desired: Desired) -> Target | None:
     return None if before == desired.target else before
 
 
-def where_it_is(world: World, desired: Desired) -> Desired:
+def where_it_is(world: HostWorld, desired: Desired) -> Desired:
     """Return *desired*, to be brought to where the host is now."""
     way = world.connections.way_to(desired.host, desired.target)
     return replace(desired, target=way)
 
 
-def note_confirmed(world: World, desired: Desired, system: StorePath) -> None:
+def note_confirmed(world: HostWorld, desired: Desired, system: StorePath) -> None:
     """Note how the host is reached now that *system* is confirmed there."""
     way = world.connections.way_to(desired.host, desired.target)
     try:
@@ -52,7 +52,7 @@ def note_confirmed(world: World, desired: Desired, system: StorePath) -> None:
         log.warning("cannot note the way", host=desired.host, error=str(error))
 
 
-def meet(world: World, desired: Desired, checkout: Path, *, policy: Policy) -> Look:
+def meet(world: HostWorld, desired: Desired, checkout: Path, *, policy: Policy) -> Look:
     """
     Look at a host that may not be where *desired* says until it runs that system.
 
@@ -78,7 +78,7 @@ def meet(world: World, desired: Desired, checkout: Path, *, policy: Policy) -> L
 
 
 def _meet_by(
-    former: Target, world: World, desired: Desired, checkout: Path, policy: Policy
+    former: Target, world: HostWorld, desired: Desired, checkout: Path, policy: Policy
 ) -> Look:
     host, connections = desired.host, world.connections
     connections.go_by(host, former)

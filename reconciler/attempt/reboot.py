@@ -14,7 +14,7 @@ from reconciler.errors import (
     TemporaryError,
 )
 from reconciler.model import Desired, HostName
-from reconciler.world import World
+from reconciler.world import HostWorld
 
 DEADLINE = 600.0  # seconds until a host must answer again; servers take their time
 ASK_DEADLINE = 15.0
@@ -35,7 +35,7 @@ class RebootError(TemporaryError):
 
 
 def reboot(
-    world: World, desired: Desired, *, boot_id: str, seconds: float, why: str
+    world: HostWorld, desired: Desired, *, boot_id: str, seconds: float, why: str
 ) -> None:
     """
     Reboot a host whose boot id is *boot_id*; return when it answers with another.
@@ -56,7 +56,7 @@ def reboot(
         world.pause(PAUSE)
 
 
-def note_reboot(world: World, desired: Desired, *, boot_id: str, why: str) -> None:
+def note_reboot(world: HostWorld, desired: Desired, *, boot_id: str, why: str) -> None:
     """Note that a host is about to be rebooted for its desired system."""
     host, now = desired.host, world.now()
     world.history.systems.note_reboot(host, desired.toplevel)
@@ -65,7 +65,7 @@ def note_reboot(world: World, desired: Desired, *, boot_id: str, why: str) -> No
 
 
 def await_order(
-    world: World, host: HostName, ails: Callable[[], str], *, seconds: float
+    world: HostWorld, host: HostName, ails: Callable[[], str], *, seconds: float
 ) -> None:
     """
     Wait until *ails*, which looks at the host and does what it can, says nothing more.
@@ -80,7 +80,7 @@ def await_order(
         world.pause(PAUSE)
 
 
-def _ask(world: World, desired: Desired) -> None:
+def _ask(world: HostWorld, desired: Desired) -> None:
     writer = world.connections.writer(desired.host, desired.target)
     try:
         writer.run(COMMAND, what="reboot", deadline=ASK_DEADLINE)
@@ -88,7 +88,7 @@ def _ask(world: World, desired: Desired) -> None:
         world.connections.reconnect(desired.host)
 
 
-def _is_back(world: World, desired: Desired, old: str) -> bool:
+def _is_back(world: HostWorld, desired: Desired, old: str) -> bool:
     reader = world.connections.reader(desired.host, desired.target)
     try:
         told = reader.read(BOOT_ID, what="boot id", deadline=ASK_DEADLINE).strip()

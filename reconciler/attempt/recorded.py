@@ -9,7 +9,7 @@ import structlog
 
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.model import Attempt, Phase, StepRecord
-from reconciler.world import World, timed
+from reconciler.world import Common, timed
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class _Lines:
 class Recorded:
     """Writes to history, metrics, the program's log, and to a person who watches."""
 
-    world: World
+    world: Common
     attempt: Attempt
     _lines: _Lines = field(init=False)
 

@@ -64,7 +64,7 @@ from reconciler.model import (
 )
 from reconciler.plan import Baseline
 from reconciler.remote import HostWriter
-from reconciler.world import World
+from reconciler.world import HostWorld
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ MEND_DEADLINE = 90.0
 class AttemptRun:
     """One attempt while it runs."""
 
-    world: World
+    world: HostWorld
     desired: Desired
     plan: Plan
     checkout: Path  # where the contents of keys come from

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from reconciler.errors import RemoteError, RemoteTimeoutError
 from reconciler.model import Desired, Observed
-from reconciler.world import World
+from reconciler.world import HostWorld
 from reconciler.world.driver import SIGN
 
 DEADLINE = 15.0  # seconds
 
 
 def sign(
-    world: World, desired: Desired, observed: Observed, log: Callable[[str], None]
+    world: HostWorld, desired: Desired, observed: Observed, log: Callable[[str], None]
 ) -> None:
     """
     Sign a host, unless that is done.

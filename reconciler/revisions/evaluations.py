@@ -16,7 +16,7 @@ from reconciler.errors import (
 from reconciler.history import Declared
 from reconciler.model import CommitId, Desired, HostName, Phase
 from reconciler.revisions.repository import Revision
-from reconciler.world import World, timed
+from reconciler.world import CommitWorld, timed
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class Evaluations:
     state of each host is also kept in history, under a key of the host alone.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: CommitWorld) -> None:
         self._world = world
         self._lock = threading.Lock()
         self._good: dict[HostName, LastGood] = {}

@@ -8,11 +8,11 @@ from reconciler.model import Desired, HostName
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Revision
 from reconciler.settings import HostSettings
-from reconciler.world import World, last_way
+from reconciler.world import Common, last_way
 
 
 def last_known(
-    world: World,
+    world: Common,
     evaluations: Evaluations,
     host: HostName,
     newest: Callable[[], Revision | None],

@@ -26,7 +26,7 @@ from reconciler.notify import Notify
 from reconciler.plan import hosts_gone, told_gone
 from reconciler.revisions.trust import UntrustedError, require_trust
 from reconciler.source import notes_of
-from reconciler.world import World
+from reconciler.world import CommitWorld
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class Repository:
     login that fails is nobody else's news. *tells* is whether it is the daemon.
     """
 
-    def __init__(self, world: World, *, tells: bool = True) -> None:
+    def __init__(self, world: CommitWorld, *, tells: bool = True) -> None:
         self._world = world
         self._tells = tells
         self._unreadable: _Unreadable | None = None

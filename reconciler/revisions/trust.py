@@ -3,7 +3,7 @@
 from reconciler.errors import CommandError, PermanentError
 from reconciler.model import Commit, CommitId
 from reconciler.source import UnusableError
-from reconciler.world import World
+from reconciler.world import CommitWorld
 
 
 class UntrustedError(PermanentError):
@@ -18,7 +18,7 @@ class RewrittenError(UntrustedError):
     """A commit does not have in it what hosts were brought to."""
 
 
-def require_trust(world: World, commit: Commit) -> None:
+def require_trust(world: CommitWorld, commit: Commit) -> None:
     """
     Raise UntrustedError unless *commit* may count.
 
@@ -36,7 +36,7 @@ def require_trust(world: World, commit: Commit) -> None:
         _require_forward(world, commit, last)
 
 
-def is_trusted(world: World, commit: Commit) -> bool:
+def is_trusted(world: CommitWorld, commit: Commit) -> bool:
     """
     Return whether *commit* may see secrets: it is merged, and counts or did.
 
@@ -50,7 +50,9 @@ def is_trusted(world: World, commit: Commit) -> bool:
     return last is not None and world.mirror.contains(last.id, commit.id)
 
 
-def _require_signatures(world: World, commit: Commit, last: CommitId | None) -> None:
+def _require_signatures(
+    world: CommitWorld, commit: Commit, last: CommitId | None
+) -> None:
     since = world.settings.repository.verify.since
     after = [CommitId(since)] if since is not None else []
     # What is not known here any more vouches for nothing: another one must.
@@ -77,7 +79,7 @@ def _require_signatures(world: World, commit: Commit, last: CommitId | None) -> 
         raise UnsignedError(message)
 
 
-def _require_forward(world: World, commit: Commit, last: Commit) -> None:
+def _require_forward(world: CommitWorld, commit: Commit, last: Commit) -> None:
     if world.mirror.contains(commit.id, last.id):
         return
     followed = world.settings.repository.followed

@@ -27,7 +27,7 @@ from reconciler.model import CommitId, Desired, HostName, StorePath
 from reconciler.plan import services_of
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Revision
-from reconciler.world import World
+from reconciler.world import CommitWorld
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class Wanted:
 
 
 def wanted_of(
-    world: World,
+    world: CommitWorld,
     evaluations: Evaluations,
     revision: Revision,
     host: HostName,
@@ -104,7 +104,7 @@ def wanted_of(
 
 
 def _meanwhile(
-    world: World, evaluations: Evaluations, host: HostName, held: ExitStack
+    world: CommitWorld, evaluations: Evaluations, host: HostName, held: ExitStack
 ) -> Wanted:
     """Return what *host* is to be kept as until it was evaluated."""
     good = evaluations.last_good(host)
@@ -121,7 +121,7 @@ def _meanwhile(
     )
 
 
-def remember(world: World, wanted: Wanted) -> None:
+def remember(world: CommitWorld, wanted: Wanted) -> None:
     """Record that a host is in sync with *wanted*."""
     host, desired = wanted.desired.host, wanted.desired
     declared = Declared(commit=wanted.commit, desired=to_json(desired))
@@ -130,7 +130,7 @@ def remember(world: World, wanted: Wanted) -> None:
     )
 
 
-def recall(world: World, host: HostName, held: ExitStack) -> Wanted | None:
+def recall(world: CommitWorld, host: HostName, held: ExitStack) -> Wanted | None:
     """
     Return what *host* was last in sync with, its commit checked out until *held* ends.
 
@@ -155,7 +155,7 @@ def recall(world: World, host: HostName, held: ExitStack) -> Wanted | None:
 
 
 def declaring(
-    world: World, host: HostName, system: StorePath, held: ExitStack
+    world: CommitWorld, host: HostName, system: StorePath, held: ExitStack
 ) -> Wanted:
     """
     Return what was declared with a *system*, by the commit that last brought it.
@@ -189,7 +189,7 @@ def declaring(
     return Wanted(desired=desired, commit=commit.id, checkout=checkout)
 
 
-def _remembered(world: World, host: HostName, what: str) -> Desired | None:
+def _remembered(world: CommitWorld, host: HostName, what: str) -> Desired | None:
     text = world.history.evaluation(world.evaluator.cache_key(what, host))
     try:
         return from_json(text) if text else None
@@ -197,7 +197,7 @@ def _remembered(world: World, host: HostName, what: str) -> Desired | None:
         return None  # kept by a version that wrote it in another way
 
 
-def checkout_of(world: World, commit: CommitId, held: ExitStack) -> Path:
+def checkout_of(world: CommitWorld, commit: CommitId, held: ExitStack) -> Path:
     """
     Return the checkout of an older *commit*, with our secrets laid over it.
 

@@ -4,9 +4,19 @@ from reconciler.world.driver import driver_of
 from reconciler.world.live import Live, policy_of, settle_mode, told_unset, unset_mode
 from reconciler.world.timing import timed
 from reconciler.world.ways import last_way, note_way, way_of
-from reconciler.world.world import Tell, World, tell_nobody
+from reconciler.world.world import (
+    CommitWorld,
+    Common,
+    HostWorld,
+    Tell,
+    World,
+    tell_nobody,
+)
 
 __all__ = [
+    "CommitWorld",
+    "Common",
+    "HostWorld",
     "Live",
     "Tell",
     "World",

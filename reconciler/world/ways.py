@@ -9,20 +9,20 @@ import json
 from dataclasses import asdict
 
 from reconciler.model import HostName, StorePath, Target
-from reconciler.world.world import World
+from reconciler.world.world import Common
 
 
-def last_way(world: World, host: HostName) -> Target | None:
+def last_way(world: Common, host: HostName) -> Target | None:
     """Return how *host* was reached last; None if it never was."""
     return _target(world.history.systems.last_way(host))
 
 
-def way_of(world: World, host: HostName, system: StorePath) -> Target | None:
+def way_of(world: Common, host: HostName, system: StorePath) -> Target | None:
     """Return how *host* was reached when it ran *system* last; None if it never did."""
     return _target(world.history.systems.way_of(host, system))
 
 
-def note_way(world: World, host: HostName, system: StorePath, way: Target) -> None:
+def note_way(world: Common, host: HostName, system: StorePath, way: Target) -> None:
     """Remember that *host*, which runs *system*, is reached by *way*."""
     world.history.systems.note_way(host, system, json.dumps(asdict(way)))
 

@@ -1,4 +1,8 @@
-"""Everything that a pass uses to touch the world, in one value."""
+"""
+Everything that a pass uses to touch the world, in one value.
+
+It is handed on as what each part of the program needs of it.
+"""
 
 import threading
 import time
@@ -39,26 +43,18 @@ def tell_nobody(_host: HostName, _what: str) -> None:
     """Hear nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """The adapters, the settings and the clock; made once by the composition root."""
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every part of a pass uses: settings, memory, clock, and who watches."""
 
     live: Live
-    mirror: Mirror
-    evaluator: Evaluator
-    overlays: Overlays
-    keyring: Keyring | ClosedKeyring
-    connections: Transport
     history: History
     metrics: Metrics
-    notify: Notify
-    cage: Cage | None = None  # for programs that a commit names
     now: Callable[[], float] = time.time  # noqa: TID251 # the loop owns the clock
     monotonic: Callable[[], float] = time.monotonic
     stopping: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[threading.Event, float], bool] = threading.Event.wait
     tell: Tell = tell_nobody
-    driver: str = ""  # who we are, as we sign hosts that we change
 
     @property
     def settings(self) -> Settings:
@@ -69,6 +65,33 @@ class World:
     def policy(self) -> Policy:
         """What may be done now."""
         return self.live.now[1]
+
+    def pause(self, seconds: float) -> None:
+        """Let *seconds* go by. Raises StoppingError once the program is ending."""
+        if self.sleep(self.stopping, seconds):
+            what = "waiting for a host"
+            raise StoppingError(what)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitWorld(Common):
+    """What it takes to know which commit counts, and what it says: no host."""
+
+    mirror: Mirror
+    evaluator: Evaluator
+    overlays: Overlays
+    notify: Notify
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostWorld(Common):
+    """What it takes to look at a host and to change it: no repository."""
+
+    evaluator: Evaluator
+    keyring: Keyring | ClosedKeyring
+    connections: Transport
+    cage: Cage | None = None  # for programs that a commit names
+    driver: str = ""  # who we are, as we sign hosts that we change
 
     def known(self, desired: Desired) -> Known:
         """Return what history remembers of a host and a plan may use."""
@@ -125,8 +148,7 @@ class World:
         """Return what the desired keys hash to, by their sources in *checkout*."""
         return self.keyring.digests(desired, checkout) if desired.keys else Digests()
 
-    def pause(self, seconds: float) -> None:
-        """Let *seconds* go by. Raises StoppingError once the program is ending."""
-        if self.sleep(self.stopping, seconds):
-            what = "waiting for a host"
-            raise StoppingError(what)
+
+@dataclass(frozen=True, kw_only=True)
+class World(CommitWorld, HostWorld):
+    """The adapters, the settings and the clock; made once by the composition root."""
