@@ -17,7 +17,7 @@ from reconciler.model import (
     Takeover,
 )
 from reconciler.observed import deadline_for, probe
-from reconciler.plan import plan
+from reconciler.plan import plan, runs
 from reconciler.world import HostWorld, timed
 
 
@@ -74,7 +74,7 @@ def look(
         )
     shared = world.history.machines.shared(desired.host, sighting(world, observed))
     known = replace(known, shared=shared.same, alike=shared.alike)
-    if desired.secrets:
+    if desired.secrets and not runs(desired, observed):
         keys = world.connections.host_keys(desired.host, desired.target)
         known = replace(known, host_keys=keys)
     return Look(

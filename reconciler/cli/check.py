@@ -23,7 +23,7 @@ from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
 from reconciler.errors import ReconcilerError
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
-from reconciler.plan import told_shared
+from reconciler.plan import cannot_decrypt, told_shared
 from reconciler.revisions import Evaluations, Repository
 from reconciler.settings import Settings
 from reconciler.source import shown
@@ -215,8 +215,10 @@ def _host(
     except ReconcilerError as error:
         return _Host(host=host, problem=str(error))
     boot = (seen.observed.machine_id, seen.observed.boot_id)
-    if found.verdict is Verdict.BLOCKED:
-        return _Host(host=host, problem=found.reason, boot=boot)
+    # What is blocked says why; secrets matter also where nothing is deployed.
+    blocked = found.reason if found.verdict is Verdict.BLOCKED else ""
+    if problem := blocked or cannot_decrypt(desired, seen.known):
+        return _Host(host=host, problem=problem, boot=boot)
     # A look takes one client to the host, and copying another one.
     if (there := seen.observed.running) is not None:
         try:

@@ -189,7 +189,7 @@ class Known:
     driver: str = ""  # who we are, as we sign; empty: nobody who signs
     shared: frozenset[HostName] = frozenset()  # other names that lead to this machine
     alike: frozenset[HostName] = frozenset()  # names that may, until they are looked at
-    host_keys: frozenset[str] = frozenset()  # by the names that age and sops have
+    host_keys: frozenset[str] = frozenset()  # as age and sops call them, if they matter
     under_way: bool = False  # an attempt is: no order and no guard stops it half-way
 
 

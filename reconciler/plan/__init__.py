@@ -68,6 +68,7 @@ from reconciler.plan.render import (
     summary_lines,
 )
 from reconciler.plan.restarts import restarts
+from reconciler.plan.secrets import cannot_decrypt
 from reconciler.plan.shapes import (
     AttemptShape,
     BringsShape,
@@ -110,6 +111,7 @@ __all__ = [
     "brought_record",
     "brought_sums",
     "brought_told",
+    "cannot_decrypt",
     "down",
     "drifts",
     "file_as_dict",

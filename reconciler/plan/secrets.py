@@ -26,8 +26,13 @@ _SOPS = "sops-nix"
 
 
 def cannot_decrypt(desired: Desired, known: Known) -> str:
-    """Return which secrets the host cannot read, and what to do; empty if none."""
-    if known.approved or _gets_other_keys(desired, known.former):
+    """
+    Return which secrets the host cannot read, and what to do; empty if none.
+
+    Nothing is said where none of its keys is known.
+    """
+    judged = known.host_keys and not known.approved
+    if not judged or _gets_other_keys(desired, known.former):
         return ""
     closed = [one for one in desired.secrets if _is_closed(one, known.host_keys)]
     if not closed:

@@ -1,6 +1,6 @@
 """Which commits may count: those that are signed as the settings ask, going forward."""
 
-from reconciler.errors import CommandError, PermanentError
+from reconciler.errors import PermanentError, UnknownCommitError
 from reconciler.model import Commit, CommitId
 from reconciler.source import UnusableError
 from reconciler.world import CommitWorld
@@ -63,11 +63,10 @@ def _require_signatures(
     except UnusableError as error:
         message = f"its signature cannot be verified, so it does not count: {error}"
         raise UnsignedError(message) from error
-    except CommandError as error:
+    except UnknownCommitError as error:
         message = (
-            f"which commits are new since {' and '.join(after)} cannot be told, so they"
-            f" cannot be verified: {error}; to begin from another one:"
-            " repository.verify.since: COMMIT"
+            f"which commits are new, and so to be verified, cannot be told: {error};"
+            " to begin from another one: repository.verify.since: COMMIT"
         )
         raise UnsignedError(message) from error
     if flaw is not None:

@@ -102,9 +102,13 @@ class Mirror:
         Return the first commit that is not well signed of those that are new.
 
         New is what *commit* has in it and none of *after* has; without these, *commit*
-        alone, which is looked at in any case. Raises UnusableError, CommandError where
-        one of *after* is not known here, StateError.
+        alone, which is looked at in any case. Raises UnknownCommitError where one of
+        *after* is not known here, UnusableError, CommandError, StateError.
         """
+        for one in after:
+            if not self.has(one):
+                message = f"{self._remote.shown} has no commit {one} that we know"
+                raise UnknownCommitError(message)
         new: list[CommitId] = []
         if after:
             argv = ["rev-list", "--reverse", "--topo-order", "--end-of-options"]

@@ -41,9 +41,9 @@ SOPS = """
           path = lib.mkOption { type = types.str; default = "/run/secrets/${name}"; };
           mode = lib.mkOption { type = types.str; default = "0400"; };
           owner = lib.mkOption { type = types.nullOr types.str; default = null; };
-          uid = lib.mkOption { type = types.int; default = 0; };
+          uid = lib.mkOption { type = types.nullOr types.int; default = 0; };
           group = lib.mkOption { type = types.nullOr types.str; default = null; };
-          gid = lib.mkOption { type = types.int; default = 0; };
+          gid = lib.mkOption { type = types.nullOr types.int; default = 0; };
         };
       }));
     };
@@ -179,13 +179,21 @@ def test_secrets_of_agenix_are_compared_with_the_host_key(fleet: Fleet) -> None:
 
 
 def test_secrets_of_sops_are_compared_with_the_host_key(fleet: Fleet) -> None:
-    declared = 'sops.secrets.db = { sopsFile = ../../secrets/db.json; mode = "0440"; };'
+    declared = """
+      sops.secrets.db = {
+        sopsFile = ../../secrets/db.json;
+        mode = "0440";
+        gid = null;
+      };
+      sops.environment.SOPS_GPG_EXEC = "/bin/gpg";
+    """
     fleet.close_sops("db.json", f"age1{'q' * 58}")
     wrong = evaluate(fleet.checkout, SOPS, declared)
     own = next(one for one in fleet.names(wrong) if one.startswith("age1"))
 
     (found,) = wrong.secrets
-    assert (found.path, found.user, found.mode) == ("/run/secrets/db", "0", 0o440)
+    assert (found.path, found.mode) == ("/run/secrets/db", 0o440)
+    assert (found.user, found.group) == ("0", "0")
     verdict, reason = fleet.verdict(wrong)
     assert verdict is Verdict.BLOCKED
     assert f"add {own} to .sops.yaml" in reason

@@ -18,6 +18,7 @@ from reconciler.revisions.trust import (
     require_trust,
 )
 from reconciler.settings import RepositorySettings, Settings, VerifySettings
+from tests.adapters.test_cli import run as program
 from tests.support.repository import Repository, git, make_repository
 
 OLD = "2020-06-01T00:00:00Z"
@@ -513,3 +514,28 @@ def test_a_commit_that_is_not_there_is_not_well_signed(looking: Looking) -> None
     absent = CommitId("0" * 40)
 
     assert looking.world.mirror.first_unsigned(absent, [])
+
+
+# --- what a person sees ----------------------------------------------------------
+
+
+def test_check_and_approve_say_what_is_wrong(signer: Signer, looking: Looking) -> None:
+    looking.close()
+    bad = signer.commit(signed=False)
+    file = signer.folder / "reconciler.yaml"
+    allowed = signer.verify["allowed_signers"]
+    file.write_text(
+        f"repository: {{url: {signer.repository.url}, verify: {{"
+        f"allowed_signers: {allowed}}}}}\nstate: {signer.folder}/state\n"
+    )
+
+    checked = program("-c", str(file), "check")
+    approved = program("-c", str(file), "approve", bad)
+    (signer.folder / "allowed").unlink()
+    without = program("-c", str(file), "check")
+
+    assert (checked.returncode, approved.returncode) == (1, 1)
+    assert "✓ signatures of commits" in checked.stdout
+    assert "it is not signed as repository.verify asks" in checked.stdout
+    assert "It cannot be approved" in approved.stderr
+    assert f"✗ signatures of commits  {allowed} cannot be read" in without.stdout

@@ -32,7 +32,9 @@ let
     (sops.age.keyFile or null)
     (sops.gnupg.home or null)
   ];
-  moreOf = (sops.environment or { }) != { } || (sops.age.plugins or [ ]) != [ ];
+  # The module itself says which gpg it is.
+  variables = builtins.removeAttrs (asSet (sops.environment or { })) [ "SOPS_GPG_EXEC" ];
+  moreOf = variables != { } || (sops.age.plugins or [ ]) != [ ];
   ofSops = {
     tool = "sops-nix";
     readers =
@@ -48,7 +50,14 @@ let
     pgp = false;
   };
 
-  nameOr = name: id: plain (if name == null then id else name);
+  nameOr =
+    name: id:
+    if name != null then
+      plain name
+    else if id != null then
+      plain id
+    else
+      "0";
 
   sopsSecret = name: secret: {
     inherit name;
