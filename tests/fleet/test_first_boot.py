@@ -225,3 +225,76 @@ def test_one_that_does_not_come_back_is_told_and_followed_when_it_does(
     assert given_up.outcome is Outcome.ROLLED_BACK
     assert boots(host)[1:] == (host.running_toplevel,) * 2
     assert left(host) == "withinbot\n"
+
+
+@pytest.mark.matrix
+def test_one_whose_boot_loader_does_not_take_it_is_given_up(rig: Rig) -> None:
+    """It boots the old system each time, and not for ever."""
+    rig.stop_daemon()
+    rig.run_daemon()
+    release(rig, named("before that"))
+    rig.wait_in_sync(HOST)
+    host = rig.host(HOST)
+    old = host.running_toplevel
+    nothing = 'lib.mkForce (pkgs.writeShellScript "nothing" "true")'
+
+    release(rig, REFUSES + f"system.build.installBootLoader = {nothing};")
+    rig.wait_error(HOST, "failed here before", "did not boot", deadline_s=120.0)
+
+    tried = [one for one in attempts(rig, HOST) if one.source == old]
+    gone_back = [one for one in tried if one.outcome is Outcome.ROLLED_BACK]
+    assert [one.reason for one in gone_back] == [Reason.REBOOTED] * 3
+    assert boots(host) == (old, old, old)
+    wait_until(lambda: left(host) == "withinbot\n", DEADLINE, "the key it had before")
+
+
+@pytest.mark.matrix
+def test_a_daemon_that_is_killed_meanwhile_follows_it_to_its_end(rig: Rig) -> None:
+    rig.stop_daemon()
+    rig.run_daemon()
+    host = rig.host(HOST)
+    boot = host.boot_id
+
+    release(rig, REFUSES + named("followed"))
+    wait_until(lambda: booted_anew(host, boot), DEADLINE, "the reboot")
+    rig.stop_daemon(kill=True)
+    wait_until(lambda: boots(host)[0] != "", DEADLINE, "the new system to boot")
+    (open_one,) = (one for one in attempts(rig, HOST) if one.outcome is None)
+    rig.run_daemon()
+    rig.wait_in_sync(HOST)
+
+    ended = next(one for one in attempts(rig, HOST) if one.id == open_one.id)
+    assert ended.outcome is Outcome.SUCCEEDED
+    assert boots(host) == (host.running_toplevel,) * 3
+
+
+def booted_anew(host: FleetHost, boot: str) -> bool:
+    """Return whether a host has left a boot."""
+    try:
+        return host.boot_id != boot
+    except ToolError:
+        return True
+
+
+LOSES = """#!/bin/sh
+rm -rf /etc/systemd/system.control # as where /etc is made anew at each boot
+"""
+
+
+@pytest.mark.matrix
+def test_a_watch_that_was_lost_begins_as_soon_as_somebody_asks(rig: Rig) -> None:
+    rig.stop_daemon()
+    host = rig.host(HOST)
+    old = host.running_toplevel
+    new = StorePath(host.exec("readlink", "-f", FIRST).strip())
+    host.exec("sh", "-c", INSTALL, "sh", new, old, stdin=LOSES)
+
+    boot_into(host, "e", new, confirm=100.0)
+    assert boots(host) == (new, new, new)
+    wait_for_watch(host, "e")
+    wait_until(lambda: boots(host) == (new, old, old), DEADLINE, "the old default")
+
+    host.exec("rm", "/usr/bin/bootctl")
+    host.kill()
+    host.start()
+    assert (boots(host), left(host)) == ((old, old, old), "")
