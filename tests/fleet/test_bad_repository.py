@@ -1,6 +1,8 @@
 """A repository that is empty, away, rewritten or without its branch."""
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +85,44 @@ def test_hosts_are_served_while_the_branch_is_gone(rig: Rig) -> None:
 
     rig.wait_in_sync("chrysalis")
     assert "The branch is back" in greeting(rig)
+    assert "warning" not in rig.run("status").stderr
+
+
+def test_a_commit_that_is_not_signed_reaches_no_host(rig: Rig, tmp_path: Path) -> None:
+    """From the day on which the settings ask for it; what runs until then stays."""
+    key = tmp_path / "key"
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)]
+    subprocess.run(argv, check=True)
+    allowed = tmp_path / "allowed"
+    allowed.write_text(f"me@example.org {(tmp_path / 'key.pub').read_text()}")
+    rig.write_settings(
+        repository={
+            "url": str(rig.repository.bare),
+            "secrets": {"common/services/secrets": str(rig.secrets)},
+            "verify": {"allowed_signers": str(allowed)},
+        }
+    )
+    assert rig.stop_daemon() == 0
+    rig.run_daemon()
+    rig.wait_in_sync("chrysalis")
+    say(rig, "By whom?")
+
+    bad = rig.push("By whom?")
+
+    wait_warning(rig, "is not signed as repository.verify asks")
+    assert rig.metric("reconciler_commit_untrusted") == 1
+    stop_and_see_it_healed(rig)
+    assert "By whom?" not in greeting(rig)
+    assert "cannot be approved" in flat(rig.run("approve", bad, status=1).stderr)
+    rig.repository.git("config", "gpg.format", "ssh")
+    rig.repository.git("config", "user.signingKey", str(key))
+    rig.repository.git("commit", "-q", "--amend", "--no-edit", "--gpg-sign")
+
+    rig.repository.git("push", "-q", "--force", "origin", "HEAD:main")
+
+    rig.wait_in_sync("chrysalis")
+    assert "By whom?" in greeting(rig)
+    assert rig.metric("reconciler_commit_untrusted") == 0
     assert "warning" not in rig.run("status").stderr
 
 
