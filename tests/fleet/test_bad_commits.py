@@ -175,6 +175,7 @@ def test_a_host_that_does_not_build_fails_alone(rig: Rig, good: str) -> None:
             f"builtins.deepSeq ({ENDLESS}) {{",
             ("did not end within", "the list of hosts"),
             id="endless",
+            marks=pytest.mark.matrix,
         ),
     ],
 )

@@ -152,6 +152,7 @@ def test_a_changed_host_key_is_refused_until_somebody_trusts_it(rig: Rig) -> Non
     rig.wait_in_sync(*HOSTS)
 
 
+@pytest.mark.matrix
 def test_a_daemon_starts_beside_a_host_that_is_down(rig: Rig) -> None:
     assert rig.stop_daemon() == 0
     rig.host("keanu").kill()

@@ -73,6 +73,7 @@ def test_a_rewritten_branch_is_followed(rig: Rig) -> None:
     assert old in log
 
 
+@pytest.mark.matrix
 def test_hosts_are_served_while_the_branch_is_gone(rig: Rig) -> None:
     bare = str(rig.repository.bare)
     rig.repository.git("push", "-q", "origin", "HEAD:refs/heads/spare")

@@ -66,6 +66,7 @@ def test_a_service_that_dies_after_every_start(rig: Rig, how: str) -> None:
     assert boot_default(rig) == host.running_toplevel
 
 
+@pytest.mark.matrix
 def test_without_heal_drift_is_shown_and_commits_are_deployed(rig: Rig) -> None:
     restart(rig, {**QUICK, "heal": False})
     host = rig.host("keanu")

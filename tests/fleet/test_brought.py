@@ -83,6 +83,7 @@ def test_without_a_daemon_apply_works_it_out(rig: Rig) -> None:
     assert [one["subject"] for one in found["commits"]["came"]] == ["Without a daemon"]
 
 
+@pytest.mark.matrix
 def test_a_way_back_is_told_as_commits_taken_back(rig: Rig) -> None:
     rig.edit(FILE, PLACE, f"{PLACE} and back")
     rig.push("To be taken back")

@@ -186,6 +186,7 @@ def test_what_was_cut_off_is_taken_back_before_another_begins(
 # --- going back ---------------------------------------------------------------------
 
 
+@pytest.mark.matrix
 def test_no_check_keeps_a_host_from_what_it_ran_before(host: GuardedHost) -> None:
     refuse = '[ "$NIXOS_NO_CHECK" = 1 ] || { echo no; exit 1; }'
     old = host.toplevel("old", f"{refuse}; {ACTIVATE}")

@@ -102,6 +102,7 @@ def test_a_system_without_most_services_waits_for_a_person(rig: Rig) -> None:
     assert not rig.host("lufta").is_active("little-7.service")
 
 
+@pytest.mark.matrix
 def test_a_system_that_has_no_room_is_not_copied(rig: Rig) -> None:
     assert rig.stop_daemon() == 0
     before = rig.host("lufta").running_toplevel

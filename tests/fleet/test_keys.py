@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,7 +161,7 @@ def test_a_missing_secret_is_named_and_the_key_on_the_host_stays(rig: Rig) -> No
 
 
 def test_the_secret_is_nowhere_but_in_its_key(rig: Rig, tmp_path: Path) -> None:
-    secret = uuid.uuid4().hex
+    began, secret = time.time() - 1, uuid.uuid4().hex  # noqa: TID251 -- that of files
     host = rig.host("chrysalis")
     with watching_processes(secret.encode()) as sightings:
         rig.save_secret(secret)
@@ -185,6 +186,7 @@ def test_the_secret_is_nowhere_but_in_its_key(rig: Rig, tmp_path: Path) -> None:
             stores=[Path("/nix/store"), rig.fleet.path],
             logs=[rig.log, answers],
             exclude=[rig.secrets],
+            since=began,
         )
 
     assert leaks() == []

@@ -85,6 +85,7 @@ def test_a_held_host_is_left_alone_until_it_is_released(rig: Rig) -> None:
     assert rig.metric(HELD) == 0
 
 
+@pytest.mark.matrix
 def test_a_hold_outlives_the_daemon_and_ends_with_its_time(rig: Rig) -> None:
     rig.run("hold", "lufta", "--reason", "a long while")
     assert rig.stop_daemon() == 0
@@ -197,6 +198,7 @@ def test_a_generation_comes_with_its_own_keys(rig: Rig) -> None:
     assert note() == "second"
 
 
+@pytest.mark.matrix
 def test_a_generation_is_chosen_by_its_number(rig: Rig) -> None:
     first = rig.json("rollback", "lufta", "--list")[0]
     missing = rig.run("rollback", "lufta", "--to", "9999", status=1)

@@ -58,6 +58,7 @@ def test_a_host_is_deployed_and_healed(
         assert host.is_active("withinbot.service")
 
 
+@pytest.mark.matrix
 def test_a_full_disk_is_told_and_served_once_there_is_room(
     fleet: FleetFactory, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def test_it_stays_in_it_and_a_commit_brings_the_one_of_that_name(
         assert up(host) == {BEACON}
 
 
+@pytest.mark.matrix
 def test_it_is_taken_back_where_the_policy_says_so(
     fleet: FleetFactory, tmp_path: Path
 ) -> None:

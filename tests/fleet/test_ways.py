@@ -83,6 +83,7 @@ def test_a_port_where_nobody_listens(rig: Rig) -> None:
     wait_until(lambda: rig.host(HOST).is_active(FACTS), DEADLINE, "the old service")
 
 
+@pytest.mark.matrix
 def test_no_sshd_any_more(rig: Rig) -> None:
     """The plan warns of it; afterwards it is said what was seen, and what did it."""
     push(rig, "", "As it was")

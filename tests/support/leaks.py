@@ -15,6 +15,7 @@ was encoded, as an authentication header or a database may.
 
 import base64
 import contextlib
+import math
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,7 +56,7 @@ def forms_of(secret: bytes) -> dict[str, bytes]:
     return forms
 
 
-def find_leaks(
+def find_leaks(  # noqa: PLR0913 -- all that there is to look at
     secret: bytes,
     *,
     state_dirs: Iterable[Path] = (),
@@ -63,19 +64,22 @@ def find_leaks(
     logs: Iterable[Path] = (),
     texts: Mapping[str, bytes] | None = None,
     exclude: Iterable[Path] = (),
+    since: float = 0.0,
 ) -> list[str]:
     """
     Return where *secret* stands, as ``PLACE: form``, sorted.
 
     Every file below *state_dirs*, *stores* and *logs* is read, names and the ends of
     links included, and no link is followed. *texts* are answers that are no file, by
-    name. *exclude* are the files and folders that may hold it.
+    name. *exclude* are the files and folders that may hold it. Files that were last
+    changed before *since*, in seconds since the epoch, cannot hold it.
     """
     forms, spared = forms_of(secret), {path.absolute() for path in exclude}
     found = [
         f"{path}: {form}"
         for root in (*state_dirs, *stores, *logs)
         for path in _below(root.absolute(), spared)
+        if _changed_at(path) >= since
         for form in _in_file(path, forms)
     ]
     for name, text in (texts or {}).items():
@@ -116,6 +120,13 @@ def _below(root: Path, spared: set[Path]) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # it may go while we look
             for path in sorted(root.iterdir()):
                 yield from _below(path, spared)
+
+
+def _changed_at(path: Path) -> float:
+    """Return when a file or its name was last changed; late where it is gone."""
+    with contextlib.suppress(OSError):
+        return path.lstat().st_ctime  # which nobody sets, unlike that of the content
+    return math.inf
 
 
 def _in_file(path: Path, forms: Mapping[str, bytes]) -> Iterator[str]:

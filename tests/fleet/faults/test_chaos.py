@@ -31,6 +31,7 @@ def test_freezes_last_from_a_second_to_twice_the_longest_deadline() -> None:
 
 
 @pytest.mark.usefixtures("reaper")
+@pytest.mark.matrix
 def test_it_ends_with_the_counts(fleet: object) -> None:
     assert fleet, "root is needed"
     done = subprocess.run(

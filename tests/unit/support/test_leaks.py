@@ -147,3 +147,14 @@ def test_a_process_that_reads_it_is_not() -> None:
         subprocess.run(["cat"], input=SECRET, capture_output=True, check=True)
 
     assert sightings == []
+
+
+def test_what_was_written_later_is_found_and_what_is_older_is_not_read(
+    tmp_path: Path,
+) -> None:
+    old = tmp_path / "old"
+    old.write_bytes(SECRET)
+    old_at = old.stat().st_ctime
+
+    assert find_leaks(SECRET, stores=[tmp_path], since=old_at + 1) == []
+    assert find_leaks(SECRET, stores=[tmp_path], since=old_at) == [f"{old}: raw"]
