@@ -76,7 +76,8 @@ class Following:
 
     def _take_back(self) -> None:
         found = self.run.guarded.decide(Decision.ROLL_BACK)
-        if found.result is not Result.ROLLED_BACK:
+        back = found.result is Result.ROLLED_BACK or self.run.guarded.went_back(found)
+        if not back:
             raise self.run.guarded.error(found)
         message = "the commit is not wanted any more; rolled back"
         raise RolledBackError(message, reason=Reason.ASKED)

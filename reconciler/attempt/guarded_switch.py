@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from reconciler.apply import guardian
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
 from reconciler.attempt.reboot import note_reboot
+from reconciler.attempt.result_words import QUOTED, TOLD
 from reconciler.attempt.snippets import OF_SNIPPETS, failed_snippets
 from reconciler.errors import (
     QUOTE_LIMIT,
@@ -33,31 +34,6 @@ _OUT_OF_TIME = (124, 137)  # of timeout(1), after SIGTERM and SIGKILL
 AWAY = 60.0  # seconds without an answer after which a worker has better to do
 BOOT_SECONDS = 600.0  # the same of a host that is booted; servers take their time
 GRACE = 30.0  # seconds beyond what the host needs, until we stop looking for it
-
-
-_TOLD = {
-    Result.LOCKED: "somebody else is switching this host just now; waiting",
-    Result.REFUSED: (
-        "the new system refuses to be switched to, and nothing was touched; that may"
-        ' pass by itself, or take a reboot: see "A reboot first" in docs/health.md'
-    ),
-    Result.REBOOT_FIRST: (
-        "the new system cannot be switched to without a reboot, which policy.reboot"
-        ' has to allow: see "A reboot first" in docs/health.md'
-    ),
-    Result.NOT_BOOTED: (
-        "it could not be booted into its new system, and boots what it booted before"
-    ),
-    Result.NOT_STARTED: "the switch was not begun, and nothing was touched",
-    Result.BOOT_FAILED: "the new system runs, but what to boot could not be set",
-    Result.ROLLBACK_FAILED: "IT COULD NOT BE ROLLED BACK, which is tried again",
-}
-_QUOTED = (
-    Result.REFUSED,
-    Result.NOT_BOOTED,
-    Result.BOOT_FAILED,
-    Result.ROLLBACK_FAILED,
-)
 
 
 class OutOfSightError(TemporaryError):
@@ -248,6 +224,17 @@ class GuardedSwitch:
             by_any_way=decision is not Decision.CONFIRM,
         )
 
+    def went_back(self, found: Guarded) -> bool:
+        """
+        Return whether the host went back because we decided so.
+
+        If it was going back by itself, it looked ill, and that proves nothing. After a
+        boot into the new system, another boot takes all of the guardian away.
+        """
+        gone = self.boots and not found.known
+        back = gone or found.result is Result.ROLLED_BACK
+        return back and self.decided is Decision.ROLL_BACK
+
     def state(self) -> Guarded:
         """Look at it once."""
         return self._heard(
@@ -271,9 +258,9 @@ class GuardedSwitch:
                 told = f"{host} did not boot its new system, or left it again"
             return RolledBackError(told, reason=Reason.REBOOTED)
         said = quote(self._said) or "it printed nothing"
-        if found.result is not None and found.result in _TOLD:
-            told = f"{host}: {_TOLD[found.result]}"
-            if found.result in _QUOTED:
+        if found.result is not None and found.result in TOLD:
+            told = f"{host}: {TOLD[found.result]}"
+            if found.result in QUOTED:
                 told = f"{told}: {said}"
             kind = _KINDS.get(found.result, ActivationError)
             if kind is RebootFirstError and self.world.policy.reboot is Reboot.ALLOWED:

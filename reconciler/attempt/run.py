@@ -230,16 +230,12 @@ class AttemptRun:
         self.step("roll back", Phase.ROLL_BACK, decide)
         if found[0].result is Result.NOT_STARTED:
             raise error  # the host runs what it ran
-        ours = self.guarded.decided is Decision.ROLL_BACK
-        # After a boot into the new system, another one takes all of it away.
-        gone = self.guarded.boots and not found[0].known
-        if not (gone or found[0].result is Result.ROLLED_BACK) or not ours:
-            # A host that was going back by itself looks ill, and that proves nothing.
+        if not self.guarded.went_back(found[0]):
             raise self.guarded.error(found[0], told) from error
         self.world.connections.go_by(self.desired.host, self.guarded.former)
         self.world.connections.reconnect(self.desired.host)
         self._look_after()
-        if gone and self.seen.observed.running == self.attempt.target:
+        if not found[0].known and self.seen.observed.running == self.attempt.target:
             message = f"{told}; IT WAS BOOTED, AND RUNS ITS NEW SYSTEM STILL"
             raise StuckError(message, host=self.desired.host) from error
         reach = isinstance(error, OF_REACH)

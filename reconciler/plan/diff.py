@@ -126,13 +126,14 @@ def _system(desired: Desired, observed: Observed, wanted: str) -> Finding | None
     """
     Compare what runs.
 
-    A specialisation that a person chose and that is kept is shown, not closed; of one
-    that the commit wants there is nothing to say.
+    A specialisation that should run, since a person chose it or the commit wants it, is
+    shown.
     """
     kept = variant(desired, observed) == wanted
-    if kept and wanted == desired.specialisation:
+    if kept and not wanted:
         return None
-    chosen = f" (specialisation {wanted})" if wanted and not kept else ""
+    told = wanted and (not kept or wanted == desired.specialisation)
+    chosen = f" (specialisation {wanted})" if told else ""
     drift = Drift(
         kind=DriftKind.SYSTEM,
         desired=f"{desired.toplevel}{chosen}",

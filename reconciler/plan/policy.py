@@ -102,11 +102,13 @@ def _booted_into(made: Plan, known: Known, policy: Policy) -> Plan:
     """
     Return a plan that boots the host into a system that refused to be switched to.
 
-    Where the policy allows it, and as one of the fleet at a time. Of a specialisation,
-    its system is booted first.
+    Where the policy allows it, and as one of the fleet at a time. Only for a commit:
+    what fails is in quarantine then, which healing never is, so that it would reboot
+    again and again. Of a specialisation, its system is booted first.
     """
     activates = any(step.kind is StepKind.ACTIVATE for step in made.steps)
-    if not (activates and known.refused and policy.reboot is Reboot.ALLOWED):
+    allowed = policy.reboot is Reboot.ALLOWED and made.verdict is Verdict.DEPLOY
+    if not (activates and known.refused and allowed):
         return made
     other = _whose_turn(made.host, known)
     if other is not None:

@@ -161,7 +161,9 @@ def _subject(drift: Drift) -> str:
 def _what(drift: Drift, *, switching: bool) -> str:
     observed = short(drift.observed)
     if drift.kind is DriftKind.SYSTEM and drift.lasting:
-        return f"{observed}; left as it is (policy.specialisation)"
+        named = drift.desired.endswith(")")  # a store path has none
+        why = "as the commit wants it" if named else "left as it is"
+        return f"{observed}; {why}{'' if named else ' (policy.specialisation)'}"
     if drift.kind in _FROM_TO:
         return f"{observed} -> {short(drift.desired)}"
     words = _WORDS | _WORDS_OF_SWITCH if switching else _WORDS

@@ -175,6 +175,7 @@ echo "options init=$2/init" >"/boot/loader/entries/nixos-generation-2.conf"
 """
 
 
+@pytest.mark.matrix
 def test_systemd_boot_boots_it_once_and_by_default_never(rig: Rig) -> None:
     """So a system that does not come up at all is left by a reset."""
     rig.stop_daemon()
@@ -298,3 +299,24 @@ def test_a_watch_that_was_lost_begins_as_soon_as_somebody_asks(rig: Rig) -> None
     host.kill()
     host.start()
     assert (boots(host), left(host)) == ((old, old, old), "")
+
+
+@pytest.mark.matrix
+def test_one_that_is_not_wanted_any_more_is_left_and_not_blamed(rig: Rig) -> None:
+    rig.stop_daemon()
+    rig.run_daemon()
+    host = rig.host(HOST)
+    boot = host.boot_id
+
+    release(rig, REFUSES + named("not for long"))
+    wait_until(lambda: booted_anew(host, boot), DEADLINE, "the reboot")
+    rig.stop_daemon(kill=True)
+    wait_until(lambda: boots(host)[0] != "", DEADLINE, "the new system to boot")
+    (open_one,) = (one for one in attempts(rig, HOST) if one.outcome is None)
+    release(rig, named("wanted"))
+    rig.run_daemon()
+    rig.wait_in_sync(HOST)
+
+    ended = next(one for one in attempts(rig, HOST) if one.id == open_one.id)
+    assert (ended.outcome, ended.reason) == (Outcome.ROLLED_BACK, Reason.ASKED)
+    assert boots(host)[1:] == (host.running_toplevel,) * 2

@@ -82,6 +82,8 @@ def test_it_stays_in_it_and_a_commit_brings_the_one_of_that_name(
 
         release(rig, NIX + MORE + WANTS_DARK, "Dark")
         assert up(host) == {BEACON, "more.service", "dark.service"}
+        rig.run("wait", HOST, "--timeout", "20s")
+        assert "as the commit wants it" in flat(rig.run("plan").stdout)
 
         release(rig, BASE, "No more of that")
         assert up(host) == {BEACON}

@@ -271,11 +271,13 @@ def test_it_is_booted_into_where_the_policy_allows_that() -> None:
     made = plan(desired(want()), BEHIND, known=REFUSED, policy=MAY_REBOOT)
     allowed = plan(desired(want()), BEHIND, known=REFUSED, policy=BOTH)
     never_asked = plan(desired(want()), BEHIND, known=WAS_OLD, policy=MAY_REBOOT)
+    by_hand = dataclasses.replace(KNOWN, refused=True)
+    heals = plan(desired(want()), BEHIND, known=by_hand, policy=MAY_REBOOT)
 
     assert made.verdict is Verdict.DEPLOY
     assert steps(made) == ["build", "copy", "boot into it", "set-boot"]
     assert summary_lines(made)[0].effect == "will boot into it"
-    assert steps(allowed) == steps(never_asked) == DEPLOY
+    assert steps(allowed) == steps(never_asked) == steps(heals) == DEPLOY
 
 
 def test_it_waits_for_its_turn() -> None:

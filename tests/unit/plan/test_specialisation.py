@@ -177,7 +177,10 @@ def test_the_one_that_the_commit_names_is_in_sync(policy: Policy) -> None:
 
     made = plan(AND_LOUD, seen, known=KNOWN, policy=policy)
 
-    assert (made.verdict, made.drifts) == (Verdict.CONVERGED, ())
+    assert (made.verdict, made.steps) == (Verdict.CONVERGED, ())
+    drift = only_drift(made)
+    assert (drift.kind, drift.is_open) == (DriftKind.SYSTEM, False)
+    assert summary_lines(made)[0].what.endswith("as the commit wants it")
 
 
 # --- whether a host may keep it ------------------------------------------------------
