@@ -1,5 +1,6 @@
 """What the machine's own Nix says of hosts, and what it builds."""
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -295,6 +296,43 @@ def test_what_a_host_stands_on_is_told(tmp_path: Path) -> None:
     assert "mine.timer switches this host without us" in desired.warnings[0]
     assert "hidden" not in to_json(desired)
     assert from_json(to_json(desired)).base == base
+
+
+@pytest.mark.parametrize(
+    ("config", "updaters"),
+    [
+        ("{ }", []),
+        ("{ system.autoUpgrade.enable = false; services.comin = { }; }", []),
+        (
+            """{
+              system.autoUpgrade.enable = true;
+              services.comin.enable = true;
+              systemd.timers.nixos-upgrade.timerConfig = { };
+              systemd.timers.own.timerConfig.Unit = "job.service";
+              systemd.timers.off.enable = false;
+              systemd.services.nixos-upgrade.script = "nixos-rebuild switch";
+              systemd.services.off.script = "nixos-rebuild switch";
+              systemd.services.job.serviceConfig.ExecStart = [ "nixos-rebuild boot" ];
+            }""",
+            ["system.autoUpgrade", "services.comin", "own.timer"],
+        ),
+    ],
+    ids=["none of the options", "off", "on"],
+)
+def test_who_updates_himself_is_found_in_any_configuration(
+    config: str, updaters: list[str]
+) -> None:
+    """Not every nixpkgs has each option, and ours has few."""
+    base = ROOT / "reconciler/desired/nix/base.nix"
+    text = f"import {base} {{ config = {config}; lib = import {NIXPKGS}/lib; }}"
+
+    done = process.run(
+        ("nix-instantiate", "--eval", "--strict", "--json", "--expr", text), deadline=60
+    )
+
+    found = json.loads(done.stdout)
+    assert found["updaters"] == updaters
+    assert (found["mounts"], found["users"], found["loader"]) == (None, {}, "")
 
 
 def test_what_the_configuration_warns_of_is_known(tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ def test_a_poll_interval_counts_from_the_next_look_on(program: Program) -> None:
     taken(program)
 
 
+def test_a_daemon_that_is_told_no_mode_says_what_it_goes_by(program: Program) -> None:
+    """And a command does, too."""
+    assert '"event": "policy.mode is not set"' in program.said
+    assert '"mode": "report"' in program.said
+    told = json.loads(program.run("check", "--json", status=None).stdout)
+    (mode,) = (one["told"] for one in told if one["check"] == "policy.mode")
+    assert mode.startswith("not set: report, the default")
+
+
 def test_what_cannot_be_applied_waits_and_is_said_so(program: Program) -> None:
     event = taken(
         program, http={"listen": "127.0.0.1:1"}, policy={"parallel": 3, "heal": False}
