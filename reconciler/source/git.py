@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class Mirror:
             without=frozenset(settings.without_submodules),
         )
         self._signatures = Signatures(settings.verify, state / "keyrings")
+        self._waits: tuple[float, SourceError | None] = (0.0, None)  # before asking it
         self.fallback = ""
         """Why a fall-back was read at the last fetch, and which; empty if none was."""
 
@@ -87,6 +89,10 @@ class Mirror:
             except SourceError as other:
                 problems.append(str(other))
                 continue
+            # Nobody else waits for it as it asked, since this look is a success.
+            wait = error.retry_after
+            if wait is not None and error is not self._waits[1]:
+                self._waits = (time.monotonic() + wait, error)
             told = "; ".join(problems)
             self.fallback = f"{told}; read from the fall-back {remote.shown} meanwhile"
             return commit
@@ -228,6 +234,9 @@ class Mirror:
 
     def _fetch(self) -> Commit:
         """Bring the mirror up to date from the repository itself."""
+        until, asked_to_wait = self._waits
+        if asked_to_wait is not None and time.monotonic() < until:
+            raise asked_to_wait
         there = self._followed.at(self._remote)
         with self._copy.locked():
             before = self._head_here()

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from structlog.testing import capture_logs
 from reconciler.errors import SourceError
 from reconciler.settings import RepositorySettings
 from reconciler.source import Mirror, Watcher
+from reconciler.source.heads import Followed, Head
+from reconciler.source.network import Remote
 from tests.adapters.test_source import contents
 from tests.support.repository import Repository, git, make_repository
 
@@ -157,6 +160,32 @@ def test_a_fall_back_never_takes_back_what_was_seen(places: Places, how: str) ->
 
     assert any("is not followed" in entry["event"] for entry in logs)
     assert places.mirror.fallback
+
+
+def test_a_repository_that_asks_to_wait_is_left_alone_meanwhile(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = places.mirror.fetch().id
+    busy = SourceError("429 Too Many Requests", retry_after=3600.0)
+    asked: list[str] = []
+    ask = Followed.at
+
+    def at(followed: Followed, remote: Remote) -> Head:
+        asked.append(remote.url)
+        if remote.url == places.repository.url:
+            raise busy
+        return ask(followed, remote)
+
+    monkeypatch.setattr(Followed, "at", at)
+    for _ in range(2):
+        assert places.mirror.fetch().id == head
+        assert "429" in places.mirror.fallback
+
+    assert asked.count(places.repository.url) == 1
+    later = time.monotonic() + 3601.0
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    places.mirror.fetch()
+    assert asked.count(places.repository.url) == 2
 
 
 def test_where_nothing_can_be_read_each_place_is_told(places: Places) -> None:
