@@ -30,6 +30,9 @@ from reconciler.model import (
 
 _STORE = "/nix/store/"
 
+WENT_BACK = tuple(one for one in Reason if one is not Reason.REBOOT_FIRST)
+"""Why a host went back: of one that refuses to be switched to, nothing was touched."""
+
 
 class Metrics:
     """
@@ -85,7 +88,7 @@ class Metrics:
                 self._families.attempts.labels(
                     attempt.host, attempt.outcome.value
                 ).inc()
-                if attempt.reason is not None:
+                if attempt.reason in WENT_BACK:
                     self._families.rollbacks.labels(
                         attempt.host, attempt.reason.value
                     ).inc()
@@ -252,6 +255,6 @@ class Metrics:
         families = self._families
         yield from ((family, [str(host)]) for family in families.by_host())
         yield from ((families.attempts, [host, o.value]) for o in Outcome)
-        yield from ((families.rollbacks, [host, r.value]) for r in Reason)
+        yield from ((families.rollbacks, [host, r.value]) for r in WENT_BACK)
         yield from ((families.passes, [host, r.value]) for r in PassResult)
         yield from ((families.key_uploads, [host, r.value]) for r in KeyResult)

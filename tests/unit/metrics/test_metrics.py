@@ -1,5 +1,6 @@
 """What Prometheus sees, read from the text that it would scrape."""
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 
@@ -29,6 +30,7 @@ from reconciler.model import (
     Outcome,
     Phase,
     Quarantine,
+    Reason,
     StorePath,
     Verdict,
 )
@@ -296,6 +298,20 @@ def test_the_commit_stands_on_one_series(metrics: Metrics) -> None:
         {"commit": "a", "branch": "main"}
     ]
     assert value(metrics, "commit_timestamp_seconds") == 500
+
+
+def test_a_system_that_refuses_a_switch_is_no_rollback(metrics: Metrics) -> None:
+    """Nothing was touched, so nobody is to be woken up."""
+    before = len(scrape(metrics))
+    failed = attempt(KEANU, Outcome.FAILED)
+
+    metrics.attempt_ended(dataclasses.replace(failed, reason=Reason.REBOOT_FIRST))
+    metrics.attempt_ended(dataclasses.replace(failed, reason=Reason.STUCK))
+
+    assert len(scrape(metrics)) == before
+    assert value(metrics, "attempts_total", host=KEANU, outcome="failed") == 2
+    stuck = {"host": KEANU, "reason": "rollback-failed"}
+    assert value(metrics, "rollbacks_total", **stuck) == 1
 
 
 def test_a_host_that_leaves_takes_exactly_its_series_along(metrics: Metrics) -> None:
