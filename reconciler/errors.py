@@ -19,7 +19,8 @@ ReconcilerError
     ├── CommandError         a local command exited with a non-zero status
     │   ├── CommandTimeoutError  … or did not end within its deadline
 XX … or made no progress
-    │   └── CommandOutputError   … or printed more than we are willing to keep
+    │   ├── CommandOutputError   … or printed more than we are willing to keep
+    │   └── FetchError           … since Nix could not fetch what a commit needs
     ├── CommandMissingError  a local command is not installed
     ├── StoppingError        the program is ending and starts no more commands
     ├── SourceError          the repository cannot be read just now
@@ -206,6 +207,14 @@ class CommandOutputError(CommandError):
         super().__init__(argv, status=141, stderr=stderr)
         self.limit = limit  # bytes
         self.args = (f"{argv[0]} printed more than {limit >> 20} MiB and was killed",)
+
+
+class FetchError(CommandError):
+    """Nix could not fetch what a commit needs."""
+
+    def __init__(self, told: str, *, cause: CommandError) -> None:
+        super().__init__(cause.argv, status=cause.status, stderr=cause.stderr)
+        self.args = (told,)
 
 
 class StoppingError(TemporaryError):

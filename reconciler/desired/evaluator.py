@@ -73,7 +73,7 @@ class Evaluator:
         if names is None:
             names = self._ask("hosts.nix", reading.arguments, Subject(reading=reading))
             if not names and reading.copy:  # of a flake
-                raise layout.no_hosts(self._found(checkout))
+                raise layout.no_hosts(self._found(checkout), checkout)
         return layout.select(
             sorted(map(layout.check_name, names)), self._settings.repository
         )
@@ -265,6 +265,7 @@ class Evaluator:
                 "sources": json.dumps(sources),
             },
             copy=tree.path,
+            lock=checkout / found.folder / layout.LOCK_FILE,
             mode=Mode(flakes=True, package=package),
         )
 

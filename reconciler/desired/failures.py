@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.desired import inputs
 from reconciler.desired.messages import (
     Diagnosis,
     Position,
@@ -15,14 +16,19 @@ from reconciler.desired.messages import (
     shortened,
 )
 from reconciler.desired.reading import Reading
-from reconciler.errors import CommandError, CommandTimeoutError, EvaluationError
+from reconciler.errors import (
+    CommandError,
+    CommandTimeoutError,
+    EvaluationError,
+    FetchError,
+)
 from reconciler.model import HostName
 
 # The commit cannot help these: trying it again later can.
 _MACHINE = re.compile(
     r"No space left on device|Read-only file system|database is (?:busy|locked)|"
     r"cannot connect to (?:socket|daemon)|Too many open files|Cannot allocate memory|"
-    r"unable to (?:download|fork|load seccomp)|Could(?:n't| not) resolve host|"
+    r"unable to (?:fork|load seccomp)|"
     r"big lock|Nix database|out of memory"
 )
 
@@ -40,10 +46,6 @@ _HINTS = (  # what Nix says -> what else to say
         "the deployment options are declared already: import no other tool's",
     ),
     (
-        r"called without required argument",
-        "network files are called without arguments: give each a default",
-    ),
-    (
         r"cannot update (?:unlocked )?flake input",
         "flake.lock is missing or older than flake.nix: run `nix flake lock`, commit",
     ),
@@ -54,6 +56,10 @@ _HINTS = (  # what Nix says -> what else to say
     (
         r"requires version|too old to evaluate|minimum.* version .*Nix|Nix version",
         "bring a newer Nix to the reconciler",
+    ),
+    (
+        r"unsupported input|input .* is unsupported",
+        "flake.lock has an input of a kind that this Nix does not know: bring a newer",
     ),
     (
         r"in pure (?:evaluation )?mode",
@@ -68,6 +74,8 @@ _HINTS = (  # what Nix says -> what else to say
         "set nix.options: { extra-experimental-features: … } in the settings",
     ),
 )
+
+_NO_ARGUMENT = "called without required argument"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +108,27 @@ def explained(
     if isinstance(error, CommandTimeoutError):
         return _endless(error, subject)
     diagnosis = subject.diagnosed(error.stderr)
-    if error.status < 0 or _MACHINE.search(diagnosis.message):
+    if error.status < 0:
+        return error
+    if inputs.is_unfetched(diagnosis.message):
+        return _unfetched(error, diagnosis, subject)
+    if _MACHINE.search(diagnosis.message):
         return error
     place = _place(diagnosis, subject)
     if place is None or place.line is None:
         place = _place(subject.diagnosed(again()), subject) or place
     return _evaluation_error(diagnosis, place, subject)
+
+
+def _unfetched(
+    error: CommandError, diagnosis: Diagnosis, subject: Subject
+) -> FetchError:
+    told = inputs.told_unfetched(
+        shortened(diagnosis.message, subject.checkout),
+        error.stderr,
+        subject.reading.lock,
+    )
+    return FetchError(told, cause=error)
 
 
 def _endless(error: CommandTimeoutError, subject: Subject) -> EvaluationError:
@@ -124,7 +147,7 @@ def _evaluation_error(
     if place is not None:
         line = f":{place.line}" if place.line is not None else ""
         message += f"\nat {place.file}{line}"
-    if hint := _hint(diagnosis.message):
+    if hint := _hint(diagnosis.message, subject):
         message += f"\n({hint})"
     return EvaluationError(
         message,
@@ -134,7 +157,11 @@ def _evaluation_error(
     )
 
 
-def _hint(message: str) -> str:
+def _hint(message: str, subject: Subject) -> str:
+    if told := inputs.away(message, subject.reading.lock):
+        return told
+    if subject.reading.is_network and _NO_ARGUMENT in message:
+        return "network files are called without arguments: give each a default"
     said = (hint for pattern, hint in _HINTS if re.search(pattern, message, re.DOTALL))
     return next(said, "")
 

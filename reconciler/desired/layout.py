@@ -11,6 +11,7 @@ from reconciler.model import HostName
 from reconciler.settings import Layout, RepositorySettings
 
 FLAKE_FILE = "flake.nix"
+LOCK_FILE = "flake.lock"
 HIVE_FILE = "hive.nix"
 
 NETWORK_FILES = ("nixops.nix", "network.nix", "deployment.nix", "deploy.nix")
@@ -126,13 +127,28 @@ def why(found: Found) -> str:
             return f"attribute {'.'.join(path)} of {file}"
 
 
-def no_hosts(found: Found) -> LayoutError:
+def no_hosts(found: Found, checkout: Path) -> LayoutError:
     """Return what to say of a flake without a NixOS."""
-    return LayoutError(
+    message = (
         f"no NixOS host is in what was read ({why(found)}):"
         " macOS and Home Manager configurations are not served;"
-        " set repository.layout and repository.entry if the hosts are elsewhere"
     )
+    if others := _beside(checkout):
+        return LayoutError(f"{message} beside it there is {' and '.join(others)}")
+    return LayoutError(
+        f"{message} set repository.layout and repository.entry if the hosts are"
+        " elsewhere, or repository.dir if another folder's flake holds them"
+    )
+
+
+def _beside(checkout: Path) -> list[str]:
+    """Return what else in *checkout* may hold hosts, and how to have it read."""
+    hive = [HIVE_FILE] if (checkout / HIVE_FILE).is_file() else []
+    folders = _first_folders(checkout, HostName("host"))
+    return [
+        *(f"{file} (repository.layout: colmena)" for file in hive),
+        *(f"{file} (repository.layout: hosts)" for file in folders.patterns),
+    ]
 
 
 def select(
@@ -198,7 +214,9 @@ def _guessed(
         return Hive(file=HIVE_FILE)
     if candidates := _candidates(checkout, is_network):
         return _network(checkout, candidates)
-    return _first_folders(checkout, name, otherwise=_nothing_found)
+    if (folders := _first_folders(checkout, name)).patterns:
+        return folders
+    raise _nothing_found(checkout)
 
 
 def _named(checkout: Path, files: Sequence[str]) -> Found:
@@ -297,23 +315,21 @@ def _require_files(checkout: Path, files: Sequence[str]) -> None:
 
 
 def _host_files(checkout: Path, files: Sequence[str], name: HostName) -> HostFolders:
-    return _folders(checkout, files) if files else _first_folders(checkout, name)
+    if files:
+        return _folders(checkout, files)
+    if (folders := _first_folders(checkout, name)).patterns:
+        return folders
+    raise _no_match(HOSTS_PATTERNS)
 
 
-def _first_folders(
-    checkout: Path,
-    name: HostName,
-    *,
-    otherwise: Callable[[Path], LayoutError] | None = None,
-) -> HostFolders:
-    """Return what the first of our patterns finds that finds any; else *otherwise*."""
+def _first_folders(checkout: Path, name: HostName) -> HostFolders:
+    """Return what the first of our patterns finds that finds any; nothing if none."""
     for pattern in HOSTS_PATTERNS:
         hosts = _guessed_names(pattern, _matches(checkout, pattern))
         if hosts:
             return HostFolders(patterns={pattern: hosts})
-    if (checkout / ONE_HOST).is_file():
-        return HostFolders(patterns={ONE_HOST: (name,)})
-    raise otherwise(checkout) if otherwise else _no_match(HOSTS_PATTERNS)
+    one = {ONE_HOST: (name,)} if (checkout / ONE_HOST).is_file() else {}
+    return HostFolders(patterns=one)
 
 
 def _guessed_names(pattern: str, names: Sequence[HostName]) -> tuple[HostName, ...]:
@@ -332,16 +348,15 @@ def _folders(checkout: Path, patterns: Sequence[str]) -> HostFolders:
 
 
 def _no_match(patterns: Sequence[str]) -> LayoutError:
-    message = (
+    return LayoutError(
         f"nothing in the repository matches {', '.join(patterns)}: "
         "set repository.entry to where the hosts are, with a * for their names"
     )
-    return LayoutError(message)
 
 
 def _matches(checkout: Path, pattern: str) -> tuple[HostName, ...]:
     prefix, suffix = split(pattern)
-    folder, stem = _parted(prefix)
+    folder, _, stem = prefix.rpartition("/")
     names = (
         path.name[len(stem) :]
         for path in _listed(checkout / folder)
@@ -363,11 +378,6 @@ def split(pattern: str) -> tuple[str, str]:
         raise LayoutError(message)
     prefix, _, suffix = pattern.partition("*")
     return prefix, suffix
-
-
-def _parted(prefix: str) -> tuple[str, str]:
-    folder, _, stem = prefix.rpartition("/")
-    return folder, stem
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -60,8 +60,11 @@ def as_in(checkout: Path, copy: str, lines: Iterable[str]) -> list[str]:
     """Return *lines* with files of the *copy*, if any, named as those of *checkout*."""
     if not copy:
         return list(lines)
-    # Nix 2.8 writes two slashes after the root of a flake.
-    inside = re.compile(re.escape(copy) + "/+")
+    # Nix 2.8 writes two slashes after the root of a flake. A flake that has its own
+    # folder as text ("${self}/x", "${./.}") may copy it once more, under both names.
+    folder, _, name = copy.rpartition("/")
+    again = rf"{re.escape(folder)}/[0-9a-z]{{32}}-{re.escape(name)}"
+    inside = re.compile(f"(?:{re.escape(copy)}|{again})/+")
     return [inside.sub(f"{checkout}/", line) for line in lines]
 
 

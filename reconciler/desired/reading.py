@@ -17,7 +17,13 @@ class Reading:
     arguments: Arguments = field(default_factory=dict)
     hosts: tuple[HostName, ...] | None = None  # known without asking Nix
     copy: str = ""  # in the store, which Nix reads instead of the checkout
+    lock: Path | None = None  # of a flake
     mode: Mode = field(default_factory=Mode)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is read as NixOps does."""
+        return self.arguments.get("layout") == "nixops"
 
     @property
     def roots(self) -> tuple[Path, ...]:

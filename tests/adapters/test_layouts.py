@@ -12,7 +12,7 @@ from textwrap import dedent
 import pytest
 
 from reconciler.desired import Evaluator
-from reconciler.errors import EvaluationError, LayoutError, PermanentError
+from reconciler.errors import EvaluationError, FetchError, LayoutError, PermanentError
 from reconciler.model import Commit, CommitId, Desired, HostName
 from reconciler.settings import RepositorySettings, Settings
 from tests.adapters.desired_nix import NIXPKGS, OFFLINE, PLAIN, settings
@@ -313,6 +313,38 @@ def test_a_flake_without_a_lock_names_the_input(repository: Repository) -> None:
         repository.evaluate("web")
 
 
+def test_an_input_that_is_away_is_named_and_tried_again(
+    repository: Repository,
+) -> None:
+    """A forge that was down for a minute must not cost a commit its deployment."""
+    url = "file:///nowhere/private.git"
+    rev = "89abcdef" * 5
+    repository.write(
+        "flake.nix",
+        f"""{{
+          inputs.private.url = "git+{url}";
+          outputs = inputs: {{ nixosConfigurations = inputs.private.hosts; }};
+        }}""",
+    )
+    locked = {
+        "type": "git",
+        "url": url,
+        "rev": rev,
+        "ref": "refs/heads/main",
+        "narHash": f"sha256-{'A' * 43}=",
+    }
+    original = {"type": "git", "url": url}
+    nodes = {
+        "private": {"locked": locked, "original": original},
+        "root": {"inputs": {"private": "private"}},
+    }
+    lock = {"nodes": nodes, "root": "root", "version": 7}
+    repository.write("flake.lock", json.dumps(lock))
+
+    with pytest.raises(FetchError, match=r"input private .*of flake\.lock"):
+        repository.hosts()
+
+
 def test_a_lock_of_a_newer_version_asks_for_a_newer_nix(
     repository: Repository,
 ) -> None:
@@ -351,6 +383,15 @@ def test_a_flake_without_a_nixos_says_so(repository: Repository) -> None:
     repository.flake("darwinConfigurations.mac = { };")
 
     with pytest.raises(LayoutError, match=r"no NixOS host.*flake.*layout"):
+        repository.hosts()
+
+    repository.write("hive.nix", "{ }")
+    repository.write("hosts/web.nix", "{ }")
+    with pytest.raises(
+        LayoutError,
+        match=r"beside it there is hive\.nix \(repository\.layout: colmena\) and "
+        r"hosts/\*\.nix \(repository\.layout: hosts\)",
+    ):
         repository.hosts()
 
 
@@ -436,6 +477,8 @@ def test_deploy_rs_says_where_hosts_are(repository: Repository) -> None:
         deploy.nodes.laptop = {{
           hostname = "laptop"; profiles.home.path = throw "not a system";
         }};
+        darwinConfigurations.mac = throw "no NixOS";
+        deploy.nodes.mac = {{ hostname = "mac"; profiles.system.path = "/mac"; }};
         """
     )
 

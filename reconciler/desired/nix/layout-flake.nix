@@ -23,9 +23,10 @@ let
     else
       { };
 
-  # Of deploy-rs, only what has a NixOS: it also deploys users' profiles.
+  # Of deploy-rs, only what has a NixOS: it also deploys users' profiles, and macOS.
+  isMac = name: flake ? darwinConfigurations.${name} && !(systems ? ${name});
   deployed = removeAttrs (flake.deploy.nodes or { }) (
-    builtins.filter (name: !(flake.deploy.nodes.${name} ? profiles.system)) (
+    builtins.filter (name: isMac name || !(flake.deploy.nodes.${name} ? profiles.system)) (
       builtins.attrNames (flake.deploy.nodes or { })
     )
   );

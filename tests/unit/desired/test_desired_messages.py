@@ -5,6 +5,7 @@ What Nix says when it fails.
 and without ``--show-trace``; ``/checkout`` is the repository, ``/nixpkgs`` is not.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from reconciler.errors import (
     CommandError,
     CommandTimeoutError,
     EvaluationError,
+    FetchError,
 )
 from reconciler.model import HostName
 
@@ -29,10 +31,15 @@ def recorded(version: str, case: str) -> str:
 
 
 def explain(
-    stderr: str, *, again: str = "", status: int = 1, copy: str = ""
+    stderr: str,
+    *,
+    again: str = "",
+    status: int = 1,
+    copy: str = "",
+    lock: Path | None = None,
 ) -> CommandError | EvaluationError:
     error = CommandError(("nix-instantiate",), status=status, stderr=stderr)
-    reading = Reading(checkout=CHECKOUT, copy=copy)
+    reading = Reading(checkout=CHECKOUT, copy=copy, lock=lock)
     subject = Subject(reading=reading, host=HostName("keanu"))
     return explained(error, subject, again=lambda: again)
 
@@ -148,11 +155,74 @@ def test_saying_nothing_is_survived(stderr: str) -> None:
         "SQLite database '/nix/var/nix/db/db.sqlite' is busy: database is busy",
         "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': refused",
         "unable to download 'https://example.org/x.tar.gz': timed out",
+        "program 'git' failed with exit code 128",
+        "hg failed with exit code 1",
         "opening lock file '/nix/x': Read-only file system",
     ],
 )
 def test_trouble_of_this_machine_is_temporary(said: str) -> None:
     assert isinstance(explain(f"error: {said}"), CommandError)
+
+
+GIT_TELLS = """\
+ssh: connect to host git.example.org port 22: Connection refused
+fatal: Could not read from remote repository.
+"""
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [  # Nix 2.8 does not say of which, 2.26 does
+        f"{GIT_TELLS}error: program 'git' failed with exit code 128",
+        f"{GIT_TELLS}error: Cannot find Git revision '{'a' * 40}' in ref 'main'",
+    ],
+)
+def test_what_cannot_be_fetched_is_named_as_the_lock_names_it(
+    tmp_path: Path, stderr: str
+) -> None:
+    url = "ssh://u:secret@git.example.org/private"
+    nodes = {
+        "private": {"locked": {"type": "git", "url": url, "rev": "a" * 40}},
+        "public": {"locked": {"type": "github", "owner": "a", "rev": "b" * 40}},
+        "root": {"inputs": {"private": "private", "public": "public"}},
+    }
+    lock = tmp_path / "flake.lock"
+    lock.write_text(json.dumps({"nodes": nodes, "version": 7}))
+
+    found = explain(stderr, lock=lock)
+
+    assert isinstance(found, FetchError)
+    assert "input private (ssh://…@git.example.org/private) of flake.lock" in str(found)
+    assert "Connection refused" in str(found)
+    assert "~/.netrc" in str(found)
+    assert "secret" not in str(found)
+    assert "public" not in str(found)
+
+
+def test_a_folder_of_another_machine_is_named(tmp_path: Path) -> None:
+    locked = {"type": "path", "path": "/home/else/where"}
+    lock = tmp_path / "flake.lock"
+    lock.write_text(json.dumps({"nodes": {"mine": {"locked": locked}}}))
+
+    found = explain("error: path '//home/else/where' does not exist", lock=lock)
+
+    assert isinstance(found, EvaluationError)
+    assert "input mine of flake.lock is a folder of another machine" in str(found)
+
+
+def test_a_lock_that_cannot_be_read_hides_no_error(tmp_path: Path) -> None:
+    lock = tmp_path / "flake.lock"
+    lock.write_text("[]")
+
+    assert "unable to download" in str(
+        explain("error: unable to download 'https://example.org/x'", lock=lock)
+    )
+
+
+def test_only_of_a_network_is_it_said_how_networks_are_called() -> None:
+    said = "error: function 'outputs' called without required argument 'systems'"
+
+    assert "network" not in str(explain(said))
 
 
 def test_being_killed_is_temporary() -> None:
