@@ -34,7 +34,7 @@ class Retention:
     How much `History.prune` keeps.
 
     The last attempt of a host, its last successful one and unfinished ones stay in any
-    case, and so do events.
+    case, and so do events, and which hosts were given to us.
     """
 
     attempts: int = 1000  # per host
@@ -57,9 +57,13 @@ def approval_of_system(host: HostName, toplevel: StorePath) -> str:
     return f"{host}: {toplevel}"
 
 
+OF_ADOPTION = ": adoption"
+"""How what is approved ends where it is an adoption."""
+
+
 def approval_of_adoption(host: HostName) -> str:
     """Return what is approved where a host is given to us, whatever it runs."""
-    return f"{host}: adoption"
+    return f"{host}{OF_ADOPTION}"
 
 
 UNSET_MODE_IS_AUTO = "policy.mode: auto"

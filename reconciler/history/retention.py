@@ -7,11 +7,12 @@ from sqlalchemy import (
     Table,
     delete,
     func,
+    not_,
     or_,
     select,
 )
 
-from reconciler.history.records import Retention
+from reconciler.history.records import OF_ADOPTION, UNSET_MODE_IS_AUTO, Retention
 from reconciler.history.schema import (
     approvals,
     attempts,
@@ -66,8 +67,15 @@ def _prune_evaluations(connection: Connection, count: int) -> None:
 
 
 def _prune_orders(connection: Connection, retention: Retention, now: float) -> None:
-    """Delete quarantines of systems long gone, and approvals as old as attempts."""
+    """
+    Delete quarantines of systems long gone, and approvals as old as attempts.
+
+    Those that are about no system or commit hold until somebody takes them back: hosts
+    that were adopted long ago would wait for adoption again.
+    """
     too_many = quarantines.c.seq.in_(_beyond(quarantines, retention.quarantines))
     connection.execute(delete(quarantines).where(too_many))
     old = approvals.c.at < now - retention.attempt_seconds
-    connection.execute(delete(approvals).where(old))
+    adoption = approvals.c.what.endswith(OF_ADOPTION, autoescape=True)
+    lasting = or_(adoption, approvals.c.what == UNSET_MODE_IS_AUTO)
+    connection.execute(delete(approvals).where(old, not_(lasting)))

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import StateError
-from reconciler.history import Event, History, Ordered, Retention
+from reconciler.history import (
+    UNSET_MODE_IS_AUTO,
+    Event,
+    History,
+    Ordered,
+    Retention,
+)
 from reconciler.model import CommitId, Hold, HostName, HostStatus, Quarantine, StorePath
 
 KEANU, LUFTA = HostName("keanu"), HostName("lufta")
@@ -259,6 +265,16 @@ def test_pruning_keeps_holds_and_the_last_quarantines(history: History) -> None:
     kept = [one.toplevel for one in history.quarantines()]
     assert kept == ["/nix/store/1", "/nix/store/2"]
     assert (history.is_approved("old"), history.is_approved("new")) == (False, True)
+
+
+def test_pruning_takes_no_host_away_that_was_given_to_us(history: History) -> None:
+    history.adopt(KEANU, now=NOON)
+    history.approve(UNSET_MODE_IS_AUTO, now=NOON)
+
+    history.prune(now=NOON + 10_000 * HOUR, keep=Retention(attempt_seconds=HOUR))
+
+    assert history.is_adopted(KEANU)
+    assert history.is_approved(UNSET_MODE_IS_AUTO)
 
 
 def test_text_that_no_database_keeps_is_mended(history: History) -> None:
