@@ -97,14 +97,16 @@ class Remote:
         how = ("-c", "versionsort.suffix=-", "ls-remote", "--sort=-version:refname")
         argv = [*how, *self._upload_pack(), "--", self.url, wanted, f"{wanted}^{{}}"]
         done = self._run(argv, deadline=command.ASK_DEADLINE)
-        names: dict[str, str] = {}
+        tags: dict[str, str] = {}
+        peeled: dict[str, str] = {}
         for line in done.stdout.splitlines():
             name, _, ref = line.partition("\t")
             whole = ref.removesuffix(_PEELED)
-            # What a tag with a message leads to counts, not the tag itself.
-            if ref.startswith("refs/tags/") and (ref != whole or whole not in names):
-                names[whole] = name
-        return list(names.items())
+            if ref.startswith("refs/tags/"):
+                (tags if ref == whole else peeled)[whole] = name
+        # What a tag with a message leads to counts, not the tag itself. Its line tells
+        # nothing of the order: git puts `v1.1^{}` before `v1.1.1`.
+        return [(ref, peeled.get(ref, name)) for ref, name in tags.items()]
 
     def fetch(self, git_dir: Path, *refspecs: str) -> None:
         """

@@ -59,6 +59,19 @@ def test_the_newest_tag_by_version_is_followed(
     assert contents(mirror.checkout(commit)) == {"f": "v1.10\n"}
 
 
+@pytest.mark.parametrize("options", [(), ("-a", "-m", "a release")])
+def test_a_correction_of_a_release_is_newer_than_it(
+    repository: Repository, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    tag(repository, "v1.10", *options)
+    corrected = tag(repository, "v1.10.1", *options)
+    tag(repository, "v1.10.1-rc1", *options)
+
+    commit = following(repository, tmp_path / "state", "v*").fetch()
+
+    assert (commit.id, commit.branch) == (corrected, "v1.10.1")
+
+
 def test_a_tag_that_moves_is_followed(repository: Repository, tmp_path: Path) -> None:
     mirror = following(repository, tmp_path / "state", "prod")
     tag(repository, "prod")
