@@ -179,6 +179,7 @@ class Repository:
             commit = world.mirror.fetch()
         except SourceError as error:
             world.metrics.fetch_failed()
+            world.metrics.fallback(used=False)
             self._note(AWAY, str(error))
             self._tell_if_it_lasts()
             return self._mirrored(error)

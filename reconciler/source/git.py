@@ -73,6 +73,7 @@ class Mirror:
         try:
             commit = self._fetch()
         except NoHeadError:
+            self.fallback = ""
             raise
         except SourceError as error:
             commit = self._fall_back(error)

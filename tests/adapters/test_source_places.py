@@ -216,8 +216,13 @@ def test_where_nothing_can_be_read_each_place_is_told(places: Places) -> None:
 
 def test_a_branch_that_was_deleted_is_not_looked_for_elsewhere(places: Places) -> None:
     """The repository answers: that is no outage."""
+    places.hide()
     places.mirror.fetch()
+    assert places.mirror.fallback
+
+    places.show()
     places.repository.delete_branch("main")
 
     with pytest.raises(SourceError, match="has no branch"):
         places.mirror.fetch()
+    assert places.mirror.fallback == ""

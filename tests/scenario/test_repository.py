@@ -339,7 +339,12 @@ def test_that_a_fall_back_is_read_is_told_and_hinders_nothing(scene: Scene) -> N
     assert "read from the fall-back" in scene.history.repository.problem()
     assert scene.metric("reconciler_repository_fallback") == 1
 
-    scene.mirror.fallback = ""
+    scene.mirror.away, scene.mirror.fallback = "all are away", ""
+    with pytest.raises(SourceError):
+        scene.look()
+    assert scene.metric("reconciler_repository_fallback") == 0
+
+    scene.mirror.away = ""
     scene.look()
 
     assert scene.history.repository.problem() == ""
