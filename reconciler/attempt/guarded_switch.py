@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from reconciler.apply import guardian
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
-from reconciler.attempt.reboot import note_reboot
+from reconciler.attempt.reboot import note_not_rebooted, note_reboot
 from reconciler.attempt.result_words import QUOTED, TOLD
 from reconciler.attempt.snippets import OF_SNIPPETS, failed_snippets
 from reconciler.errors import (
@@ -154,11 +154,18 @@ class GuardedSwitch:
         note_reboot(self.world, self.desired, boot_id=boot_id, why=why)
         self.world.tell(self.desired.host, "rebooting")
         self.started = self.boots = True
-        self._await_switch(
-            lambda writer, wait: guardian.first_boot(
-                writer, self.order, boot_id, wait=wait, known=self._logged
+        try:
+            self._await_switch(
+                lambda writer, wait: guardian.first_boot(
+                    writer, self.order, boot_id, wait=wait, known=self._logged
+                )
             )
-        )
+        except StuckError:
+            raise
+        except ActivationError:
+            # It was not rebooted, so that this says nothing of the next host.
+            note_not_rebooted(self.world, self.desired.host)
+            raise
 
     def _await_switch(self, verb: Callable[[HostWriter, float], Guarded]) -> None:
         limit = self.order.limits
@@ -264,7 +271,7 @@ class GuardedSwitch:
                 told = f"{told}: {said}"
             kind = _KINDS.get(found.result, ActivationError)
             if kind is RebootFirstError and self.world.policy.reboot is Reboot.ALLOWED:
-                told = f"{told}\nThe host is booted into it next"
+                told = f"{told}\nIf a commit brings it, the host is booted into it next"
             return kind(told, host=host, status=found.status)
         return self._rolled_back(found, said, seen)
 

@@ -64,6 +64,12 @@ def note_reboot(world: HostWorld, desired: Desired, *, boot_id: str, why: str) -
     world.history.event(now=now, kind="reboot", host=host, text=why)
 
 
+def note_not_rebooted(world: HostWorld, host: HostName) -> None:
+    """Note that a host that was about to be rebooted was not, and others may be."""
+    world.history.systems.forget_reboot(host)
+    world.history.turns.end_reboot(host)
+
+
 def await_order(
     world: HostWorld, host: HostName, ails: Callable[[], str], *, seconds: float
 ) -> None:

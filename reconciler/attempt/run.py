@@ -234,8 +234,11 @@ class AttemptRun:
             raise self.guarded.error(found[0], told) from error
         self.world.connections.go_by(self.desired.host, self.guarded.former)
         self.world.connections.reconnect(self.desired.host)
+        before = self.seen
         self._look_after()
-        if not found[0].known and self.seen.observed.running == self.attempt.target:
+        looked = self.seen is not before
+        runs_it = looked and self.seen.observed.running == self.attempt.target
+        if runs_it and not found[0].known:
             message = f"{told}; IT WAS BOOTED, AND RUNS ITS NEW SYSTEM STILL"
             raise StuckError(message, host=self.desired.host) from error
         reach = isinstance(error, OF_REACH)

@@ -71,6 +71,11 @@ class Systems:
         with self._database.writing(durable=True) as connection:
             _replace(connection, reboots, host, toplevel=toplevel)
 
+    def forget_reboot(self, host: HostName) -> None:
+        """Record that a host was not rebooted after all."""
+        with self._database.writing() as connection:
+            forget_reboot(connection, host)
+
     def last_way(self, host: HostName) -> str | None:
         """Return by which way a host was reached last, as it was noted."""
         query = select(ways.c.way).where(ways.c.host == host)

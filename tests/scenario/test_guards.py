@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import BuildError
+from reconciler.errors import BuildError, FactError
 from reconciler.history import approval_of_adoption
 from reconciler.loop import Again, Done, Failed, HostPass, Orders
 from reconciler.loop.turns import REBOOT_TURN
@@ -16,13 +16,16 @@ from reconciler.model import (
     HostName,
     Outcome,
     Policy,
+    Reason,
     Reboot,
     StorePath,
     SystemParts,
+    UnitName,
     Verdict,
 )
 from reconciler.revisions.repository import WithheldError
 from tests.scenario.test_orders import running
+from tests.support.host import FakeHost
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import FAILED, Content, do_nothing, toplevel_of
@@ -462,6 +465,56 @@ def test_a_host_that_never_went_down_is_asked_again(rebooting: Scene) -> None:
 
     assert lufta.log.count("reboot") == 1
     assert take_turn(rebooting, KEANU)
+
+
+@pytest.fixture
+def refusing(tmp_path: Path) -> Iterator[Scene]:
+    """Return a host whose new system has to be booted into, where that is allowed."""
+    scene = Scene(tmp_path, policy=Policy(reboot=Reboot.ALLOWED))
+    deployed(scene, A)
+    scene.machine("lufta").refuses = "reboot-first"
+    scene.commit({"lufta": {BOT: "2"}})
+    assert isinstance(scene.run("lufta"), Failed)
+    scene.clock.advance(10)
+    yield scene
+    scene.close()
+
+
+def test_a_host_that_cannot_be_booted_into_its_system_keeps_no_other_from_it(
+    refusing: Scene,
+) -> None:
+    """Nothing was booted there, so that nothing is known of how it ends elsewhere."""
+    refusing.machine("lufta").refuses = "not-booted"
+
+    assert isinstance(refusing.run("lufta"), Failed)
+
+    assert "could not be booted" in refusing.status("lufta").error
+    assert refusing.history.systems.rebooted_for(LUFTA) is None
+    assert take_turn(refusing, KEANU)
+
+
+def test_a_host_that_went_back_and_cannot_be_looked_at_is_not_taken_for_stuck(
+    refusing: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lufta = refusing.machine("lufta")
+    old, lufta.refuses = lufta.running, ""
+    lufta.dying.add(UnitName(BOT))
+    read, before = FakeHost.read, lufta.boot_id
+
+    def fail_once(host: FakeHost, script: str, *, what: str, deadline: float) -> str:
+        if what == "probe" and host.boot_id == f"{before}++":
+            monkeypatch.undo()
+            message = "its systemd does not answer yet"
+            raise FactError(message)
+        return read(host, script, what=what, deadline=deadline)
+
+    monkeypatch.setattr(FakeHost, "read", fail_once)
+
+    assert isinstance(refusing.run("lufta"), Failed)
+
+    attempt = refusing.attempts("lufta")[-1]
+    assert lufta.running == old
+    assert attempt.reason is Reason.UNHEALTHY, attempt.message
 
 
 def test_without_leave_a_reboot_is_only_told(scene: Scene) -> None:

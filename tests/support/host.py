@@ -60,11 +60,12 @@ class FakeGuard:
     decision: str = "-"
     result: str = "-"
     log: list[str] = field(default_factory=list)
+    verb: str = "start"
 
     def told(self, known: int = 0) -> str:
         """Return what guard.sh prints to who knows so many lines of the log."""
         unit = "inactive" if self.result != "-" else "active"
-        words = (self.phase, self.status, self.decision, self.result, unit, "start")
+        words = (self.phase, self.status, self.decision, self.result, unit, self.verb)
         log = [line for text in self.log for line in text.split("\n")][known:]
         return "\n".join([*log, f"guardian {' '.join(words)}"]) + "\n"
 
@@ -337,7 +338,9 @@ class FakeHost:
         self, verb: str, attempt: str, wait: str, known: str, *words: str
     ) -> str:
         mine = self.guard is not None and self.guard.attempt == attempt
-        if verb in ("start", "boot") and not mine:
+        if verb == "first-boot" and words[0] == self.boot_id:
+            self._first_boot(attempt, *map(StorePath, words[2:5:2]))
+        elif verb in ("start", "boot") and not mine:
             new, _, old = map(StorePath, words[1:4])
             self.guard = FakeGuard(
                 attempt=attempt, new=new, old=old, units=dict(self.units)
@@ -354,6 +357,8 @@ class FakeHost:
                 self._decided(guard, "confirmed")
             case "confirmed" | "rollback" if guard.result == "-":
                 self._decided(guard, verb)
+        if self.guard is None:
+            return "guardian gone - - - - -\n"
         return guard.told(int(known))
 
     def _guarded_switch(self, guard: FakeGuard) -> None:
@@ -370,6 +375,17 @@ class FakeHost:
         else:
             self._decided(guard, "failed")
 
+    def _first_boot(self, attempt: str, new: StorePath, old: StorePath) -> None:
+        """Boot what is not the boot default, under watch; or refuse that as well."""
+        guard = FakeGuard(attempt=attempt, new=new, old=old, units={}, verb="first-boot")
+        if self.refuses == "not-booted":
+            guard.result = self.refuses
+        else:
+            default, self.profile = self.profile, new
+            self.reboot()
+            self.profile, guard.phase, guard.status = default, "waiting", "0"
+        self.guard = guard
+
     def expire(self) -> None:
         """Let the guardian that waits have waited too long."""
         assert self.guard is not None
@@ -383,6 +399,11 @@ class FakeHost:
             guard.result = "confirmed"
             return
         self.log.append(f"roll back to {guard.old}")
+        if guard.verb == "first-boot":  # it says so, and then it goes down
+            if guard.phase == "rolling-back":
+                self.reboot()
+            guard.phase = "rolling-back"
+            return
         if self.stuck:
             guard.result = "rollback-failed"
             return
