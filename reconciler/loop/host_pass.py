@@ -274,7 +274,10 @@ class HostPass:
             return wanted, seen
         # Where it is, the look knows: not every commit that moves a host succeeds.
         target = where_it_is(self._world, wanted.desired).target
-        former = replace(former, desired=replace(former.desired, target=target))
+        # What it was left with half-way it did not bring itself.
+        base = former.desired.base if keeps else None
+        desired = replace(former.desired, target=target, base=base)
+        former = replace(former, desired=desired)
         return former, replace(seen, plan=self._plan(former, seen))
 
     def _left(

@@ -180,8 +180,8 @@ def _judge(
     4. The policy says to look only: REPORTED.
     5. Somebody else is switching the host just now, another reconciler drives it, or
        the system takes away more than may go unasked, or needs secrets that the host
-       cannot decrypt: BLOCKED; or nobody has given the
-       host to us: UNADOPTED. Unless the policy says below not to heal.
+       cannot decrypt: BLOCKED; or nobody has given the host to us: UNADOPTED. Unless
+       what follows says that it is left as it is.
     6. A commit changes the host: DEPLOY, which closes all other drift with it.
     7. The host changed by itself or by hand: HEAL; or REPORTED if the policy says so,
        or it has another system and updates itself.
@@ -197,7 +197,9 @@ def _judge(
     if forbidden:
         return forbidden
     by_commit = _caused_by_commit(desired, drifts, known)
-    if not by_commit and (others := _left_to_others(desired, drifts, policy)):
+    if not by_commit and (
+        others := _left_to_others(desired, drifts, known, policy)
+    ):
         return Verdict.REPORTED, f"no commit caused this, and {others}"
     reason = removes_too_much(desired, drifts, known, policy)
     if reason := reason or _closed_secrets(desired, drifts, known):
@@ -284,8 +286,12 @@ def _forbidden(
     return None
 
 
-def _left_to_others(desired: Desired, drifts: tuple[Drift, ...], policy: Policy) -> str:
+def _left_to_others(
+    desired: Desired, drifts: tuple[Drift, ...], known: Known, policy: Policy
+) -> str:
     """Return why what no commit caused is left as it is, or an empty text."""
+    if known.under_way:
+        return ""
     if not policy.heal:
         return "the policy says not to heal"
     updaters = desired.base.updaters if desired.base else ()

@@ -20,6 +20,7 @@ from reconciler.errors import (
 from reconciler.history import Declared, History
 from reconciler.loop import Again, Done, Failed
 from reconciler.model import (
+    Base,
     Commit,
     CommitId,
     DesiredKey,
@@ -149,6 +150,26 @@ def test_a_host_that_cannot_go_back_is_taken_back_later(deployed: Scene) -> None
     deployed.run("lufta")
     assert len(deployed.attempts("lufta")) == count
     assert lufta.running == SYSTEM_A
+
+
+def test_one_that_updates_itself_is_taken_back_later_as_well(scene: Scene) -> None:
+    scene.evaluator.base = Base(updaters=("system.autoUpgrade",))
+    scene.commit(A)
+    assert scene.run("lufta") == Done()
+    assert scene.run("lufta") == Done()
+    lufta = scene.machine("lufta")
+    scene.commit(B)
+    lufta.dying.add(UnitName(BOT))
+    lufta.stuck = True
+    scene.run("lufta")
+    assert lufta.running == SYSTEM_B
+    lufta.dying.clear()
+    lufta.stuck = False
+    scene.clock.advance(60)
+
+    scene.run("lufta")
+
+    assert (lufta.running, lufta.profile) == (SYSTEM_A, SYSTEM_A)
 
 
 def test_attempts_that_fail_wait_longer_each_time(deployed: Scene) -> None:

@@ -28,6 +28,7 @@ from reconciler.errors import (
     UnknownCommitError,
 )
 from reconciler.model import (
+    Base,
     Commit,
     CommitId,
     Desired,
@@ -291,6 +292,7 @@ class FakeEvaluator:
         self.overrides: Mapping[str, HostSettings] = {}
         self.keys: tuple[DesiredKey, ...] = ()  # that each host declares, with texts
         self.secrets: tuple[DesiredSecret, ...] = ()  # that it decrypts itself
+        self.base: Base | None = None
         self.listed = 0  # how often the list of hosts was asked for
         self.built: set[StorePath] = set()
         self._mirror = mirror
@@ -335,7 +337,9 @@ class FakeEvaluator:
             desired = dataclasses.replace(
                 desired, target=Target(address=""), address_from=""
             )
-        return dataclasses.replace(desired, keys=keys, secrets=self.secrets)
+        return dataclasses.replace(
+            desired, keys=keys, secrets=self.secrets, base=self.base
+        )
 
     def _services(self, checkout: Path, host: HostName) -> Services:
         content = self._mirror.content_of(checkout)

@@ -341,3 +341,13 @@ def test_a_service_is_started_again_on_a_host_that_updates_itself() -> None:
     known = Known(applied=NEW, machine_id="m1")
 
     assert plan(aim, seen, known=known, policy=Policy()).verdict is Verdict.HEAL
+
+
+def test_what_is_under_way_there_is_seen_to_its_end() -> None:
+    """A person has it go back to what it was last in sync with, say."""
+    base = Base(updaters=("system.autoUpgrade",))
+    aim = dataclasses.replace(desired(want()), base=base)
+    known = Known(applied=NEW, machine_id="m1", former=aim, under_way=True)
+    left = observed(have(), running=StorePath("/nix/store/own"))
+
+    assert plan(aim, left, known=known, policy=Policy()).verdict is Verdict.HEAL
