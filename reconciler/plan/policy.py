@@ -197,9 +197,7 @@ def _judge(
     if forbidden:
         return forbidden
     by_commit = _caused_by_commit(desired, drifts, known)
-    if not by_commit and (
-        others := _left_to_others(desired, drifts, known, policy)
-    ):
+    if not by_commit and (others := _left_to_others(desired, drifts, known, policy)):
         return Verdict.REPORTED, f"no commit caused this, and {others}"
     reason = removes_too_much(desired, drifts, known, policy)
     if reason := reason or _closed_secrets(desired, drifts, known):

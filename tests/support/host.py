@@ -36,6 +36,7 @@ PROBE = resources.files("reconciler.observed").joinpath("probe.sh").read_text()
 GENERATIONS = (
     resources.files("reconciler.observed").joinpath("generations.sh").read_text()
 )
+LEAVING = ("first-boot", "rolling-back")  # verb and phase of a guardian
 BOOTED_AT = 1_700_000_000.0
 LOADED_TYPES = (".service", ".socket", ".timer", ".path")
 IGNORED = re.compile(
@@ -338,15 +339,11 @@ class FakeHost:
         self, verb: str, attempt: str, wait: str, known: str, *words: str
     ) -> str:
         mine = self.guard is not None and self.guard.attempt == attempt
-        if verb == "first-boot" and words[0] == self.boot_id:
-            self._first_boot(attempt, *map(StorePath, words[2:5:2]))
-        elif verb in ("start", "boot") and not mine:
-            new, _, old = map(StorePath, words[1:4])
-            self.guard = FakeGuard(
-                attempt=attempt, new=new, old=old, units=dict(self.units)
-            )
-        elif verb == "bury" and not mine:
+        if verb == "bury" and not mine:
             return "guardian - - - not-started inactive -\n"
+        if not mine:
+            self._begin(verb, attempt, words)
+        self._go_down()
         guard = self.guard
         if guard is None or guard.attempt != attempt:
             return "guardian gone - - - - -\n"
@@ -357,9 +354,20 @@ class FakeHost:
                 self._decided(guard, "confirmed")
             case "confirmed" | "rollback" if guard.result == "-":
                 self._decided(guard, verb)
-        if self.guard is None:
-            return "guardian gone - - - - -\n"
         return guard.told(int(known))
+
+    def _begin(self, verb: str, attempt: str, words: Sequence[str]) -> None:
+        if verb == "first-boot" and words[0] == self.boot_id:
+            self._first_boot(attempt, *map(StorePath, words[2:5:2]))
+        elif verb in ("start", "boot"):
+            new, _, old = map(StorePath, words[1:4])
+            units = dict(self.units)
+            self.guard = FakeGuard(attempt=attempt, new=new, old=old, units=units)
+
+    def _go_down(self) -> None:
+        """Leave what was booted into, once that has been told."""
+        if self.guard and (self.guard.verb, self.guard.phase) == LEAVING:
+            self.reboot()
 
     def _guarded_switch(self, guard: FakeGuard) -> None:
         if self.refuses:
@@ -377,7 +385,7 @@ class FakeHost:
 
     def _first_boot(self, attempt: str, new: StorePath, old: StorePath) -> None:
         """Boot what is not the boot default, under watch; or refuse that as well."""
-        guard = FakeGuard(attempt=attempt, new=new, old=old, units={}, verb="first-boot")
+        guard = FakeGuard(attempt=attempt, new=new, old=old, units={}, verb=LEAVING[0])
         if self.refuses == "not-booted":
             guard.result = self.refuses
         else:
@@ -399,10 +407,8 @@ class FakeHost:
             guard.result = "confirmed"
             return
         self.log.append(f"roll back to {guard.old}")
-        if guard.verb == "first-boot":  # it says so, and then it goes down
-            if guard.phase == "rolling-back":
-                self.reboot()
-            guard.phase = "rolling-back"
+        if guard.verb == LEAVING[0]:
+            guard.phase = LEAVING[1]
             return
         if self.stuck:
             guard.result = "rollback-failed"
