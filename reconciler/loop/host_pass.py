@@ -238,8 +238,7 @@ class HostPass:
         plan, observed = seen.plan, seen.observed
         if steps and wait <= 0:
             carried = self._attempt(revision, aim, seen_of_aim)
-            end_turn(self._world, seen_of_aim.plan, carried)
-            if carried.attempt.outcome is Outcome.INTERRUPTED:
+            if carried is None or carried.attempt.outcome is Outcome.INTERRUPTED:
                 return Again(0.0)  # nothing was touched; the next pass will tell
             if carried.attempt.outcome is None and carried.error is not None:
                 return self._left(revision, wanted.desired, carried.error)
@@ -288,7 +287,10 @@ class HostPass:
             raise error
         return self._standings.unreachable(revision, desired, error)
 
-    def _attempt(self, revision: Revision, wanted: Wanted, seen: Look) -> Carried:
+    def _attempt(
+        self, revision: Revision, wanted: Wanted, seen: Look
+    ) -> Carried | None:
+        """Carry a plan out; None if somebody has had the host held since the look."""
         world, plan, desired = self._world, seen.plan, wanted.desired
         replacing = (StepKind.ACTIVATE, StepKind.BOOT)
         switches = any(step.kind in replacing for step in plan.steps)
@@ -296,6 +298,9 @@ class HostPass:
         baseline = baseline_of(world, desired, seen)
         guard = Guard(boot_id=observed.boot_id, baseline=baseline.to_json())
         with world.history.lock(desired.host):
+            if world.history.hold_of(desired.host, world.now()) is not None:
+                world.history.turns.end_reboot(desired.host, unless_begun=True)
+                return None
             attempt = world.history.begin(
                 host=desired.host,
                 commit=wanted.commit,
@@ -310,6 +315,7 @@ class HostPass:
             log.info("attempt", **told, why=plan.verdict.value)
             carried = self._run_of(revision, wanted, seen, attempt, baseline).run()
         self._ended(carried, revision, desired, before=observed)
+        end_turn(world, plan, carried)
         return carried
 
     def _ended(

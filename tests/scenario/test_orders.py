@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import BuildError
-from reconciler.loop import Daemon, Done, Orders
+from reconciler.loop import Again, Daemon, Done, Orders
 from reconciler.loop.orders import OrderWatch
 from reconciler.model import HostName, Quarantine, StorePath, Verdict
+from tests.support.host import FakeHost
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import toplevel_of
@@ -65,6 +66,33 @@ def test_a_held_host_is_looked_at_and_not_touched(scene: Scene) -> None:
     assert scene.run("lufta") == Done(), "a hold survives a restart"
     assert orders(scene).release([LUFTA]) == [LUFTA]
     assert scene.attempts("lufta") == []
+
+
+def test_a_hold_that_is_ordered_while_a_host_is_looked_at_counts(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a rollback, say, of another process: else the pass would undo it at once."""
+    scene.commit(A)
+    scene.run("lufta")
+    scene.commit(B)
+    read, old = FakeHost.read, scene.machine("lufta").running
+
+    def held(host: FakeHost, script: str, *, what: str, deadline: float) -> str:
+        told = read(host, script, what=what, deadline=deadline)
+        if what == "probe":
+            monkeypatch.undo()
+            hold(scene, "taken back")
+        return told
+
+    monkeypatch.setattr(FakeHost, "read", held)
+    before = len(scene.attempts("lufta"))
+
+    assert scene.run("lufta") == Again(0.0)
+
+    assert scene.run("lufta") == Done()
+    assert scene.machine("lufta").running == old
+    assert len(scene.attempts("lufta")) == before
+    assert scene.status("lufta").verdict is Verdict.HELD
 
 
 def test_a_hold_ends_with_its_time(scene: Scene) -> None:
