@@ -152,7 +152,7 @@ class Repository:
         away = self.problem
         self._wait_for(None)
         self._world.metrics.commit_untrusted(untrusted=True)
-        self._note(UNTRUSTED, f"commit {commit.short}: {error}")
+        self._note(UNTRUSTED, str(error))
         if not away:
             self._tell(lambda people: people.repository(""))
         self._tell(lambda people: people.untrusted(commit, str(error)))

@@ -7,7 +7,7 @@ from reconciler.world import CommitWorld
 
 
 class UntrustedError(PermanentError):
-    """A commit may not count, and no approval changes that."""
+    """A commit, which the text names, may not count; no approval changes that."""
 
 
 class UnsignedError(UntrustedError):
@@ -61,18 +61,24 @@ def _require_signatures(
     try:
         flaw = world.mirror.first_unsigned(commit.id, after)
     except UnusableError as error:
-        message = f"its signature cannot be verified, so it does not count: {error}"
+        message = (
+            f"the signature of commit {commit.short} cannot be verified, so it does not"
+            f" count: {error}"
+        )
         raise UnsignedError(message) from error
     except UnknownCommitError as error:
         message = (
-            f"which commits are new, and so to be verified, cannot be told: {error};"
-            " to begin from another one: repository.verify.since: COMMIT"
+            f"which commits are new with {commit.short}, and so to be verified, cannot"
+            f" be told: {error}; to begin from another one: repository.verify.since:"
+            " COMMIT"
         )
         raise UnsignedError(message) from error
     if flaw is not None:
-        what = "it" if flaw.commit == commit.id else f"commit {flaw.commit} in it"
+        which = f"commit {commit.short}"
+        if flaw.commit != commit.id:
+            which = f"commit {flaw.commit} in {which}"
         message = (
-            f"{what} is not signed as repository.verify asks: {flaw.why}. It cannot be"
+            f"{which} is not signed as repository.verify asks: {flaw.why}. It cannot be"
             " approved: have it signed by a key that is trusted, or trust its key"
         )
         raise UnsignedError(message)
@@ -84,7 +90,7 @@ def _require_forward(world: CommitWorld, commit: Commit, last: Commit) -> None:
     followed = world.settings.repository.followed
     message = (
         f"{followed} was rewritten: commit {last.short}, which hosts were brought to,"
-        " is not in it. Push one that has it, or, if that is right, set"
+        f" is not in {commit.short}. Push one that has it, or, if that is right, set"
         " repository.allow_force: true"
     )
     raise RewrittenError(message)

@@ -188,7 +188,7 @@ def _flaw(git_dir: Path, ways: Sequence[_Way], commit: CommitId) -> str:
         done = way.verify(git_dir, commit)
         if done.status != 0:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            return "; ".join(lines) or "it is not signed"
+            return "; ".join(lines) or "it has no signature"
     return ""
 
 

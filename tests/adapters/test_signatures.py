@@ -138,11 +138,11 @@ def test_the_first_unsigned_commit_is_named_though_a_signed_one_follows(
 ) -> None:
     bad = signer.commit(signed=False, push=False)
     signer.commit(signed=False, push=False)
-    signer.commit()
+    newest = signer.commit()
 
     told = looking.refused()
 
-    assert f"commit {bad} in it is not signed" in told
+    assert f"commit {bad} in commit {newest[:8]} is not signed" in told
     assert "cannot be approved" in told
 
 
@@ -348,9 +348,9 @@ def test_another_repository_needs_a_commit_to_begin_from(
     looking.close()
     signer.repository = make_repository(tmp_path / "new", bare=True)
     first = signer.repository.commit("another history", f="other\n")
-    signer.commit()
+    newest = signer.commit()
     looking = signer.open()
-    assert "in it is not signed" in looking.refused()
+    assert f"in commit {newest[:8]} is not signed" in looking.refused()
     looking.close()
     shutil.rmtree(tmp_path / "state/mirror.git")
     looking = signer.open()
@@ -536,6 +536,8 @@ def test_check_and_approve_say_what_is_wrong(signer: Signer, looking: Looking) -
 
     assert (checked.returncode, approved.returncode) == (1, 1)
     assert "✓ signatures of commits" in checked.stdout
-    assert "it is not signed as repository.verify asks" in checked.stdout
+    told = f"commit {bad[:8]} is not signed as repository.verify asks: it has no sig"
+    assert told in checked.stdout
+    assert told in " ".join(approved.stderr.split())
     assert "It cannot be approved" in approved.stderr
     assert f"✗ signatures of commits  {allowed} cannot be read" in without.stdout

@@ -297,7 +297,7 @@ def test_a_commit_that_is_not_signed_never_counts(scene: Scene) -> None:
     assert scene.evaluator.listed == listed, "Nix is not shown it"
     bad = scene.mirror.commits[-2]
     problem = scene.history.repository.problem()
-    assert problem.startswith(f"commit {newest.short}: commit {bad.id} in it is not")
+    assert problem.startswith(f"commit {bad.id} in commit {newest.short} is not")
     assert [event.kind for event in scene.history.events()] == ["commit-untrusted"]
     assert scene.metric("reconciler_commit_untrusted") == 1
     assert scene.metric("reconciler_commit_withheld") == 0
