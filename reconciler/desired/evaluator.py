@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from reconciler.desired import build, fingerprint, flake, layout, texts
+from reconciler.desired import amiss, build, fingerprint, flake, layout, texts
 from reconciler.desired.codec import Where, from_nix
 from reconciler.desired.failures import Subject, explained
 from reconciler.desired.nix import FILES, Mode, Nix
@@ -68,12 +68,15 @@ class Evaluator:
 
     def hosts(self, checkout: Path) -> tuple[HostName, ...]:
         """Return the hosts of *checkout*, sorted; LayoutError, EvaluationError."""
+        amiss.refuse_links(self._found(checkout), checkout)
         reading = self._reading(checkout)
         names = reading.hosts
         if names is None:
-            names = self._ask("hosts.nix", reading.arguments, Subject(reading=reading))
-            if not names and reading.copy:  # of a flake
-                raise layout.no_hosts(self._found(checkout), checkout)
+            subject = Subject(reading=reading)
+            known = self._ask("hosts.nix", reading.arguments, subject)
+            names = known["names"]
+            if not names:
+                raise amiss.no_hosts(self._found(checkout), checkout, known["others"])
         return layout.select(
             sorted(map(layout.check_name, names)), self._settings.repository
         )

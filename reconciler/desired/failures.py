@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.desired import inputs
+from reconciler.desired import amiss, inputs
 from reconciler.desired.messages import (
     Diagnosis,
     Position,
@@ -147,7 +147,8 @@ def _evaluation_error(
     if place is not None:
         line = f":{place.line}" if place.line is not None else ""
         message += f"\nat {place.file}{line}"
-    if hint := _hint(diagnosis.message, subject):
+    unreadable = amiss.unreadable(subject.checkout / place.file) if place else ""
+    if hint := unreadable or _hint(diagnosis.message, subject):
         message += f"\n({hint})"
     return EvaluationError(
         message,
@@ -158,10 +159,10 @@ def _evaluation_error(
 
 
 def _hint(message: str, subject: Subject) -> str:
-    if told := inputs.away(message, subject.reading.lock):
+    if told := inputs.told_of_lock(message, subject.reading.lock):
         return told
     if subject.reading.is_network and _NO_ARGUMENT in message:
-        return "network files are called without arguments: give each a default"
+        return "networks and hives are called without arguments: give each a default"
     said = (hint for pattern, hint in _HINTS if re.search(pattern, message, re.DOTALL))
     return next(said, "")
 

@@ -40,9 +40,15 @@ def told_unfetched(message: str, stderr: str, lock: Path | None) -> str:
     return _LOGIN.sub("//…@", f"{what}: {reason}\n({_WHO})")
 
 
-def away(message: str, lock: Path | None) -> str:
-    """Return which input is a folder that is not on this machine; nothing if none."""
-    if lock is None or not re.search(r"does not exist|No such file", message):
+def told_of_lock(message: str, lock: Path | None) -> str:
+    """Return what in ``flake.lock`` Nix' *message* is about; nothing if it is not."""
+    if lock is None or not lock.is_file():
+        return ""
+    if "parse_error" in message and not _is_json(lock):
+        return (
+            "flake.lock is no JSON; a merge may have left it so: lock and commit anew"
+        )
+    if not re.search(r"does not exist|No such file", message):
         return ""
     named = (
         name
@@ -56,6 +62,14 @@ def away(message: str, lock: Path | None) -> str:
         if name
         else ""
     )
+
+
+def _is_json(lock: Path) -> bool:
+    try:
+        json.loads(lock.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _inputs(stderr: str, lock: Path) -> str:

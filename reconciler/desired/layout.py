@@ -127,30 +127,6 @@ def why(found: Found) -> str:
             return f"attribute {'.'.join(path)} of {file}"
 
 
-def no_hosts(found: Found, checkout: Path) -> LayoutError:
-    """Return what to say of a flake without a NixOS."""
-    message = (
-        f"no NixOS host is in what was read ({why(found)}):"
-        " macOS and Home Manager configurations are not served;"
-    )
-    if others := _beside(checkout):
-        return LayoutError(f"{message} beside it there is {' and '.join(others)}")
-    return LayoutError(
-        f"{message} set repository.layout and repository.entry if the hosts are"
-        " elsewhere, or repository.dir if another folder's flake holds them"
-    )
-
-
-def _beside(checkout: Path) -> list[str]:
-    """Return what else in *checkout* may hold hosts, and how to have it read."""
-    hive = [HIVE_FILE] if (checkout / HIVE_FILE).is_file() else []
-    folders = _first_folders(checkout, HostName("host"))
-    return [
-        *(f"{file} (repository.layout: colmena)" for file in hive),
-        *(f"{file} (repository.layout: hosts)" for file in folders.patterns),
-    ]
-
-
 def select(
     names: Sequence[HostName], settings: RepositorySettings
 ) -> tuple[HostName, ...]:
@@ -214,7 +190,7 @@ def _guessed(
         return Hive(file=HIVE_FILE)
     if candidates := _candidates(checkout, is_network):
         return _network(checkout, candidates)
-    if (folders := _first_folders(checkout, name)).patterns:
+    if (folders := first_folders(checkout, name)).patterns:
         return folders
     raise _nothing_found(checkout)
 
@@ -243,6 +219,8 @@ def _nothing_found(checkout: Path) -> LayoutError:
     )
     if no_networks:
         message += f", and {', '.join(no_networks)} is not a NixOps network"
+    if (checkout / "krops.nix").is_file():
+        message += ", and krops.nix is a script of krops's, which lists no hosts"
     return LayoutError(f"{message}: set repository.layout and repository.entry")
 
 
@@ -317,12 +295,12 @@ def _require_files(checkout: Path, files: Sequence[str]) -> None:
 def _host_files(checkout: Path, files: Sequence[str], name: HostName) -> HostFolders:
     if files:
         return _folders(checkout, files)
-    if (folders := _first_folders(checkout, name)).patterns:
+    if (folders := first_folders(checkout, name)).patterns:
         return folders
     raise _no_match(HOSTS_PATTERNS)
 
 
-def _first_folders(checkout: Path, name: HostName) -> HostFolders:
+def first_folders(checkout: Path, name: HostName) -> HostFolders:
     """Return what the first of our patterns finds that finds any; nothing if none."""
     for pattern in HOSTS_PATTERNS:
         hosts = _guessed_names(pattern, _matches(checkout, pattern))

@@ -22,8 +22,8 @@ class Reading:
 
     @property
     def is_network(self) -> bool:
-        """Whether it is read as NixOps does."""
-        return self.arguments.get("layout") == "nixops"
+        """Whether it is a network or a hive, called by us."""
+        return self.arguments.get("layout") in {"nixops", "colmena"}
 
     @property
     def roots(self) -> tuple[Path, ...]:

@@ -395,6 +395,90 @@ def test_a_flake_without_a_nixos_says_so(repository: Repository) -> None:
         repository.hosts()
 
 
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (
+            "darwinConfigurations.mac = { }; systemConfigs.web = { };",
+            r"darwinConfigurations \(macOS\) and systemConfigs \(system-manager\)",
+        ),
+        ("confctl = { };", r"confctl"),
+    ],
+)
+def test_what_a_flake_has_instead_of_a_nixos_is_named(
+    repository: Repository, outputs: str, said: str
+) -> None:
+    repository.flake(outputs)
+
+    with pytest.raises(LayoutError, match=rf"{said}[\s\S]*cannot be served"):
+        repository.hosts()
+
+
+def test_what_is_no_set_of_hosts_and_no_host_is_told_as_such(
+    repository: Repository,
+) -> None:
+    repository.flake("nixosConfigurations = [ ];")
+    with pytest.raises(EvaluationError, match="nixosConfigurations is a list"):
+        repository.hosts()
+
+    repository.flake("nixosConfigurations.web = { };")
+    with pytest.raises(EvaluationError, match="web is a set and no evaluated NixOS"):
+        repository.evaluate("web")
+
+
+def test_a_lock_with_a_merge_in_it_is_named(repository: Repository) -> None:
+    repository.flake(TWO)
+    repository.write("flake.lock", "<<<<<<< HEAD\n{}\n")
+
+    with pytest.raises(PermanentError, match=r"flake\.lock is no JSON"):
+        repository.hosts()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("nixops.nix", "{ network = { }; }"), ("hive.nix", "{ }")]
+)
+def test_a_network_without_hosts_says_so(
+    repository: Repository, file: str, text: str
+) -> None:
+    """As of a flake: an empty list would take away all hosts."""
+    repository.write(file, text)
+
+    with pytest.raises(LayoutError, match=f"no NixOS host.*{file}"):
+        repository.hosts()
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"\0GITCRYPT\0\x80", "git-crypt has locked"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:a\n", "Git LFS"),
+    ],
+)
+def test_a_file_that_a_filter_of_git_would_make_readable_is_told(
+    repository: Repository, head: bytes, said: str
+) -> None:
+    repository.write("hosts/web.nix", "")
+    (repository.checkout / "hosts/web.nix").write_bytes(head)
+
+    with pytest.raises(EvaluationError, match=rf"hosts/web\.nix[\s\S]*{said}"):
+        Evaluator(settings()).evaluate(repository.checkout, HostName("web"))
+
+
+@pytest.mark.parametrize(
+    "file", ["flake.nix", "hive.nix", "hosts/web.nix", "configuration.nix"]
+)
+def test_a_link_out_of_the_repository_is_no_host(
+    repository: Repository, tmp_path: Path, file: str
+) -> None:
+    """What is behind it is in no commit."""
+    (tmp_path / "outside.nix").write_text("{ }")
+    (repository.checkout / file).parent.mkdir(exist_ok=True)
+    (repository.checkout / file).symlink_to(tmp_path / "outside.nix")
+
+    with pytest.raises(LayoutError, match=f"{file} is a link to .*outside"):
+        repository.hosts()
+
+
 def test_options_of_the_repositorys_own_make_ours_step_back(
     repository: Repository,
 ) -> None:

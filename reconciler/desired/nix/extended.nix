@@ -22,4 +22,7 @@ let
   fits = builtins.all (name: builtins.seq all.${name} true) (builtins.attrNames all);
   canHave = node ? extendModules && (builtins.tryEval fits).success;
 in
-(if canHave then extended else node) // { inherit lib; }
+if !(builtins.isAttrs node && node ? config && node ? options) then
+  throw "${name} is a ${builtins.typeOf node} and no evaluated NixOS, as nixpkgs.lib.nixosSystem makes it"
+else
+  (if canHave then extended else node) // { inherit lib; }

@@ -98,7 +98,9 @@ let
     more = [ { _module.check = false; } ];
   }) definitions;
 in
-if called ? __schema then
+if !builtins.isAttrs called then
+  throw "the value of the hive is a ${builtins.typeOf called}, not an attribute set of nodes"
+else if called ? __schema then
   throw "the hive is evaluated already: a flake gives it as colmenaHive"
 else
   nodes

@@ -1,7 +1,13 @@
-# The names of the hosts of a repository, without evaluating any of them.
+# The names of the hosts of a repository, without evaluating any of them, and what it has
+# that is no NixOS.
 { checkout, layout, sources }:
-(import ./repository.nix {
-  inherit checkout layout sources;
-  uuid = "";
-  deploymentName = "";
-}).names
+let
+  repository = import ./repository.nix {
+    inherit checkout layout sources;
+    uuid = "";
+    deploymentName = "";
+  };
+in
+{
+  inherit (repository) names others;
+}

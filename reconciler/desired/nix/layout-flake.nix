@@ -8,7 +8,14 @@
 let
   flake = builtins.getFlake sources.url;
 
-  systems = flake.nixosConfigurations or { };
+  output =
+    name: value:
+    if builtins.isAttrs value then
+      value
+    else
+      throw "the flake's ${name} is a ${builtins.typeOf value}, not an attribute set of hosts";
+
+  systems = output "nixosConfigurations" (flake.nixosConfigurations or { });
 
   evaluatedHive = flake.colmenaHive.nodes or { };
 
@@ -74,6 +81,9 @@ in
       inherit name;
       node = theirs.${name};
     });
+  others = builtins.filter (name: flake ? ${name}) [
+    "darwinConfigurations" "homeConfigurations" "systemConfigs" "confctl"
+  ];
   outside =
     name:
     if deployed ? ${name} then

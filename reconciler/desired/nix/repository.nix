@@ -2,6 +2,7 @@
 #   names    the hosts, none of them evaluated
 #   node     host name -> its evaluated configuration, with our options where they fit in:
 #            { config, options, lib, … } as NixOS's eval-config returns it
+#   others   outputs of a flake that are no NixOS
 #   outside  host name -> what the repository says of it outside of its configuration
 # All arguments are strings; `sources` is JSON, since names may hold any character.
 { checkout, layout, sources, uuid, deploymentName }:
@@ -16,6 +17,7 @@ let
 in
 {
   outside = _: { };
+  others = [ ];
 }
 // layouts.${layout} {
   inherit uuid deploymentName checkout;
