@@ -290,7 +290,7 @@ class HostPass:
     def _attempt(
         self, revision: Revision, wanted: Wanted, seen: Look
     ) -> Carried | None:
-        """Carry a plan out; None if somebody has had the host held since the look."""
+        """Carry a plan out; None if it was held, or put into quarantine, since."""
         world, plan, desired = self._world, seen.plan, wanted.desired
         replacing = (StepKind.ACTIVATE, StepKind.BOOT)
         switches = any(step.kind in replacing for step in plan.steps)
@@ -298,7 +298,7 @@ class HostPass:
         baseline = baseline_of(world, desired, seen)
         guard = Guard(boot_id=observed.boot_id, baseline=baseline.to_json())
         with world.history.lock(desired.host):
-            if world.history.hold_of(desired.host, world.now()) is not None:
+            if any(world.orders(desired.host, desired.toplevel)):
                 world.history.turns.end_reboot(desired.host, unless_begun=True)
                 return None
             attempt = world.history.begin(

@@ -68,10 +68,15 @@ def test_a_held_host_is_looked_at_and_not_touched(scene: Scene) -> None:
     assert scene.attempts("lufta") == []
 
 
-def test_a_hold_that_is_ordered_while_a_host_is_looked_at_counts(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("verdict", [Verdict.HELD, Verdict.QUARANTINED])
+def test_what_is_ordered_while_a_host_is_looked_at_counts(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
 ) -> None:
-    """By a rollback, say, of another process: else the pass would undo it at once."""
+    """
+    By another process.
+
+    Else the pass would undo its rollback, or try what has just failed there.
+    """
     scene.commit(A)
     scene.run("lufta")
     scene.commit(B)
@@ -81,7 +86,10 @@ def test_a_hold_that_is_ordered_while_a_host_is_looked_at_counts(
         told = read(host, script, what=what, deadline=deadline)
         if what == "probe":
             monkeypatch.undo()
-            hold(scene, "taken back")
+            if verdict is Verdict.HELD:
+                hold(scene, "taken back")
+            else:
+                fail(scene, toplevel_of("lufta", B["lufta"]))
         return told
 
     monkeypatch.setattr(FakeHost, "read", held)
@@ -92,7 +100,7 @@ def test_a_hold_that_is_ordered_while_a_host_is_looked_at_counts(
     assert scene.run("lufta") == Done()
     assert scene.machine("lufta").running == old
     assert len(scene.attempts("lufta")) == before
-    assert scene.status("lufta").verdict is Verdict.HELD
+    assert scene.status("lufta").verdict is verdict
 
 
 def test_a_hold_ends_with_its_time(scene: Scene) -> None:
