@@ -48,7 +48,7 @@ def adopt(
         if not as_json:
             _show(planned, waiting, revision)
         if waiting and not dry_run:
-            _require_consent(len(waiting), yes=yes)
+            _require_consent(len(waiting), yes=yes, shown=not as_json)
             worlds.adopt(world, [one.host for one in waiting], reason)
     if as_json:
         print_json([_as_dict(one, revision, done=not dry_run) for one in planned])
@@ -68,9 +68,10 @@ def _show(planned: list[Planned], waiting: list[Planned], revision: Revision) ->
             out.print(Text.assemble((one.host, "bold"), "  was adopted before"))
 
 
-def _require_consent(count: int, *, yes: bool) -> None:
-    if not yes and not sys.stdin.isatty():
-        message = "nobody is here to be asked: look with --dry-run, then say --yes"
+def _require_consent(count: int, *, yes: bool, shown: bool) -> None:
+    if not yes and not (shown and sys.stdin.isatty()):
+        why = "nobody is here to be asked" if shown else "--json asks nobody"
+        message = f"{why}: look with --dry-run, then say --yes"
         raise typer.BadParameter(message, param_hint="--yes")
     which = "this host" if count == 1 else f"these {count} hosts"
     require_yes(f"Shall {which} be kept so from now on?", yes=yes)

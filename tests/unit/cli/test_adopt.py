@@ -65,6 +65,21 @@ def test_a_script_must_say_yes(cli: Cli, scene: Scene) -> None:
     assert not scene.history.is_adopted(LUFTA)
 
 
+def test_nobody_is_asked_about_what_is_not_shown(
+    cli: Cli, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person at a terminal, whose answer would be to JSON that comes after it."""
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("typer.confirm", lambda *_args, **_options: True)
+
+    said = cli("adopt", "lufta", "--json")
+
+    assert said.status == 2
+    assert "--dry-run" in said.err
+    assert not scene.history.is_adopted(LUFTA)
+    assert cli("adopt", "lufta").status == 0
+
+
 def test_what_cannot_be_compared_is_not_adopted(cli: Cli, scene: Scene) -> None:
     broken = EvaluationError("network.nix:3:1: undefined variable", host="keanu")
     scene.push({**A, "keanu": broken})
