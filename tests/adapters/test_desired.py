@@ -725,6 +725,32 @@ def test_a_network_may_bring_its_own_nixpkgs(tmp_path: Path) -> None:
     assert "-nixos-system-keanu-" in desired.toplevel
 
 
+def test_a_network_of_morphs_says_with_what_it_is_evaluated(tmp_path: Path) -> None:
+    checkout = network(
+        tmp_path,
+        f"""
+        {{
+          network.pkgs = import {NIXPKGS} {{
+            overlays = [ (_: _: {{ mark = "of-the-network"; }}) ];
+          }};
+          network.specialArgs.role = ./role.nix;
+          keanu = {{ pkgs, role, ... }}: {{
+            imports = [ role ];
+            {PLAIN}
+            deployment.substituteOnDestination = true;
+            deployment.targetHost = pkgs.mark;
+          }};
+        }}
+        """,
+    )
+    (checkout / "role.nix").write_text('{ deployment.tags = [ "web" ]; }')
+
+    desired = Evaluator(settings(path=())).evaluate(checkout, KEANU)
+
+    assert desired.tags == ("web",)
+    assert desired.target.address == "of-the-network"
+
+
 def test_both_layouts_of_the_same_machines_agree(tmp_path: Path) -> None:
     text = f'{{ {PLAIN} systemd.services.a = {{ script = "true"; }}; }}'
     host(tmp_path, "keanu", text)

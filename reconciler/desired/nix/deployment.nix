@@ -90,6 +90,7 @@ in
     replaceUnknownProfiles = ignored types.bool true;
     sshOptions = ignored (types.listOf types.str) [ ];
     storeKeysOnMachine = ignored types.bool false;
+    substituteOnDestination = ignored types.bool false;
   };
 
   config = {

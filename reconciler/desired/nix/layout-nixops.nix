@@ -46,8 +46,18 @@ let
     sets:
     builtins.mapAttrs (name: _: builtins.catAttrs name sets) (union sets);
 
-  # NixOps 2: `network.nixpkgs`, a package set, whose `path` it evaluates with.
-  pinned = builtins.catAttrs "nixpkgs" (values "network");
+  # NixOps 2: `network.nixpkgs`, a package set, whose `path` it evaluates with; in morph
+  # it is `network.pkgs`, which are the hosts' packages, too.
+  settings = values "network";
+  packages = builtins.filter builtins.isAttrs (builtins.catAttrs "pkgs" settings);
+  pinned = builtins.catAttrs "nixpkgs" settings ++ packages;
+  ofPackages =
+    pkgs:
+    { lib, ... }:
+    {
+      _file = "network.pkgs";
+      nixpkgs.pkgs = lib.mkDefault pkgs;
+    };
   pathOf = pkgs: if builtins.isAttrs pkgs then pkgs.path or pkgs.outPath else pkgs;
 in
 import ./network.nix {
@@ -55,7 +65,8 @@ import ./network.nix {
   definitions = builtins.mapAttrs (name: _: definitionsOf name) (
     removeAttrs (union networks) reserved
   );
-  defaults = definitionsOf "defaults";
+  defaults = definitionsOf "defaults" ++ map ofPackages packages;
+  specialArgs = union (builtins.catAttrs "specialArgs" settings); # morph's
   nixpkgs = if pinned == [ ] then <nixpkgs> else pathOf (builtins.head pinned);
   resources = builtins.mapAttrs (_: zipped) (zipped (values "resources"));
 }

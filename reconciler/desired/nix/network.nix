@@ -1,6 +1,6 @@
 # Hosts given as modules, each evaluated by NixOS's eval-config: NixOps's way, and that
 # of plain files.
-{ definitions, defaults, nixpkgs, resources, uuid, deploymentName }:
+{ definitions, defaults, nixpkgs, resources, uuid, deploymentName, specialArgs ? { } }:
 let
   evalConfig = import (nixpkgs + "/nixos/lib/eval-config.nix");
   lib = import (nixpkgs + "/lib");
@@ -8,6 +8,7 @@ let
   evaluated = builtins.mapAttrs (
     name: modules:
     evalConfig {
+      inherit specialArgs;
       modules = modules ++ defaults ++ [ (injected name) ];
     }
   ) definitions;
