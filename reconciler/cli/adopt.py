@@ -32,7 +32,8 @@ def adopt(
     what that would change. This shows it, compared with what the host runs, and asks.
     From then on the host is kept as any other: at once with `policy.mode: auto`, and
     with `report` by `reconciler apply`. A host that does not answer cannot be compared,
-    and is not adopted. Exit status 1 if there is one, or if the answer is no.
+    and is not adopted. Exit status 1 if there is one, or if the answer is no. With
+    `--json` nobody is asked, so it needs `--yes`, or `--dry-run` to look only.
 
     ```
     reconciler adopt --dry-run

@@ -53,7 +53,9 @@ class Followed:
     def _newest_tag(self, remote: Remote) -> Head:
         found = remote.tags(self.tag)
         if not found:
-            message = f"{remote.shown} has no tag {self.tag!r}"
+            names = _names(remote, "refs/tags/")
+            others = f"; there are: {names}" if names else ", nor any other: push one"
+            message = f"{remote.shown} has no tag {self.tag!r}{others}"
             raise NoHeadError(message)
         return Head(*found[0])
 
@@ -62,13 +64,18 @@ class Followed:
         found = remote.ask(ref, tag)
         if name := found.get(ref):
             return Head(ref, name)
-        url, refs = remote.shown, remote.ask("refs/heads/*")
-        branches = sorted(ref.removeprefix("refs/heads/") for ref in refs)
-        if not branches:
+        url, names = remote.shown, _names(remote, "refs/heads/")
+        if not names:
             message = f"{url} is empty: it has no branch at all"
             raise NoHeadError(message)
-        names = ", ".join(branches[:_NAMES_SHOWN])
-        more = ", …" if len(branches) > _NAMES_SHOWN else ""
         but = ", but a tag, which repository.tag follows" if tag in found else ""
-        message = f"{url} has no branch {self.branch!r}{but}; there are: {names}{more}"
+        message = f"{url} has no branch {self.branch!r}{but}; there are: {names}"
         raise NoHeadError(message)
+
+
+def _names(remote: Remote, kind: str) -> str:
+    """Return the names of the branches or tags over there, not too many; for people."""
+    refs = remote.ask(f"{kind}*")
+    names = sorted(ref.removeprefix(kind) for ref in refs if ref.startswith(kind))
+    more = ", …" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more

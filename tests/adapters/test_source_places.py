@@ -83,8 +83,14 @@ def test_a_tag_that_moves_is_followed(repository: Repository, tmp_path: Path) ->
 
 
 def test_no_tag_yet_is_said(repository: Repository, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"has no tag 'v\*'"):
-        following(repository, tmp_path / "state", "v*").fetch()
+    mirror = following(repository, tmp_path / "state", "v*")
+    with pytest.raises(SourceError, match=r"has no tag 'v\*', nor any other"):
+        mirror.fetch()
+
+    tag(repository, "w1")
+    tag(repository, "release-2")
+    with pytest.raises(SourceError, match=r"no tag 'v\*'; there are: release-2, w1"):
+        mirror.fetch()
 
 
 def test_a_tag_that_is_pushed_is_noticed_at_once(repository: Repository) -> None:
