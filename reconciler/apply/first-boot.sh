@@ -35,8 +35,7 @@ first_boot() {
     fi
     keep_watch || undo_first_boot
     if ! set_boot || ! keep_made || ! boot_once; then
-        take_back
-        undo_first_boot
+        give_up_first_boot
     fi
     timeout 60 sync
     if [ ! -L decision ]; then
@@ -44,8 +43,7 @@ first_boot() {
         phase rebooting
         go_down
     fi
-    take_back
-    undo_first_boot
+    give_up_first_boot
 }
 
 # Once is enough; but what went wrong is done again, also if the profile is back already.
@@ -87,6 +85,12 @@ entry_of() {
         sort | head -n 1)
     [ -z "$found" ] ||
         printf '%s\n' "${found##*/}" | sed -E 's/\+[0-9]+(-[0-9]+)?\.conf$/.conf/'
+}
+
+# While what is booted cannot be set back, the watch stays for the next boot.
+give_up_first_boot() {
+    take_back && forget_watch
+    finish not-booted
 }
 
 undo_first_boot() {
@@ -219,8 +223,7 @@ stopped_first_boot() {
     [ "$(timeout 10 systemctl is-system-running 2>/dev/null)" != stopping ] || exit 0
     case $(cat phase 2>/dev/null) in
     '' | booting | rebooting)
-        take_back
-        undo_first_boot
+        give_up_first_boot
         ;;
     esac
     decide ended

@@ -300,7 +300,8 @@ confirm() {
     note_boot
     if set_boot; then
         rm -f -- "$roots/reconciler-before"
-        if is_first_boot; then forget_watch; fi
+        # Also one that was left: it would take this back.
+        if is_first_boot || [ -e "$first" ]; then forget_watch; fi
         finish confirmed
     fi
     take_boot_back

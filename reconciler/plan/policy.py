@@ -197,7 +197,9 @@ def _judge(
     if forbidden:
         return forbidden
     by_commit = _caused_by_commit(desired, drifts, known)
-    if not by_commit and (others := _left_to_others(desired, drifts, known, policy)):
+    if not by_commit and (
+        others := _left_to_others(desired, observed, drifts, known, policy)
+    ):
         return Verdict.REPORTED, f"no commit caused this, and {others}"
     reason = removes_too_much(desired, drifts, known, policy)
     if reason := reason or _closed_secrets(desired, drifts, known):
@@ -285,7 +287,11 @@ def _forbidden(
 
 
 def _left_to_others(
-    desired: Desired, drifts: tuple[Drift, ...], known: Known, policy: Policy
+    desired: Desired,
+    observed: Observed,
+    drifts: tuple[Drift, ...],
+    known: Known,
+    policy: Policy,
 ) -> str:
     """Return why what no commit caused is left as it is, or an empty text."""
     if known.under_way:
@@ -293,8 +299,8 @@ def _left_to_others(
     if not policy.heal:
         return "the policy says not to heal"
     updaters = desired.base.updaters if desired.base else ()
-    another = any(drift.kind in _OF_COMMITS and drift.is_open for drift in drifts)
-    if updaters and another:
+    boots_another = any(one.kind is DriftKind.BOOT and one.is_open for one in drifts)
+    if updaters and (boots_another or not runs(desired, observed)):
         return (
             f"the host updates itself ({', '.join(updaters)}): it is left with that"
             " system until a commit brings another one"

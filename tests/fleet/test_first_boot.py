@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from reconciler.apply import guardian
-from reconciler.apply.guardian import Limits, Order
+from reconciler.apply.guardian import Limits, Order, Result
 from reconciler.model import Outcome, Reason, StorePath
 from tests.support.extra import add_extras, attempts, set_extra
 from tests.support.fleet import FleetFactory, FleetHost, ToolError
@@ -299,6 +299,37 @@ def test_a_watch_that_was_lost_begins_as_soon_as_somebody_asks(rig: Rig) -> None
     host.kill()
     host.start()
     assert (boots(host), left(host)) == ((old, old, old), "")
+
+
+@pytest.mark.matrix
+def test_the_watch_stays_while_what_is_booted_cannot_be_set_back(rig: Rig) -> None:
+    """And whatever is confirmed ends it, since it would take that back."""
+    rig.stop_daemon()
+    host = rig.host(HOST)
+    old = StorePath(host.running_toplevel)
+    new = StorePath(host.exec("readlink", "-f", FIRST).strip())
+    limits = Limits(arm=5.0, switch=30.0, roll_back=5.0, confirm=100.0)
+    host.exec("sh", "-c", "mount --bind /boot /boot && mount -o remount,bind,ro /boot")
+    try:
+        order = Order(attempt="f", new=new, old=old, limits=limits)
+        guardian.first_boot(ExecWriter(host), order, host.boot_id, wait=0)
+        wait_for_result(host, "f", Result.NOT_BOOTED)
+        assert KEPT in left(host)
+    finally:
+        host.exec("umount", "/boot")
+
+    order = Order(attempt="g", new=old, old=old, limits=limits)
+    guardian.set_boot(ExecWriter(host), order, wait=0)
+    wait_for_result(host, "g", Result.CONFIRMED)
+    assert KEPT not in left(host)
+    assert boots(host)[1:] == (old, old)
+
+
+def wait_for_result(host: FleetHost, name: str, result: Result) -> None:
+    writer = ExecWriter(host)
+    wait_until(
+        lambda: guardian.state(writer, name).result is result, DEADLINE, result.value
+    )
 
 
 @pytest.mark.matrix

@@ -351,3 +351,16 @@ def test_what_is_under_way_there_is_seen_to_its_end() -> None:
     left = observed(have(), running=StorePath("/nix/store/own"))
 
     assert plan(aim, left, known=known, policy=Policy()).verdict is Verdict.HEAL
+
+
+def test_it_is_switched_to_the_specialisation_that_its_commit_wants() -> None:
+    """After a reboot, say: it is no other system that it brought itself."""
+    base = Base(updaters=("system.autoUpgrade",))
+    aim = dataclasses.replace(
+        desired(want()), base=base, specialisation="dark", specialisations=("dark",)
+    )
+    known = Known(applied=NEW, machine_id="m1")
+
+    made = plan(aim, observed(have()), known=known, policy=Policy())
+
+    assert (made.verdict, made.specialisation) == (Verdict.HEAL, "dark")
