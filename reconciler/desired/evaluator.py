@@ -75,7 +75,8 @@ class Evaluator:
             subject = Subject(reading=reading)
             known = self._ask("hosts.nix", reading.arguments, subject)
             names = known["names"]
-            if not names:
+            # A network or hive may be empty: a guard asks before all hosts go.
+            if not names and reading.copy:  # of a flake
                 raise amiss.no_hosts(self._found(checkout), checkout, known["others"])
         return layout.select(
             sorted(map(layout.check_name, names)), self._settings.repository

@@ -61,7 +61,11 @@ def test_the_demo_leaves_nothing_when_its_terminal_is_closed() -> None:
 
             assert not folder.exists()
             assert str(folder) not in Path("/proc/self/mountinfo").read_text()
-            assert not [pid for pid, words in commands() if str(folder) in words]
+            wait_until(
+                lambda: not [pid for pid, words in commands() if str(folder) in words],
+                30,
+                "the last process of the demo to end",
+            )
         finally:
             clear_away(process, folder)
 
