@@ -53,6 +53,7 @@ def test_a_host_without_power_is_told_and_served_once_it_is_back(rig: Rig) -> No
     assert rig.metric(UP) == 1
 
 
+@pytest.mark.matrix
 def test_a_silent_host_delays_nobody(rig: Rig) -> None:
     """It accepts TCP and says nothing, as a machine does that swaps to death."""
     host = rig.host("keanu")

@@ -92,6 +92,7 @@ def test_without_heal_drift_is_shown_and_commits_are_deployed(rig: Rig) -> None:
     assert rig.metric(stopped) == 0
 
 
+@pytest.mark.matrix
 def test_a_daemon_that_only_reports_changes_nothing_but_a_person_may(rig: Rig) -> None:
     restart(rig, {**QUICK, "mode": "report"})
     before = {host.name: host.running_toplevel for host in rig.fleet}

@@ -100,6 +100,7 @@ def test_a_way_back_is_told_as_commits_taken_back(rig: Rig) -> None:
     assert BOT in {one["unit"] for one in found["restarts"]}
 
 
+@pytest.mark.matrix
 def test_sync_waits_for_hosts_and_tells_by_its_status(rig: Rig) -> None:
     rig.run("release", HOST)
     rig.edit(FILE, PLACE, f"{PLACE} for good")

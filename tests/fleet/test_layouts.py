@@ -115,7 +115,7 @@ def write_flake(content: Path, outputs: str, locked: Mapping[str, object]) -> No
 LAYOUTS = ("flake", "deploy-rs", "colmena", "hive")
 
 
-@pytest.mark.parametrize("layout", tried("deploy-rs", "hive", among=LAYOUTS))
+@pytest.mark.parametrize("layout", tried("deploy-rs", among=LAYOUTS))
 def test_a_repository_is_deployed_healed_changed_and_taken_back(
     fleet: FleetFactory, tmp_path: Path, layout: str
 ) -> None:

@@ -133,6 +133,7 @@ def test_a_system_that_failed_is_tried_again_when_somebody_says_so(rig: Rig) -> 
     rig.wait_in_sync("lufta")
 
 
+@pytest.mark.matrix
 def test_a_rollback_stays_until_the_host_is_released(rig: Rig) -> None:
     old = rig.host("lufta").running_toplevel
     before = rig.repository.head

@@ -196,6 +196,7 @@ def test_what_is_not_to_be_healed_is_only_shown(rig: Rig, host: FleetHost) -> No
     rig.wait_in_sync(HOST)
 
 
+@pytest.mark.matrix
 def test_a_snippet_of_the_activation_that_failed_before_does_not_count(
     rig: Rig, host: FleetHost
 ) -> None:

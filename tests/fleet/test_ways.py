@@ -61,6 +61,7 @@ def test_another_port_of_sshd(rig: Rig) -> None:
     assert rig.host(HOST).running_toplevel == before
 
 
+@pytest.mark.matrix
 def test_a_port_where_nobody_listens(rig: Rig) -> None:
     """It goes back, says what was seen, and is kept whole by the way that it has."""
     before = rig.host(HOST).running_toplevel
