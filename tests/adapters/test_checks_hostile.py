@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import select
 import socket
 import threading
 import time
@@ -26,7 +27,6 @@ def drip_headers() -> Iterator[bytes]:
     for number in itertools.count():
         for one in f"X-{number}: more\r\n":
             yield one.encode()
-            time.sleep(0.01)  # it is the pace of the attack, and waits for nothing
 
 
 def drip_status() -> Iterator[bytes]:
@@ -34,7 +34,6 @@ def drip_status() -> Iterator[bytes]:
     yield b"HTTP/1.1 200 "
     while True:
         yield b"O"
-        time.sleep(0.01)
 
 
 def hint_for_ever() -> Iterator[bytes]:
@@ -44,6 +43,8 @@ def hint_for_ever() -> Iterator[bytes]:
 
 
 ATTACKS = [drip_headers, drip_status, hint_for_ever]
+SLOW = (drip_headers, drip_status)
+PACE = 0.01  # seconds between two bytes
 
 
 class Endless:
@@ -63,12 +64,20 @@ class Endless:
                 with client, contextlib.suppress(OSError):
                     for part in self._attack():
                         client.sendall(part)
+                        if self._attack in SLOW and has_hung_up(client, within=PACE):
+                            break
                 self.cut.set()
 
     def close(self) -> None:
         """End it."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def has_hung_up(client: socket.socket, *, within: float) -> bool:
+    """Return whether *client* ends the connection *within* seconds."""
+    readable, _, _ = select.select([client], [], [], within)
+    return bool(readable) and not client.recv(4096)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -9,16 +9,16 @@ that alone; see ``reaper.py``, which therefore bears no mark.
 
 import contextlib
 import os
+import select
 import signal
 import sys
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 MARK = "RECONCILER_TEST_RUN"
 LOOKS = 50  # until nothing is left; what is being started may be overlooked once
-PAUSE = 0.1  # seconds between them
+DEATH = 5.0  # seconds that a process may take to die
 
 
 def watch() -> None:
@@ -65,8 +65,17 @@ def _end(mark: str) -> None:
             return
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(PAUSE)
+                _kill(pid)
+
+
+def _kill(pid: int) -> None:
+    """Kill a process, and wait until it is gone, or DEATH is over."""
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [], DEATH)
+    finally:
+        os.close(process)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ import pytest
 from reconciler.model import Target
 from reconciler.remote.connections import Connections
 from reconciler.settings import SshSettings
-from tests.support.wait import patience
+from tests.support.wait import patience, wait_until
 
 DEADLINE = 60.0
 OTHER_USER = "deploy"
@@ -267,20 +266,23 @@ def _free_port(address: str) -> int:
 
 
 def _await_banner(sshd: Sshd) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        assert sshd.process is not None
-        if sshd.process.poll() is not None:
-            break
+    process = sshd.process
+    assert process is not None
+
+    def greets() -> bool:
         with (
             contextlib.suppress(OSError),
             socket.create_connection((sshd.address, sshd.port), 1) as connection,
         ):
-            if connection.recv(4) == b"SSH-":
-                return
-        time.sleep(0.01)
-    message = f"sshd did not start: {sshd.log()}"
-    raise RuntimeError(message)
+            return connection.recv(4) == b"SSH-"
+        return False
+
+    wait_until(
+        lambda: process.poll() is not None or greets(), DEADLINE, "sshd to greet"
+    )
+    if process.poll() is not None:
+        message = f"sshd did not start: {sshd.log()}"
+        raise RuntimeError(message)
 
 
 def _kill(pid: int) -> None:
