@@ -93,19 +93,33 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
 
 
 TELL = """
-import os, sys, time
+import os, sys, threading
 from pathlib import Path
+from rich.live import Live
 from reconciler.cli.screen.progress import Progress
+from tests.support.wait import wait_until
 
+rounds = 0
+
+def refresh(live, refresh=Live.refresh):
+    global rounds
+    rounds += 1
+    refresh(live)
+
+Live.refresh = refresh
 here = Path(sys.argv[1])
 progress = Progress()
 progress.__enter__()
 (here / "began").touch()
-while not (here / "closed").exists():
-    time.sleep(0.01)
+sys.stdin.readline()
 progress.tell("lufta", "activate")
 progress.ended("lufta")
-time.sleep(0.5)
+before = rounds
+wait_until(
+    lambda: rounds >= before + 3 or threading.active_count() == 1,
+    30,
+    "the table to be drawn again, if anybody does so",
+)
 (here / "told").touch()
 os._exit(0)
 """
@@ -120,7 +134,7 @@ def test_hosts_go_on_when_nobody_hears_of_it_any_more(
     with subprocess.Popen(
         [sys.executable, "-c", TELL, str(tmp_path)],
         cwd=ROOT,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
@@ -129,7 +143,8 @@ def test_hosts_go_on_when_nobody_hears_of_it_any_more(
             os.close(theirs)
             wait_until((tmp_path / "began").exists, DEADLINE, "the work to begin")
             os.close(ours)
-            (tmp_path / "closed").touch()
+            assert process.stdin is not None
+            process.stdin.close()
 
             assert process.wait(DEADLINE) == 0
         finally:
