@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.apply import guardian
 from reconciler.apply.guardian import Limits, Order, Result
-from reconciler.model import Outcome, Reason, StorePath
+from reconciler.model import Attempt, Outcome, Reason, StorePath
 from tests.support.extra import add_extras, attempts, set_extra
 from tests.support.fleet import FleetFactory, FleetHost, ToolError
 from tests.support.guarded import ExecWriter
@@ -252,22 +252,29 @@ def test_one_whose_boot_loader_does_not_take_it_is_given_up(rig: Rig) -> None:
 
 @pytest.mark.matrix
 def test_a_daemon_that_is_killed_meanwhile_follows_it_to_its_end(rig: Rig) -> None:
+    left_alone = killed_in_first_boot(rig, "followed")
+
+    rig.run_daemon()
+    rig.wait_in_sync(HOST)
+
+    ended = next(one for one in attempts(rig, HOST) if one.id == left_alone.id)
+    assert ended.outcome is Outcome.SUCCEEDED
+    host = rig.host(HOST)
+    assert boots(host) == (host.running_toplevel,) * 3
+
+
+def killed_in_first_boot(rig: Rig, name: str) -> Attempt:
+    """Kill the daemon once a host is booted into a release; return what is open."""
     rig.stop_daemon()
     rig.run_daemon()
     host = rig.host(HOST)
     boot = host.boot_id
-
-    release(rig, REFUSES + named("followed"))
+    release(rig, REFUSES + named(name))
     wait_until(lambda: booted_anew(host, boot), DEADLINE, "the reboot")
     rig.stop_daemon(kill=True)
     wait_until(lambda: boots(host)[0] != "", DEADLINE, "the new system to boot")
     (open_one,) = (one for one in attempts(rig, HOST) if one.outcome is None)
-    rig.run_daemon()
-    rig.wait_in_sync(HOST)
-
-    ended = next(one for one in attempts(rig, HOST) if one.id == open_one.id)
-    assert ended.outcome is Outcome.SUCCEEDED
-    assert boots(host) == (host.running_toplevel,) * 3
+    return open_one
 
 
 def booted_anew(host: FleetHost, boot: str) -> bool:
@@ -335,20 +342,13 @@ def wait_for_result(host: FleetHost, name: str, result: Result) -> None:
 
 @pytest.mark.matrix
 def test_one_that_is_not_wanted_any_more_is_left_and_not_blamed(rig: Rig) -> None:
-    rig.stop_daemon()
-    rig.run_daemon()
-    host = rig.host(HOST)
-    boot = host.boot_id
+    left_alone = killed_in_first_boot(rig, "not for long")
 
-    release(rig, REFUSES + named("not for long"))
-    wait_until(lambda: booted_anew(host, boot), DEADLINE, "the reboot")
-    rig.stop_daemon(kill=True)
-    wait_until(lambda: boots(host)[0] != "", DEADLINE, "the new system to boot")
-    (open_one,) = (one for one in attempts(rig, HOST) if one.outcome is None)
     release(rig, named("wanted"))
     rig.run_daemon()
     rig.wait_in_sync(HOST)
 
-    ended = next(one for one in attempts(rig, HOST) if one.id == open_one.id)
+    ended = next(one for one in attempts(rig, HOST) if one.id == left_alone.id)
+    host = rig.host(HOST)
     assert (ended.outcome, ended.reason) == (Outcome.ROLLED_BACK, Reason.ASKED)
     assert boots(host)[1:] == (host.running_toplevel,) * 2
