@@ -245,7 +245,7 @@ def test_a_daemon_that_the_watchdog_ends_says_what_its_threads_did(
 ) -> None:
     with daemon(settings) as process:
         assert process.stderr
-        next(line for line in process.stderr if '"running"' in line)
+        next(line for line in process.stderr if '"cannot read' in line)
         process.send_signal(signal.SIGABRT)
         _, err = process.communicate(timeout=DEADLINE)
 

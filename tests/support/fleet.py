@@ -96,12 +96,30 @@ class FleetHost:
     @property
     def boot_id(self) -> str:
         """The kernel's id of this boot."""
-        return self.exec("cat", "/proc/sys/kernel/random/boot_id").strip()
+        try:
+            return self._known().boot_id()
+        except (FleetError, OSError) as error:
+            raise ToolError(error) from error
 
     @property
     def running_toplevel(self) -> str:
         """The store path of the system that runs."""
-        return self.exec("readlink", "-f", "/run/current-system").strip()
+        return self.resolve("/run/current-system")
+
+    def resolve(self, path: str) -> str:
+        """
+        Follow the links at *path*, from outside; raise `ToolError` where it is off.
+
+        For who asks while the host may be on its way down: of a process that entered
+        it PID 1 does not hear that it ended, and waits for it for 90 s.
+        """
+        try:
+            root = Path(f"/proc/{self._known().leader()}/root")
+            while (place := root / path.lstrip("/")).is_symlink():
+                path = str(Path(path).parent / place.readlink())
+        except (FleetError, OSError) as error:
+            raise ToolError(error) from error
+        return path
 
     def reboot(self) -> None:
         """Reboot in good order; returns when SSH answers again."""
