@@ -101,6 +101,11 @@ in
       default = [ ];
       description = "Names of hosts to leave out, such as `[\"*-iso\"]`: installers, images, templates.";
     };
+    arguments = mkOption {
+      type = types.attrsOf freeform;
+      default = { };
+      description = "What the functions of a NixOps network are called with, as by `nixops set-args`: `{domain: example.org, replicas: 3}`. Text, numbers, flags, lists and tables of these. No secrets: lists of processes show them.";
+    };
     pure = mkOption {
       type = types.bool;
       default = true;

@@ -27,6 +27,9 @@ from reconciler.settings import HostSettings, Settings
 PIN_FILES = ("npins/default.nix", "nix/sources.nix", "lon.nix")
 """What npins, niv and lon write: a set of what is pinned, by name."""
 
+EVALUATED = {"arguments", "dir", "entry", "exclude", "layout", "pure"}
+"""Settings of the section ``repository`` that evaluations depend on."""
+
 ANSWERS_KEPT = 50
 
 COLLECTIONS = 3
@@ -173,7 +176,7 @@ class Evaluator:
             "tree": tree,
             "host": host,
             "repository": settings.repository.model_dump(
-                mode="json", include={"layout", "entry", "dir", "exclude", "pure"}
+                mode="json", include=EVALUATED
             ),
             "address": settings.ssh.address,
             "identity": self._identity,
@@ -232,15 +235,27 @@ class Evaluator:
 
     def _reading(self, checkout: Path) -> Reading:
         found = self._found(checkout)
+        self._refuse_arguments(found)
         if isinstance(found, layout.Flake):
             return self._flake(checkout, found)
+        given = self._settings.repository.arguments
         names = found.hosts if isinstance(found, layout.HostFolders) else None
         return Reading(
             checkout=checkout,
-            arguments=_arguments(checkout, found),
+            arguments=_arguments(checkout, found, given),
             hosts=names,
             mode=Mode(pins=self._pins(checkout)),
         )
+
+    def _refuse_arguments(self, found: layout.Found) -> None:
+        if self._settings.repository.arguments and not isinstance(
+            found, layout.NetworkFiles
+        ):
+            message = (
+                "repository.arguments are those of a NixOps network, and this is none"
+                f" ({layout.why(found)}): take them out, or set repository.layout"
+            )
+            raise LayoutError(message)
 
     def _flake(self, checkout: Path, found: layout.Flake) -> Reading:
         """
@@ -307,8 +322,10 @@ class Evaluator:
         return ""
 
 
-def _arguments(checkout: Path, found: layout.Found) -> Arguments:
-    kind, sources = _sources(found)
+def _arguments(
+    checkout: Path, found: layout.Found, given: Mapping[str, object]
+) -> Arguments:
+    kind, sources = _sources(found, given)
     return {
         "checkout": str(checkout.absolute()),
         "layout": kind,
@@ -316,11 +333,11 @@ def _arguments(checkout: Path, found: layout.Found) -> Arguments:
     }
 
 
-def _sources(found: layout.Found) -> tuple[str, object]:
+def _sources(found: layout.Found, given: Mapping[str, object]) -> tuple[str, object]:
     """Return the name of our Nix file for a layout, and what it is told."""
     match found:
         case layout.NetworkFiles(files=files):
-            return "nixops", files
+            return "nixops", {"files": files, "arguments": given}
         case layout.Hive(file=file):
             return "colmena", {"file": file}
         case layout.Attribute(file=file, path=path):

@@ -76,6 +76,7 @@ _HINTS = (  # what Nix says -> what else to say
 )
 
 _NO_ARGUMENT = "called without required argument"
+_ODD_ARGUMENT = "called with unexpected argument"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,12 @@ def _hint(message: str, subject: Subject) -> str:
     if told := inputs.told_of_lock(message, subject.reading.lock):
         return told
     if subject.reading.is_network and _NO_ARGUMENT in message:
-        return "networks and hives are called without arguments: give each a default"
+        return "hives are called without arguments: give each a default"
+    if subject.reading.is_network and _ODD_ARGUMENT in message:
+        return (
+            "each file of a network gets all of repository.arguments, as from NixOps:"
+            " have it take `...` too"
+        )
     said = (hint for pattern, hint in _HINTS if re.search(pattern, message, re.DOTALL))
     return next(said, "")
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
 from reconciler.model import Heal
-from reconciler.settings import values
+from reconciler.settings import nix_values, values
 from reconciler.settings.schema import Settings
 
 _HEAD = """\
@@ -74,7 +74,12 @@ _DURATIONS = {
     values.positive_duration: "duration",
     values.duration: "durationOrNone",
 }
-_OTHERS = {values.share: "share", values.size: "size", values.heal: "healing"}
+_OTHERS = {
+    values.share: "share",
+    values.size: "size",
+    values.heal: "healing",
+    nix_values.value: "freeform",
+}
 _HEALING = {
     Heal.ALL: "true",
     Heal.NOTHING: "false",

@@ -19,7 +19,7 @@ from pydantic import (
 
 from reconciler.messages import FIELDS, LINK_FIELDS, Kind
 from reconciler.model import Adopt, Heal, Mode, Reboot, Specialisation
-from reconciler.settings import senders, values
+from reconciler.settings import nix_values, senders, values
 
 
 def _folder(info: ValidationInfo) -> Path | None:
@@ -79,6 +79,8 @@ Entry = Annotated[Text, AfterValidator(values.entry)]
 Folder = Annotated[Text, AfterValidator(values.folder)]
 NixPathEntry = Annotated[Text, AfterValidator(_nix_path_entry)]
 NixOptionName = Annotated[Text, AfterValidator(values.nix_option_name)]
+NixName = Annotated[Text, AfterValidator(nix_values.name)]
+NixValue = Annotated[object, BeforeValidator(nix_values.value)]
 NixOption = Annotated[str, BeforeValidator(values.nix_option)]
 HostKey = Annotated[Text, AfterValidator(values.host_name)]
 Address = Annotated[Text, AfterValidator(values.address)]
@@ -155,6 +157,7 @@ class RepositorySettings(_Section):
     dir: Folder = "."  # that holds the flake.nix
     entry: Annotated[tuple[Entry, ...], BeforeValidator(_list_of_one)] = ()
     exclude: Annotated[tuple[Text, ...], BeforeValidator(_list_of_one)] = ()
+    arguments: Annotated[dict[NixName, NixValue], BeforeValidator(_or_empty)] = {}
     pure: Flag = True  # whether a flake may look at nothing outside of it
     secrets: Annotated[dict[Folder, FilePath], BeforeValidator(_or_empty)] = {}
     without_submodules: Annotated[

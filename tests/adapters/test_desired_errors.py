@@ -311,7 +311,7 @@ def listing(checkout: Path, **files: str) -> PermanentError:
     ("text", "said"),
     [
         ("{ keanu = ; }", "syntax error"),
-        ("{ domain }: { }", "called without required argument 'domain'"),
+        ("{ domain }: { }", "asks for the argument domain"),
         ("{ require = [ ./gone.nix ]; }", "gone.nix"),
     ],
 )

@@ -44,6 +44,7 @@ EVERYTHING = {
         entry = [ "machines" ];
         exclude = [ "iso" ];
         without_submodules = [ "vendor" ];
+        arguments = { domain = "example.org"; zones = [ 1 null { a = true; } ]; };
         pure = false;
         secrets."common/secrets" = "/var/lib/secrets";
     }""",

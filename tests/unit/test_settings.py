@@ -583,6 +583,34 @@ def test_what_is_no_size(tmp_path: Path, text: str) -> None:
     assert "policy.min_free: " in str(refused.value)
 
 
+# --- arguments of networks -------------------------------------------------------
+
+
+def test_arguments_are_any_value_that_nix_has(tmp_path: Path) -> None:
+    text = 'arguments: {a: "1", b: [1, 2.5, null], c-d\': {e: yes}}'
+    settings = loaded(tmp_path, f"repository: {{url: /srv/r.git, {text}}}\n")
+
+    expected = {"a": "1", "b": [1, 2.5, None], "c-d'": {"e": True}}
+    assert settings.repository.arguments == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("{a b: 1}", "'a b' is no name of an argument"),
+        (
+            "{a: {b: [1.0e+999]}}",
+            "repository.arguments.a: inf is no number that Nix has",
+        ),
+        ("[a]", "repository.arguments: should be keys with values, not a list"),
+    ],
+)
+def test_what_is_no_argument(tmp_path: Path, arguments: str, told: str) -> None:
+    text = f"repository: {{url: /srv/r.git, arguments: {arguments}}}\n"
+
+    assert told in problem(tmp_path, text)
+
+
 # --- secrets ---------------------------------------------------------------------
 
 

@@ -78,7 +78,7 @@ in
 
     name = required types.str "Name of the deployment; set by the reconciler.";
     uuid = required types.str "Name of the deployment; set by the reconciler.";
-    arguments = option types.unspecified { } "Arguments of the network; always empty.";
+    arguments = option types.unspecified { } "Arguments of the network; set by the reconciler.";
 
     targetEnv = ignored types.str "none";
     allowLocalDeployment = ignored types.bool false;

@@ -1,6 +1,6 @@
 # Layout "nixops": network files, read as NixOps 1.7 and 2 read them
-# (nix/eval-machine-info.nix there). A file is an attribute set or a function of the
-# deployment's arguments, of which we have none.
+# (nix/eval-machine-info.nix there). A file is an attribute set, or a function that is
+# called with all of the deployment's arguments, which are `repository.arguments` here.
 { checkout, sources, ... }@arguments:
 let
   root = /. + checkout;
@@ -8,12 +8,29 @@ let
   # Attributes of a network that are no machines.
   reserved = [ "_file" "defaults" "network" "nixpkgs" "require" "resources" ];
 
-  called = value: if builtins.isFunction value then value { } else value;
+  given = sources.arguments;
+
+  called =
+    file: value:
+    let
+      accepted = builtins.functionArgs value;
+      missing = builtins.filter (name: !(accepted.${name} || given ? ${name})) (
+        builtins.attrNames accepted
+      );
+      told = if builtins.length missing == 1 then "the argument" else "the arguments";
+      names = builtins.concatStringsSep ", " missing;
+    in
+    if !builtins.isFunction value then
+      value
+    else if missing == [ ] then
+      value given
+    else
+      throw "${toString file} asks for ${told} ${names}, of which NixOps keeps the values in its state (nixops set-args): set repository.arguments.${builtins.head missing} in the settings, or give it a default";
 
   read =
     file:
     let
-      network = called (import file);
+      network = called file (import file);
     in
     if builtins.isAttrs network then
       network // { _file = toString file; }
@@ -23,7 +40,7 @@ let
   keyed = file: { key = toString file; };
 
   files = builtins.genericClosure {
-    startSet = map (source: keyed (root + "/${source}")) sources;
+    startSet = map (source: keyed (root + "/${source}")) sources.files;
     operator = { key }: map keyed ((read key).require or [ ]);
   };
 
@@ -62,6 +79,7 @@ let
 in
 import ./network.nix {
   inherit (arguments) uuid deploymentName;
+  arguments = given;
   definitions = builtins.mapAttrs (name: _: definitionsOf name) (
     removeAttrs (union networks) reserved
   );

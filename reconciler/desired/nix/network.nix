@@ -1,6 +1,15 @@
 # Hosts given as modules, each evaluated by NixOS's eval-config: NixOps's way, and that
 # of plain files.
-{ definitions, defaults, nixpkgs, resources, uuid, deploymentName, specialArgs ? { } }:
+{
+  definitions,
+  defaults,
+  nixpkgs,
+  resources,
+  uuid,
+  deploymentName,
+  specialArgs ? { },
+  arguments ? { },
+}:
 let
   evalConfig = import (nixpkgs + "/nixos/lib/eval-config.nix");
   lib = import (nixpkgs + "/lib");
@@ -18,11 +27,10 @@ let
     _file = "${toString ./network.nix} (${name})";
     imports = [ ./deployment.nix ./nixops-networking.nix (hostName name) ];
     config = {
-      _module.args = arguments name;
+      _module.args = moduleArguments name;
       deployment = {
-        inherit uuid;
+        inherit uuid arguments;
         name = deploymentName;
-        arguments = { };
         targetHost = lib.mkOverride 900 name;
       };
     };
@@ -45,7 +53,7 @@ let
       };
     };
 
-  arguments = name: {
+  moduleArguments = name: {
     inherit name uuid deploymentName;
     nodes = evaluated;
     resources = evaluatedResources // {
@@ -65,7 +73,7 @@ let
         modules = modules ++ [
           {
             _module.freeformType = lib.types.attrsOf (lib.types.anything or lib.types.unspecified);
-            _module.args = arguments name;
+            _module.args = moduleArguments name;
             _name = lib.mkDefault name;
           }
         ];

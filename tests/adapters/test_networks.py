@@ -1,0 +1,96 @@
+"""Networks of NixOps that are functions, called with what its state would hold."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.desired import Evaluator
+from reconciler.errors import EvaluationError, LayoutError
+from reconciler.model import HostName
+from reconciler.settings import RepositorySettings
+from tests.adapters.desired_nix import PLAIN, host, settings, write
+
+pytestmark = pytest.mark.nix
+
+KEANU = HostName("keanu")
+
+
+def reads(*entry: str, **arguments: object) -> Evaluator:
+    """Return what reads a network that is called with *arguments*."""
+    repository = RepositorySettings.model_validate(
+        {"url": "/srv/git/machines.git", "entry": entry, "arguments": arguments}
+    )
+    return Evaluator(settings().model_copy(update={"repository": repository}))
+
+
+def test_functions_are_called_with_the_arguments_of_the_settings(
+    tmp_path: Path,
+) -> None:
+    """As by NixOps: also those of required files, and modules may see them."""
+    write(
+        tmp_path,
+        logical=f"""
+        {{ domain, replicas, spare ? "none", ... }}: {{
+          require = [ ./more.nix ];
+          network.description = domain;
+          keanu = {{ config, lib, ... }}: {{
+            {PLAIN}
+            deployment.tags = lib.genList (n: "${{domain}}-${{toString n}}") replicas
+              ++ [ spare config.deployment.arguments.region.name ];
+          }};
+        }}
+        """,
+        physical="""
+        { debug, ... }: { keanu.deployment.targetHost = if debug then "x" else "y"; }
+        """,
+        more="{ region, ... }: { defaults.deployment.tags = region.zones; }",
+    )
+    evaluator = reads(
+        "logical.nix",
+        "physical.nix",
+        domain="home.arpa",
+        replicas=2,
+        debug=True,
+        region={"name": "eu", "zones": ["a", "${b}"]},
+    )
+
+    assert evaluator.hosts(tmp_path) == ("keanu",)
+    desired = evaluator.evaluate(tmp_path, KEANU)
+    assert desired.target.address == "x"
+    expected = {"home.arpa-0", "home.arpa-1", "none", "eu", "a", "${b}"}
+    assert set(desired.tags) == expected
+
+
+def test_an_argument_that_is_missing_is_named_with_the_setting(tmp_path: Path) -> None:
+    write(tmp_path, network="{ domain, region }: { keanu = { }; }")
+
+    with pytest.raises(EvaluationError) as caught:
+        reads(region="eu").hosts(tmp_path)
+
+    assert "network.nix asks for the argument domain" in str(caught.value)
+    assert "set repository.arguments.domain" in str(caught.value)
+
+
+def test_an_argument_that_a_file_does_not_take_is_told(tmp_path: Path) -> None:
+    write(tmp_path, network="{ domain }: { keanu = { }; }")
+
+    with pytest.raises(EvaluationError) as caught:
+        reads(domain="x", typo="y").hosts(tmp_path)
+
+    assert "unexpected argument 'typo'" in str(caught.value)
+    assert "network.nix" in str(caught.value)
+    assert "gets all of repository.arguments" in str(caught.value)
+
+
+def test_arguments_of_what_is_no_network_are_refused(tmp_path: Path) -> None:
+    """Else somebody waits for them to have an effect."""
+    host(tmp_path, "keanu", f"{{ {PLAIN} }}")
+
+    with pytest.raises(LayoutError, match=r"arguments are those of a NixOps network"):
+        reads(domain="x").hosts(tmp_path)
+
+
+def test_what_arguments_say_is_part_of_what_a_host_is() -> None:
+    keys = {reads(**{name: 1}).cache_key("t", KEANU) for name in ("a", "b")}
+
+    assert len({*keys, reads().cache_key("t", KEANU)}) == 3
