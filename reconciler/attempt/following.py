@@ -9,10 +9,16 @@ from dataclasses import dataclass
 
 from reconciler.apply.guardian import Decision, Guarded, Result
 from reconciler.attempt.carried import AbandonedError, Carried
-from reconciler.attempt.guarded_switch import OutOfSightError, RolledBackError
+from reconciler.attempt.guarded_switch import (
+    OutOfSightError,
+    RolledBackError,
+    StuckError,
+)
 from reconciler.attempt.reach import note_confirmed
+from reconciler.attempt.reboot import note_not_rebooted
 from reconciler.attempt.run import AttemptRun
 from reconciler.attempt.unreached import explained
+from reconciler.errors import ActivationError
 from reconciler.model import Phase, Reason
 
 
@@ -32,6 +38,25 @@ class Following:
         return self.run.to_its_end(functools.partial(self._take_up, found))
 
     def _take_up(self, found: Guarded) -> None:
+        try:
+            self._see_to_its_end(found)
+        except StuckError:
+            raise
+        except (ActivationError, AbandonedError):
+            self._give_turn_on()
+            raise
+
+    def _give_turn_on(self) -> None:
+        """
+        Let other hosts be rebooted where this one was to be, and was not.
+
+        Whoever asked for that had no time to say so.
+        """
+        run, turn = self.run, self.run.world.history.turns.reboot()
+        if turn is not None and turn.boot_id == run.seen.observed.boot_id:
+            note_not_rebooted(run.world, run.desired.host)
+
+    def _see_to_its_end(self, found: Guarded) -> None:
         guarded = self.run.guarded
         if not found.known:
             self._conclude()
@@ -109,4 +134,4 @@ class Following:
         if not found.known:
             message = f"{run.desired.host} cannot be told not to begin"
             raise OutOfSightError(message)
-        self._take_up(found)
+        self._see_to_its_end(found)

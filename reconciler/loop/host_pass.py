@@ -27,7 +27,13 @@ from reconciler.loop.lead_times import LeadTimes
 from reconciler.loop.results import Again, Done, Failed, Result
 from reconciler.loop.rollback import run_back
 from reconciler.loop.standings import Standings
-from reconciler.loop.turns import REBOOT_TURN, end_turn, heals_only, seconds_to_wait
+from reconciler.loop.turns import (
+    REBOOT_TURN,
+    end_turn,
+    end_vain_turn,
+    heals_only,
+    seconds_to_wait,
+)
 from reconciler.model import (
     Attempt,
     Desired,
@@ -247,6 +253,7 @@ class HostPass:
             wait = after = self._gate.wait(host, self._world.monotonic())
         elif not steps:
             self._gate.forget(host)
+            end_vain_turn(self._world, seen_of_aim.known, observed)
         self._standings.seen(revision, wanted, observed, plan, error)
         self._measure(revision, wanted, plan)
         if error is not None and not isinstance(error, PermanentError):

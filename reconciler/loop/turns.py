@@ -2,7 +2,16 @@
 
 from reconciler.attempt.carried import Carried
 from reconciler.loop.host_gate import Gate
-from reconciler.model import HostName, Outcome, Plan, Step, StepKind, Verdict
+from reconciler.model import (
+    HostName,
+    Known,
+    Observed,
+    Outcome,
+    Plan,
+    Step,
+    StepKind,
+    Verdict,
+)
 from reconciler.world import World
 
 REBOOT_TURN = 10.0  # seconds after which a host asks again whether it may be rebooted
@@ -21,6 +30,18 @@ def seconds_to_wait(
         mine = world.history.turns.take_reboot(host, now=world.now())
         return wait if mine else REBOOT_TURN
     return wait
+
+
+def end_vain_turn(world: World, known: Known, observed: Observed) -> None:
+    """
+    Give the turn on where a host, of which nothing more is wanted, was not rebooted.
+
+    It is in the boot still that it was to leave: whoever asked for that was killed
+    before the host had heard of it, and a commit has made it needless since.
+    """
+    turn = known.turn
+    if turn is not None and turn.begun and turn.boot_id == observed.boot_id:
+        world.history.turns.end_reboot(observed.host)
 
 
 def heals_only(plan: Plan) -> bool:

@@ -1,12 +1,13 @@
 """What is not done without asking, or not just now; and what happens when it may."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from reconciler.errors import BuildError, FactError
+from reconciler.errors import BuildError, ConnectError, FactError, StoppingError
 from reconciler.history import approval_of_adoption
 from reconciler.loop import Again, Done, Failed, HostPass, Orders
 from reconciler.loop.turns import REBOOT_TURN
@@ -23,6 +24,7 @@ from reconciler.model import (
     UnitName,
     Verdict,
 )
+from reconciler.remote import RemoteResult
 from reconciler.revisions.repository import WithheldError
 from tests.scenario.test_orders import running
 from tests.support.host import FakeHost
@@ -467,6 +469,22 @@ def test_a_host_that_never_went_down_is_asked_again(rebooting: Scene) -> None:
     assert take_turn(rebooting, KEANU)
 
 
+def test_a_host_that_is_not_to_be_rebooted_any_more_gives_its_turn_on(
+    rebooting: Scene,
+) -> None:
+    """The program died before the host had heard of it, and the need for it went."""
+    lufta = rebooting.machine("lufta")
+    take_turn(rebooting, LUFTA)
+    rebooting.history.turns.begin_reboot(LUFTA, lufta.boot_id)
+    rebooting.history.systems.note_reboot(LUFTA, StorePath(str(lufta.running)))
+    lufta.booted_parts = NEW
+
+    assert rebooting.run("lufta") == Done()
+
+    assert "reboot" not in lufta.log
+    assert take_turn(rebooting, KEANU)
+
+
 @pytest.fixture
 def refusing(tmp_path: Path) -> Iterator[Scene]:
     """Return a host whose new system has to be booted into, where that is allowed."""
@@ -490,6 +508,37 @@ def test_a_host_that_cannot_be_booted_into_its_system_keeps_no_other_from_it(
 
     assert "could not be booted" in refusing.status("lufta").error
     assert refusing.history.systems.rebooted_for(LUFTA) is None
+    assert take_turn(refusing, KEANU)
+
+
+def test_a_refusal_to_be_booted_that_nobody_heard_keeps_no_other_from_it(
+    refusing: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program was killed between asking for a first boot and the answer."""
+    lufta = refusing.machine("lufta")
+    old, lufta.refuses = lufta.running, "not-booted"
+    run = FakeHost.run
+
+    def die(host: FakeHost, argv: Sequence[str], **more: Any) -> RemoteResult:
+        result = run(host, argv, **more)
+        if "first-boot" in argv:
+            refusing.world.stopping.set()
+            message = "the program is killed"
+            raise ConnectError(message, host=host.host)
+        return result
+
+    monkeypatch.setattr(FakeHost, "run", die)
+    with pytest.raises(StoppingError):
+        refusing.run("lufta")
+    monkeypatch.undo()
+    assert not take_turn(refusing, KEANU)
+    refusing.restart()
+    refusing.commit(A)
+
+    assert refusing.run("lufta") == Done()
+
+    assert refusing.attempts("lufta")[-1].outcome is Outcome.FAILED
+    assert lufta.running == old
     assert take_turn(refusing, KEANU)
 
 
