@@ -31,9 +31,10 @@ def adopt(
     A host that was never as its commit says is not touched before somebody has seen
     what that would change. This shows it, compared with what the host runs, and asks.
     From then on the host is kept as any other: at once with `policy.mode: auto`, and
-    with `report` by `reconciler apply`. A host that does not answer cannot be compared,
-    and is not adopted. Exit status 1 if there is one, or if the answer is no. With
-    `--json` nobody is asked, so it needs `--yes`, or `--dry-run` to look only.
+    with `report` by `reconciler apply`. A host that does not answer, or where another
+    machine does, cannot be compared, and is not adopted. Exit status 1 if there is one,
+    or if the answer is no. With `--json` nobody is asked, so it needs `--yes`, or
+    `--dry-run` to look only.
 
     ```
     reconciler adopt --dry-run
@@ -45,7 +46,7 @@ def adopt(
         _, revision = look(world)
         names = hosts_meant(world, revision, hosts)
         planned = plan_each(world, revision, names)
-        waiting = [one for one in planned if not one.adopted and one.plan is not None]
+        waiting = [one for one in planned if not (one.adopted or one.incomparable)]
         if not as_json:
             _show(planned, waiting, revision)
         if waiting and not dry_run:
@@ -56,12 +57,12 @@ def adopt(
     elif waiting and not dry_run:
         for one in waiting:
             out.print(Text.assemble((one.host, "bold"), "  adopted"))
-    unseen = any(one.plan is None for one in planned)
+    unseen = any(one.incomparable for one in planned)
     raise typer.Exit(KNOWN_ERROR if unseen else OK)
 
 
 def _show(planned: list[Planned], waiting: list[Planned], revision: Revision) -> None:
-    shown = [one for one in planned if one in waiting or one.plan is None]
+    shown = [one for one in planned if one in waiting or one.incomparable]
     if shown:
         show_plans(shown, revision, as_json=False)
     for one in planned:
@@ -80,10 +81,11 @@ def _require_consent(count: int, *, yes: bool, shown: bool) -> None:
 
 def _as_dict(one: Planned, revision: Revision, *, done: bool) -> dict[str, object]:
     """Return what became of a host for ``--json``. The keys stay; new ones may come."""
+    new = not (one.adopted or one.incomparable)
     return {
         "host": one.host,
-        "adopted": one.plan is not None and (one.adopted or done),
-        "new": one.plan is not None and not one.adopted,
+        "adopted": one.plan is not None and (one.adopted or (new and done)),
+        "new": new,
         "plan": plan_as_dict(one, revision),
     }
 

@@ -20,6 +20,7 @@ from reconciler.cli.common import (
     out,
     print_json,
     waiting,
+    warn,
 )
 from reconciler.cli.options import AsJson, Hosts, Why
 from reconciler.cli.screen.brought import brings
@@ -62,6 +63,7 @@ from reconciler.plan import (
     no_plan_as_dict,
     no_status_as_dict,
     status_as_dict,
+    stranger,
 )
 from reconciler.revisions import Evaluations, Repository, Revision
 from reconciler.world import World
@@ -78,6 +80,12 @@ class Planned:
     brings: Preview | None = None  # with another system
     adopted: bool = True
     first: tuple[Takeover, ...] | None = None  # what a first deployment changes
+    strange: str = ""  # why what answers is not the host that we know
+
+    @property
+    def incomparable(self) -> str:
+        """Why nobody can say what a first deployment would change; empty: one can."""
+        return self.error or self.strange
 
 
 def plan_hosts(
@@ -157,6 +165,7 @@ def plan_each(
             brings=brings,
             adopted=seen.known.adopted,
             first=first,
+            strange=stranger(seen.observed, seen.known),
         )
 
     with waiting("looking at the hosts"):
@@ -239,8 +248,8 @@ def apply(
 
     Builds, copies, activates, starts what should run, and looks again. Works beside a
     running daemon, and also where the policy only reports: a person asked for it. The
-    hosts that are named are adopted by it; without names, those that wait for
-    adoption are left alone.
+    hosts that are named are adopted by it, if they answer and can be compared; without
+    names, those that wait for adoption are left alone.
     Exit status: 0 every host is in sync afterwards, 1 if not; with --dry-run as `plan`.
 
     ```
@@ -260,7 +269,7 @@ def apply(
         commit = f"commit {revision.commit.short}"
         note_order(world, "apply", names, reason, commit)
         if hosts and world.policy.adopt is Adopt.ASK:  # who names it gives it to us
-            adopt(world, names, reason)
+            _adopt(world, revision, names, reason)
         before = _last_attempts(world, names)
         with progress:
             results = _bring(world, repository, names, progress)
@@ -287,6 +296,18 @@ def apply(
     good = len(statuses) == len(names) and all(one.in_sync for one in statuses)
     failed = any(isinstance(result, Failed) for result in results)
     raise typer.Exit(OK if good and not failed else KNOWN_ERROR)
+
+
+def _adopt(
+    world: World, revision: Revision, names: list[HostName], reason: str
+) -> None:
+    """Take those of the hosts for given to us that can be compared; say why not."""
+    new = [name for name in names if not world.history.is_adopted(name)]
+    planned = plan_each(world, revision, new) if new else []
+    for one in planned:
+        if one.incomparable:
+            warn(f"{one.host}: is not adopted by this: {one.incomparable}")
+    adopt(world, [one.host for one in planned if not one.incomparable], reason)
 
 
 def _bring(

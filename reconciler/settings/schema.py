@@ -52,6 +52,17 @@ def _or_empty(value: object) -> object:
     return {} if value is None else value
 
 
+def _asking(value: object) -> object:
+    """Refuse a section that is there and asks for nothing: somebody relies on it."""
+    if value is None or value == {}:
+        message = (
+            "asks for no signature: write `allowed_signers` or `openpgp`, or take"
+            " `verify` out"
+        )
+        raise ValueError(message)
+    return value
+
+
 def _or_empty_list(value: object) -> object:
     return () if value is None else value
 
@@ -151,7 +162,7 @@ class RepositorySettings(_Section):
     branch: Branch = "main"
     tag: Tag | None = None  # in place of a branch
     allow_force: Flag | None = None  # None: where commits need no signature
-    verify: Annotated[VerifySettings, BeforeValidator(_or_empty)] = VerifySettings()
+    verify: Annotated[VerifySettings, BeforeValidator(_asking)] = VerifySettings()
     poll: SomeSeconds = 60.0
     layout: Layout = Layout.AUTO
     dir: Folder = "."  # that holds the flake.nix

@@ -413,6 +413,18 @@ def test_a_full_ref_is_answered_with_the_branch(tmp_path: Path) -> None:
     assert problem(tmp_path, text) == "1: repository.branch: write the branch as 'main'"
 
 
+@pytest.mark.parametrize("text", ["{}", ""])
+def test_a_section_about_signatures_that_asks_for_none_is_refused(
+    tmp_path: Path, text: str
+) -> None:
+    told = problem(
+        tmp_path, f"repository:\n  url: /srv/repo.git\n  verify: {text}\n"
+    )
+
+    assert "repository.verify" in told
+    assert "write `allowed_signers` or `openpgp`" in told
+
+
 @pytest.mark.parametrize("entry", ["/etc/passwd", "../x", "a/../../x", "-x", "''"])
 def test_an_entry_stays_inside_the_repository(tmp_path: Path, entry: str) -> None:
     text = f"repository: {{url: /r, entry: [{entry}]}}"

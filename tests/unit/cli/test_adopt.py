@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import EvaluationError
+from reconciler.errors import ConnectError, EvaluationError
 from reconciler.model import Adopt, HostName, Verdict
 from tests.support.scene import Scene, write_copy
 from tests.unit.cli.conftest import Cli
@@ -101,3 +101,28 @@ def test_to_apply_a_host_by_its_name_is_consent(cli: Cli, scene: Scene) -> None:
     assert scene.status("lufta").in_sync
     assert {event.kind for event in scene.history.events(host=LUFTA)} >= {"adopt"}
     assert scene.status("keanu").verdict is Verdict.UNADOPTED
+
+
+def test_what_does_not_answer_is_not_adopted_by_apply(cli: Cli, scene: Scene) -> None:
+    scene.machine("lufta").failure = ConnectError("no answer", host="lufta")
+
+    said = cli("apply", "lufta")
+
+    assert said.status == 1
+    assert "lufta: is not adopted by this: no answer" in said.err
+    assert not scene.history.is_adopted(LUFTA)
+
+
+@pytest.mark.parametrize("words", [("apply",), ("adopt", "--yes")])
+def test_another_machine_is_not_adopted(
+    cli: Cli, scene: Scene, words: tuple[str, ...]
+) -> None:
+    cli("apply")  # which meets the machine
+    scene.machine("lufta").machine_id = "f" * 32
+
+    said = cli(words[0], "lufta", *words[1:])
+
+    assert said.status == 1
+    assert "another machine answers as lufta" in said.out + said.err
+    assert not scene.history.is_adopted(LUFTA)
+    assert scene.attempts("lufta") == []
