@@ -1,5 +1,6 @@
 """``reconciler keys``: the secrets of hosts, and never their content."""
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -16,6 +17,7 @@ from reconciler.cli.worlds import for_each, hosts_meant, look, note_order, opene
 from reconciler.errors import ReconcilerError
 from reconciler.loop import KEY_KINDS, Running, deliver, look_at_running
 from reconciler.model import (
+    Adopt,
     Desired,
     DesiredKey,
     HostName,
@@ -190,7 +192,8 @@ def send_keys(
     The keys are those that the running system was declared with, which on a held host
     need not be the newest commit's; none is removed. The daemon does this by itself,
     also after a reboot; this is for hosts that are held, or where the policy only
-    reports. Exit status: 0 all are in place, 1 if not.
+    reports. A host that waits for adoption gets keys if it is named, and is not adopted
+    by that; without names it is left alone. Exit status: 0 all are in place, 1 if not.
 
     ```
     reconciler keys send --dry-run
@@ -200,7 +203,8 @@ def send_keys(
     with opened(context, asked=True) as world, ExitStack() as held:
         _, revision = look(world)
         names = hosts_meant(world, revision, hosts)
-        found = _look_at_each(world, revision, names, held)
+        left = set() if hosts else {name for name in names if _waits(world, name)}
+        found = _look_at_each(world, revision, names, held, left=left)
         if dry_run:
             pairs = zip(names, found, strict=True)
             rows = [row for name, one in pairs for row in _rows(name, one)]
@@ -217,13 +221,33 @@ def send_keys(
     raise typer.Exit(KNOWN_ERROR if any(problems) else OK)
 
 
+def _waits(world: World, host: HostName) -> bool:
+    """Return whether nobody has given the host to us."""
+    asks = world.policy.adopt is Adopt.ASK
+    return asks and not world.history.is_adopted(host)
+
+
 def _look_at_each(
-    world: World, revision: Revision, names: list[HostName], held: ExitStack
+    world: World,
+    revision: Revision,
+    names: list[HostName],
+    held: ExitStack,
+    *,
+    left: Collection[HostName],
 ) -> list[Running | str]:
-    """Look at hosts side by side; say what is wrong where that cannot be."""
+    """
+    Look at hosts side by side; say what is wrong where that cannot be.
+
+    Those that are *left* wait for adoption, and nobody has named them.
+    """
     evaluations = Evaluations(world)
 
     def one(host: HostName) -> Running | str:
+        if host in left:
+            return (
+                f"{host} waits for adoption: nothing is sent there unless it is named:"
+                f" reconciler keys send {host}"
+            )
         try:
             return look_at_running(world, evaluations, revision, host, held)
         except ReconcilerError as error:

@@ -5,6 +5,7 @@ import getpass
 
 import pytest
 
+from reconciler.history import approval_of_adoption
 from reconciler.loop import Done
 from reconciler.model import Hold, HostName, Policy, StorePath
 from tests.support.scene import Scene
@@ -95,6 +96,25 @@ def test_an_unknown_system_gets_no_key(cli: Cli, held: Scene) -> None:
     assert said.status == 1
     assert f"no commit that we know of declares {FIRST}" in said.out
     assert contents(held) == {}
+
+
+def test_a_host_that_waits_for_adoption_gets_keys_only_by_its_name(
+    cli: Cli, held: Scene
+) -> None:
+    cli.settings.write_text(
+        cli.settings.read_text().replace("adopt: always", "adopt: ask")
+    )
+    held.history.withdraw(approval_of_adoption(LUFTA))
+    held.machine("lufta").keys.files.clear()
+
+    said = cli("keys", "send")
+
+    assert said.status == 1
+    assert "lufta waits for adoption" in said.out
+    assert contents(held) == {}
+    assert cli("keys", "send", "lufta").status == 0
+    assert contents(held) != {}
+    assert not held.history.is_adopted(LUFTA)
 
 
 def test_another_machine_gets_no_key(cli: Cli, held: Scene) -> None:
