@@ -119,7 +119,10 @@ def plan_hosts(
     whether a reboot will be needed; `--diff` shows the units as `systemctl cat` does,
     line by line, and other files in /etc. Keys are in neither.
 
-    Exit status: 0 every host is in sync, 2 something differs, 1 an error.
+    Where the newest commit does not count, this is about the one that does.
+
+    Exit status: 0 every host is in sync, 2 something differs, 1 an error, also that the
+    newest commit does not count.
 
     ```
     reconciler plan
@@ -131,12 +134,14 @@ def plan_hosts(
     with opened(context) as world:
         if commit:
             seen_in, revision = at_commit(world, commit)
+            passed_over = None
         else:
-            seen_in, revision = world, look(world)[1]
+            repository, revision = look(world)
+            seen_in, passed_over = world, repository.passed_over
         meant = hosts_meant(seen_in, revision, hosts)
         planned = plan_each(seen_in, revision, meant, files=diff)
     show_plans(planned, revision, as_json=as_json)
-    raise typer.Exit(exit_status(planned))
+    raise typer.Exit(KNOWN_ERROR if passed_over else exit_status(planned))
 
 
 def plan_each(
@@ -250,7 +255,8 @@ def apply(
     running daemon, and also where the policy only reports: a person asked for it. The
     hosts that are named are adopted by it, if they answer and can be compared; without
     names, those that wait for adoption are left alone.
-    Exit status: 0 every host is in sync afterwards, 1 if not; with --dry-run as `plan`.
+    Exit status: 0 every host is in sync afterwards, 1 if not, or if the newest commit
+    does not count and they are in sync with the one that does; with --dry-run as `plan`.
 
     ```
     reconciler apply lufta --dry-run
@@ -265,7 +271,8 @@ def apply(
         if dry_run:
             planned = plan_each(world, revision, names)
             show_plans(planned, revision, as_json=as_json)
-            raise typer.Exit(exit_status(planned))
+            wrong = repository.passed_over is not None
+            raise typer.Exit(KNOWN_ERROR if wrong else exit_status(planned))
         commit = f"commit {revision.commit.short}"
         note_order(world, "apply", names, reason, commit)
         if hosts and world.policy.adopt is Adopt.ASK:  # who names it gives it to us
@@ -294,6 +301,7 @@ def apply(
         out.print(Listing(titles=("HOST", "STATE", "SERVICES", "DONE"), rows=rows))
         out.print(Text(counted([state(one).plain for one in statuses]), "bold"))
     good = len(statuses) == len(names) and all(one.in_sync for one in statuses)
+    good = good and repository.passed_over is None
     failed = any(isinstance(result, Failed) for result in results)
     raise typer.Exit(OK if good and not failed else KNOWN_ERROR)
 

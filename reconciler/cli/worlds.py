@@ -18,7 +18,8 @@ from reconciler.loop import Orders
 from reconciler.model import Desired, HostName, Mode
 from reconciler.model.selection import needs_tags, select
 from reconciler.revisions import Evaluations, Repository, Revision, last_address
-from reconciler.revisions.trust import is_trusted
+from reconciler.revisions.repository import WithheldError
+from reconciler.revisions.trust import UntrustedError, is_trusted
 from reconciler.source import notes_of
 from reconciler.world import Tell, World, policy_of, tell_nobody
 
@@ -45,17 +46,34 @@ def opened(
 
 
 def look(world: World) -> tuple[Repository, Revision]:
-    """Return the repository, newest commit read. Raises SourceError and more."""
+    """
+    Return the repository, newest commit read. Raises SourceError and more.
+
+    Where that one may not count, and another did before, it is that one which counts,
+    as to the daemon: ``passed_over`` tells.
+    """
     repository = Repository(world, tells=False)
     with waiting("reading the repository"):
-        repository.look()
+        try:
+            repository.look()
+        except (UntrustedError, WithheldError):
+            if repository.current is None:
+                raise
     if repository.current is None:
         msg = repository.problem or "the repository has no commit"
         raise SourceError(msg)
     if repository.problem:
-        warn(repository.problem)
+        warn(_served(repository.problem, repository))
     _warn_of_checkout(repository.current)
     return repository, repository.current
+
+
+def _served(problem: str, repository: Repository) -> str:
+    """Return a *problem*, and which commit counts meanwhile."""
+    current, passed_over = repository.current, repository.passed_over
+    if passed_over is None or current is None:
+        return problem
+    return f"{problem}; what follows is about commit {current.commit.short}"
 
 
 def hosts_meant(

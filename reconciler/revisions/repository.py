@@ -99,6 +99,7 @@ class Repository:
         self._away_since: float | None = None  # on World.monotonic
         self.current: Revision | None = None
         self.withheld: Commit | None = None  # it waits for a person
+        self.passed_over: Commit | None = None  # the newest one, if it does not count
         self.problem = ""
 
     def look(self) -> Revision | None:
@@ -108,20 +109,21 @@ class Repository:
         Raises SourceError when the repository cannot be read (the current revision
         stays), and PermanentError when the new commit cannot.
         """
+        self.passed_over = None
         commit = self._newest()
         try:
             revision = self._unless_current(commit)
         except WithheldError as error:
             self._withhold(commit, error)
-            self._fall_back(commit)
+            self._pass_over(commit)
             raise
         except UntrustedError as error:
             self._distrust(commit, error)
-            self._fall_back(commit)
+            self._pass_over(commit)
             raise
         except (PermanentError, SourceError, CommandError) as error:
             self._refuse(commit, error)
-            self._fall_back(commit)
+            self._pass_over(commit)
             raise
         self._world.metrics.evaluation_works(None)
         self._wait_for(None)
@@ -257,8 +259,9 @@ class Repository:
             return ()
         return tuple(status.host for status in history.statuses())
 
-    def _fall_back(self, newest: Commit) -> None:
+    def _pass_over(self, newest: Commit) -> None:
         """Serve what was taken over last, where we were started anew meanwhile."""
+        self.passed_over = newest
         last = self._world.history.last_commit()
         if self.current is not None or last is None or last.id == newest.id:
             return

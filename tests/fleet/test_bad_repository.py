@@ -112,6 +112,9 @@ def test_a_commit_that_is_not_signed_reaches_no_host(rig: Rig, tmp_path: Path) -
 
     wait_warning(rig, "is not signed as repository.verify asks")
     assert rig.metric("reconciler_commit_untrusted") == 1
+    planned = rig.run("plan", "chrysalis", status=1)
+    assert "1 host: 1 in sync" in planned.stdout
+    assert "is not signed as repository.verify asks" in flat(planned.stderr)
     stop_and_see_it_healed(rig)
     assert "By whom?" not in greeting(rig)
     assert "cannot be approved" in flat(rig.run("approve", bad, status=1).stderr)

@@ -8,7 +8,7 @@ import pytest
 from reconciler.errors import BuildError, EvaluationError
 from reconciler.model import HostName, UnitName
 from tests.support.scene import Scene
-from tests.support.world import FIRST, toplevel_of
+from tests.support.world import FAILED, FIRST, toplevel_of
 from tests.unit.cli.conftest import Cli
 
 BOT, FACTS = "withinbot.service", "printerfacts.service"
@@ -50,6 +50,25 @@ def test_plan_exits_with_2_when_something_differs(cli: Cli, deployed: Scene) -> 
     assert new.split() == ["+", FACTS, "new,", "will", "start"]
     assert deployed.machine("lufta").commands == commands
     assert said.err == ""
+
+
+def test_a_commit_that_does_not_count_is_passed_over_as_the_daemon_does(
+    cli: Cli, deployed: Scene
+) -> None:
+    counts = deployed.history.last_commit()
+    assert counts is not None
+    deployed.push({}, "All hosts are gone")
+    deployed.machine("lufta").change(BOT, **FAILED)
+
+    planned = cli("plan")
+    applied = cli("apply")
+
+    assert (planned.status, applied.status) == (1, 1)
+    assert planned.lines[0].endswith("Two hosts")
+    assert planned.lines[-1] == "2 hosts: 1 in sync, 1 to heal"
+    assert f"what follows is about commit {counts.short}" in planned.err
+    assert deployed.status("lufta").in_sync
+    assert cli("plan", "--json").json[0]["commit"] == counts.id
 
 
 def test_plan_exits_with_1_when_a_host_cannot_be_planned(
