@@ -417,9 +417,7 @@ def test_a_full_ref_is_answered_with_the_branch(tmp_path: Path) -> None:
 def test_a_section_about_signatures_that_asks_for_none_is_refused(
     tmp_path: Path, text: str
 ) -> None:
-    told = problem(
-        tmp_path, f"repository:\n  url: /srv/repo.git\n  verify: {text}\n"
-    )
+    told = problem(tmp_path, f"repository:\n  url: /srv/repo.git\n  verify: {text}\n")
 
     assert "repository.verify" in told
     assert "write `allowed_signers` or `openpgp`" in told
