@@ -1,6 +1,6 @@
 """What differs on hosts: plan for it, bring hosts to their commits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -255,8 +255,8 @@ def apply(
     running daemon, and also where the policy only reports: a person asked for it. The
     hosts that are named are adopted by it, if they answer and can be compared; without
     names, those that wait for adoption are left alone.
-    Exit status: 0 every host is in sync afterwards, 1 if not, or if the newest commit
-    does not count and they are in sync with the one that does; with --dry-run as `plan`.
+    Exit status: 0 every host is in sync afterwards, 1 if not, or if that is with a
+    commit which is not the newest, since that does not count; with --dry-run as `plan`.
 
     ```
     reconciler apply lufta --dry-run
@@ -271,8 +271,8 @@ def apply(
         if dry_run:
             planned = plan_each(world, revision, names)
             show_plans(planned, revision, as_json=as_json)
-            wrong = repository.passed_over is not None
-            raise typer.Exit(KNOWN_ERROR if wrong else exit_status(planned))
+            status = exit_status(planned)
+            raise typer.Exit(KNOWN_ERROR if repository.passed_over else status)
         commit = f"commit {revision.commit.short}"
         note_order(world, "apply", names, reason, commit)
         if hosts and world.policy.adopt is Adopt.ASK:  # who names it gives it to us
@@ -296,14 +296,11 @@ def apply(
             ]
         )
     else:
-        new = {h: one for h, one in done.items() if one != before.get(h)}
-        rows = [_applied_row(status, new.get(status.host)) for status in statuses]
-        out.print(Listing(titles=("HOST", "STATE", "SERVICES", "DONE"), rows=rows))
-        out.print(Text(counted([state(one).plain for one in statuses]), "bold"))
+        _show_applied(statuses, {h: a for h, a in done.items() if a != before.get(h)})
     good = len(statuses) == len(names) and all(one.in_sync for one in statuses)
-    good = good and repository.passed_over is None
     failed = any(isinstance(result, Failed) for result in results)
-    raise typer.Exit(OK if good and not failed else KNOWN_ERROR)
+    wrong = failed or not good or repository.passed_over is not None
+    raise typer.Exit(KNOWN_ERROR if wrong else OK)
 
 
 def _adopt(
@@ -348,6 +345,14 @@ def _last_attempts(world: World, names: list[HostName]) -> dict[HostName, Attemp
         one for name in names for one in world.history.attempts(host=name, limit=1)
     ]
     return {one.host: one for one in found}
+
+
+def _show_applied(
+    statuses: Sequence[HostStatus], new: Mapping[HostName, Attempt]
+) -> None:
+    rows = [_applied_row(status, new.get(status.host)) for status in statuses]
+    out.print(Listing(titles=("HOST", "STATE", "SERVICES", "DONE"), rows=rows))
+    out.print(Text(counted([state(one).plain for one in statuses]), "bold"))
 
 
 def _applied_row(status: HostStatus, attempt: Attempt | None) -> Row:

@@ -519,8 +519,15 @@ def test_a_refusal_to_be_booted_that_nobody_heard_keeps_no_other_from_it(
     old, lufta.refuses = lufta.running, "not-booted"
     run = FakeHost.run
 
-    def die(host: FakeHost, argv: Sequence[str], **more: Any) -> RemoteResult:
-        result = run(host, argv, **more)
+    def die(
+        host: FakeHost,
+        argv: Sequence[str],
+        *,
+        what: str,
+        deadline: float,
+        **more: Any,  # noqa: ANN401 -- as they come
+    ) -> RemoteResult:
+        result = run(host, argv, what=what, deadline=deadline, **more)
         if "first-boot" in argv:
             refusing.world.stopping.set()
             message = "the program is killed"
