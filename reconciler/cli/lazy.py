@@ -1,6 +1,7 @@
 """Subcommands that are imported when they are called for, so that each starts fast."""
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -127,8 +128,15 @@ class ListByDefault(TyperGroup):
 
 
 def load(name: str) -> Any:  # noqa: ANN401 -- Typer has its own copy of click
-    """Import the subcommand *name*, which may have subcommands of its own."""
+    """
+    Import the subcommand *name*, which may have subcommands of its own.
+
+    From here on garbage is collected; what is imported by now stays, and need not be
+    looked at each time.
+    """
     module = import_module(f"reconciler.cli.{FAMILIES.get(name, name)}")
+    gc.freeze()
+    gc.enable()
     found = module.COMMANDS[name]
     if isinstance(found, typer.Typer):
         only = found
