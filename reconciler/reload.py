@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from reconciler.errors import SettingsError, StateError
-from reconciler.loop import Daemon
+from reconciler.loop.daemon import Daemon
 from reconciler.settings import Change, change, load
 from reconciler.web.api import Access, Door
 from reconciler.web.webhooks import Receiver, Routes

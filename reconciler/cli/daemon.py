@@ -8,13 +8,13 @@ import typer
 from typer.core import TyperCommand
 from typing_extensions import override
 
-from reconciler.app import run_daemon
 from reconciler.cli.client import Json, ask
 from reconciler.cli.common import chosen, out, print_json, waiting
 from reconciler.cli.looks import await_look, duration
 from reconciler.cli.options import AsJson, Why
 from reconciler.cli.wait import newest_in, wait_for
 from reconciler.errors import DaemonError
+from reconciler.serve import run_daemon
 from reconciler.settings.values import DURATION_FORMS
 
 

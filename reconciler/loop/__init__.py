@@ -1,6 +1,9 @@
-"""When: the daemon, the queue of names, and one pass over one host."""
+"""
+When: the queue of names, and one pass over one host.
 
-from reconciler.loop.daemon import Daemon
+The daemon is imported by its module: no command but `run` needs it.
+"""
+
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.host_pass import HostPass
 from reconciler.loop.keys_of_running import (
@@ -17,7 +20,6 @@ from reconciler.loop.rollback import Rollback
 __all__ = [
     "KEY_KINDS",
     "Again",
-    "Daemon",
     "Done",
     "Failed",
     "Gate",

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from reconciler.errors import ConnectError, EvaluationError
-from reconciler.loop import Daemon
+from reconciler.loop.daemon import Daemon
 from reconciler.loop.repository_watch import SILENT_LIMIT
 from reconciler.model import HostStatus, Mode, Outcome, Policy, Verdict
 from reconciler.source import LOOK_DEADLINE

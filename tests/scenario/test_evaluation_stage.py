@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from reconciler.errors import CommandError, EvaluationError
-from reconciler.loop import Daemon, Done
+from reconciler.loop import Done
+from reconciler.loop.daemon import Daemon
 from reconciler.loop.host_pass import HostPass
 from reconciler.model import HostName, UnitName, Verdict
 from tests.support.scene import Scene

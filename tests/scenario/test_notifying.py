@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import EvaluationError, SourceError
-from reconciler.loop import Daemon, Done, Orders
+from reconciler.loop import Done, Orders
+from reconciler.loop.daemon import Daemon
 from reconciler.messages import Mark, MarkState
 from reconciler.model import Commit, Hold, HostName, Policy, UnitName
 from reconciler.notify.words import fields_of

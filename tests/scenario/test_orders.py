@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import BuildError
-from reconciler.loop import Again, Daemon, Done, Orders
+from reconciler.loop import Again, Done, Orders
+from reconciler.loop.daemon import Daemon
 from reconciler.loop.orders import OrderWatch
 from reconciler.model import HostName, Quarantine, StorePath, Verdict
 from tests.support.host import FakeHost

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import EvaluationError, SourceError
-from reconciler.loop import Daemon, Done, repository_watch
+from reconciler.loop import Done, repository_watch
+from reconciler.loop.daemon import Daemon
 from reconciler.model import Commit
 from reconciler.revisions.repository import RETRY_UNREADABLE, Repository
 from reconciler.revisions.trust import UntrustedError

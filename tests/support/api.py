@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from reconciler.loop import Daemon
+from reconciler.loop.daemon import Daemon
 from reconciler.settings import ApiSettings
 from reconciler.web import Server, create_app
 from reconciler.web.api import Access, Door, Parts

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconciler.history import History
-from reconciler.loop import Daemon
+from reconciler.loop.daemon import Daemon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,205 @@
+"""The daemon as a program: what is served, what wakes it, signals, its end."""
+
+import contextlib
+import ctypes
+import faulthandler
+import fcntl
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from reconciler import local_socket, process, reload
+from reconciler.app import open_world
+from reconciler.errors import StateError
+from reconciler.loop.daemon import Daemon
+from reconciler.settings import Settings
+from reconciler.source import FileWatcher, FolderWatcher, Watcher, local_path, shown
+from reconciler.systemd import Notifier, Pulse
+from reconciler.web import Server, api, create_app
+from reconciler.web.api import Access, Door
+from reconciler.web.limiter import Limiter
+from reconciler.web.webhooks import Doorbell, Receiver, Routes, Seen
+from reconciler.world import World, settle_mode, told_unset
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 25.0
+"""How long running passes may take at shutdown; systemd waits 90 s by default."""
+
+NOTIFY_SECONDS = 2.0
+"""How long each sender may take at shutdown; the next start goes on."""
+
+M_ARENA_MAX = -8  # of <malloc.h>
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """What is served, and what decides for whom."""
+
+    server: Server
+    webhooks: Receiver
+    door: Door
+
+
+def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
+    """
+    Run until SIGTERM or SIGINT; return the exit status.
+
+    *file* is where *settings* come from: it is read again when it changes, and at
+    SIGHUP.
+    """
+    _share_heap()
+    # What each thread does, without values, where systemd's watchdog ends us.
+    faulthandler.enable()
+    notifier = Notifier.from_environment(os.environ, os.getpid())
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with open_world(settings) as world, _only_daemon(settings.state):
+        world.history.interrupt(now=world.now())
+        settle_mode(settings, world.history)
+        daemon = Daemon(world)
+        web = _web(world, daemon)
+        web.server.start()
+        watchers = [*_reloading(file, world, daemon, web), *_watchers(settings, daemon)]
+        for watcher in watchers:
+            watcher.start()
+        world.notify.start()
+        daemon.start()
+        _tell_of(world)
+        with _pulse(notifier, web, daemon):
+            stop.wait()
+        log.info("stopping: no new attempts, waiting for those that run")
+        daemon.shut()
+        for watcher in watchers:
+            watcher.stop()
+        world.notify.shut()
+        # Nix and git may be cut at any moment; what runs on a host is waited for.
+        process.kill_all()
+        ended = daemon.join(STOP_SECONDS)
+        world.notify.join(NOTIFY_SECONDS)
+        web.server.stop()
+        web.webhooks.close()
+        if not ended:
+            log.warning("some passes did not end in time; history will tell")
+    return 0
+
+
+def _share_heap() -> None:
+    """
+    Have all threads allocate from one heap, where the C library is glibc.
+
+    Else each of many threads that mostly wait gets one of its own, and keeps what it
+    once took: mallopt(3).
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+
+
+def _web(world: World, daemon: Daemon) -> Web:
+    """Return what is served. Raises SettingsError where a secret is missing."""
+    settings = world.settings
+    webhooks = Receiver(
+        routes=Routes(settings.webhooks),
+        limiter=Limiter(time.monotonic),
+        seen=Seen(world.history.deliveries),
+        bell=Doorbell(daemon.pushed),
+        metrics=world.metrics.webhooks,
+        now=world.now,
+    )
+    door = Door(Access(settings.api), Limiter(time.monotonic), world.metrics.api)
+    parts = api.Parts(daemon=daemon, history=world.history, now=world.now)
+    app = create_app(
+        world.metrics,
+        daemon.problem,
+        doing=daemon.doing,
+        webhooks=webhooks,
+        api=(parts, door),
+    )
+    server = Server(
+        app,
+        listen=settings.http.listen,
+        proxies=settings.http.proxies,
+        local=settings.state / local_socket.NAME,
+    )
+    return Web(server=server, webhooks=webhooks, door=door)
+
+
+def _pulse(notifier: Notifier, web: Web, daemon: Daemon) -> Pulse:
+    def problem() -> str:
+        # Of its own end, the server cannot tell at /healthz.
+        return web.server.problem() or daemon.problem()
+
+    return Pulse(notifier, problem=problem, summary=daemon.summary)
+
+
+class _Watching(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def _reloading(
+    file: Path | None, world: World, daemon: Daemon, web: Web
+) -> list[_Watching]:
+    """Return what takes the settings again when their file changes, or at SIGHUP."""
+    if file is None:
+        return []
+    parts = reload.Parts(
+        world=world, daemon=daemon, webhooks=web.webhooks, door=web.door
+    )
+    reloader = reload.Reloader(file, parts)
+    signal.signal(signal.SIGHUP, lambda *_: reloader.reload())
+    return [reloader, FileWatcher(file, reloader.reload)]
+
+
+def _watchers(settings: Settings, daemon: Daemon) -> list[_Watching]:
+    """Return what notices pushes to a path, and secrets that are saved, at once."""
+    watchers: list[_Watching] = []
+    if (path := local_path(settings.repository.url)) is not None:
+        refs = "tags" if settings.repository.tag else "heads"
+        watchers.append(Watcher(path, daemon.look_again, refs=refs))
+    if folders := list(settings.repository.secrets.values()):
+        watchers.append(FolderWatcher(folders, daemon.look_again))
+    return watchers
+
+
+def _tell_of(world: World) -> None:
+    """Log what runs now, what it may do, and what it has to do without."""
+    settings = world.settings
+    log.info(
+        "running",
+        repository=shown(settings.repository.url),
+        branch=settings.repository.followed,
+        metrics=f"http://{settings.http.listen}/metrics",
+        mode=world.policy.mode.value,
+    )
+    if settings.policy.mode is None:
+        log.warning("policy.mode is not set", it_is=told_unset(world.policy.mode))
+    if without := process.cage_problem():
+        log.warning("programs that a commit names have no cage", reason=without)
+
+
+@contextlib.contextmanager
+def _only_daemon(state: Path) -> Iterator[None]:
+    """Hold the lock that keeps a second daemon off the same state directory."""
+    path = state / "daemon.lock"
+    try:
+        file = path.open("w")
+    except OSError as error:
+        msg = f"cannot open {path}: {error.strerror}"
+        raise StateError(msg) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"another daemon runs with the state directory {state}"
+            raise StateError(msg) from None
+        yield
