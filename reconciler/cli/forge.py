@@ -8,7 +8,7 @@ from reconciler.app import known_hosts, ssh_config
 from reconciler.cli.common import chosen, err, out, require_yes
 from reconciler.model import HostName, Target
 from reconciler.remote import HostKey, record, scan
-from reconciler.settings.values import repository_url
+from reconciler.settings.git_values import repository_url
 from reconciler.source import SshServer, ssh_server
 
 

@@ -1,6 +1,7 @@
 """``reconciler.yaml`` as frozen values. Its reference is ``docs/settings.md``."""
 
 from reconciler.settings.changes import Change, change
+from reconciler.settings.git_values import local_path
 from reconciler.settings.load import load
 from reconciler.settings.schema import (
     SOURCEHUT_KEY,
@@ -25,7 +26,6 @@ from reconciler.settings.schema import (
     VerifySettings,
     WebhookSettings,
 )
-from reconciler.settings.values import local_path
 
 __all__ = [
     "SOURCEHUT_KEY",

@@ -19,7 +19,7 @@ from pydantic import (
 
 from reconciler.messages import FIELDS, LINK_FIELDS, Kind
 from reconciler.model import Adopt, Heal, Mode, Reboot, Specialisation
-from reconciler.settings import nix_values, senders, values
+from reconciler.settings import git_values, nix_values, senders, values
 
 
 def _folder(info: ValidationInfo) -> Path | None:
@@ -32,7 +32,7 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
 
 
 def _url(text: str, info: ValidationInfo) -> str:
-    return values.own_repository_url(text, _folder(info))
+    return git_values.own_repository_url(text, _folder(info))
 
 
 def _nix_path_entry(text: str, info: ValidationInfo) -> str:
@@ -83,9 +83,9 @@ Size = Annotated[int, BeforeValidator(values.size)]
 Port = Annotated[Number, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, BeforeValidator(values.not_empty), AfterValidator(_absolute)]
 Url = Annotated[Text, AfterValidator(_url)]
-Branch = Annotated[Text, AfterValidator(values.branch)]
-Tag = Annotated[Text, AfterValidator(values.tag_pattern)]
-CommitName = Annotated[Text, AfterValidator(values.commit_id)]
+Branch = Annotated[Text, AfterValidator(git_values.branch)]
+Tag = Annotated[Text, AfterValidator(git_values.tag_pattern)]
+CommitName = Annotated[Text, AfterValidator(git_values.commit_id)]
 Entry = Annotated[Text, AfterValidator(values.entry)]
 Folder = Annotated[Text, AfterValidator(values.folder)]
 NixPathEntry = Annotated[Text, AfterValidator(_nix_path_entry)]

@@ -15,7 +15,7 @@ import structlog
 
 from reconciler.errors import SourceError
 from reconciler.settings import local_path
-from reconciler.settings.values import repository_url
+from reconciler.settings.git_values import repository_url
 from reconciler.source import command
 from reconciler.source.copy import Copy
 from reconciler.source.network import Remote
