@@ -200,6 +200,11 @@ in
         default = null;
         description = "Whom to log in as.";
       };
+      identity = mkOption {
+        type = types.nullOr file;
+        default = null;
+        description = "The private key for this host alone, in place of `ssh.identity`; such as NixOps makes one for each host.";
+      };
     });
     default = { };
     description = "What overrides the repository for one host.";

@@ -60,6 +60,7 @@ def target_of(
         or DEFAULT_PORT,
         user=_first(overrides.user, (p.user for p in order)) or DEFAULT_USER,
         escalation=_first(None, (p.escalation for p in order)) or DEFAULT_ESCALATION,
+        identity=str(overrides.identity or ""),
     )
     _check(host, target, chosen.source)
     return target, chosen.source

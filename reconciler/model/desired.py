@@ -16,6 +16,7 @@ class Target:
     port: int = 22
     user: str = "root"
     escalation: tuple[str, ...] = ("sudo", "-H", "--")  # unless the user is root
+    identity: str = ""  # path of the key for this host alone, by the settings
 
     @property
     def login(self) -> str:

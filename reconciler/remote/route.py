@@ -19,6 +19,7 @@ from reconciler import process
 from reconciler.errors import CommandError, SettingsError, quote
 from reconciler.model import Target
 from reconciler.remote.known_hosts import entry_name
+from reconciler.remote.ssh_config import identity_for
 from reconciler.settings import SshSettings
 
 ASK_DEADLINE = 10.0
@@ -61,7 +62,7 @@ def find_route(target: Target, settings: SshSettings, config: Path) -> Route:
         port=target.port,
         user=target.user,
         proxy=_proxy(found, config, tokens),
-        identities=_identities(settings, found, tokens),
+        identities=_identities(target, settings, found, tokens),
         agent=_agent(found, tokens),
         only_these=_one(found, "identitiesonly") == "yes",
         family=_FAMILIES.get(_one(found, "addressfamily"), socket.AF_UNSPEC),
@@ -132,14 +133,15 @@ def _path(text: str, tokens: Mapping[str, str]) -> Path:
 
 
 def _identities(
-    settings: SshSettings, found: Answer, tokens: Mapping[str, str]
+    target: Target, settings: SshSettings, found: Answer, tokens: Mapping[str, str]
 ) -> tuple[Path, ...]:
     """Return the identities that are there, in the order of trying."""
-    if settings.identity is not None:
-        if not settings.identity.exists():
-            message = f"ssh.identity: {settings.identity} does not exist"
+    if (identity := identity_for(target, settings)) is not None:
+        if not identity.exists():
+            where = "the host's identity" if target.identity else "ssh.identity"
+            message = f"{where}: {identity} does not exist"
             raise SettingsError(message)
-        return (settings.identity,)
+        return (identity,)
     paths = (_path(text, tokens) for text in found.get("identityfile", ()))
     return tuple(path for path in paths if _is_there(path))
 

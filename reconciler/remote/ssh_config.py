@@ -93,13 +93,18 @@ def config_text(
         "User": target.user,
         "UserKnownHostsFile": _value(known_hosts, tokens=True),
     }
-    if settings.identity is not None:
+    if (identity := identity_for(target, settings)) is not None:
         ours["IdentitiesOnly"] = "yes"
         ours["IdentityAgent"] = "none"
-        ours["IdentityFile"] = _value(settings.identity, tokens=True)
+        ours["IdentityFile"] = _value(identity, tokens=True)
     blocks = [_block("*", everywhere), _block(target.address, ours)]
     blocks += [f"Host *\n  Include {_value(file)}\n" for file in _accounts(account)]
     return "".join(blocks)
+
+
+def identity_for(target: Target, settings: SshSettings) -> Path | None:
+    """Return the one key that is to be used; None: what the account's files say."""
+    return Path(target.identity) if target.identity else settings.identity
 
 
 def written(

@@ -49,5 +49,6 @@ def _as_set(desired: Desired, settings: HostSettings) -> Desired:
             address=settings.address or target.address,
             port=settings.port or target.port,
             user=settings.user or target.user,
+            identity=str(settings.identity or ""),
         ),
     )

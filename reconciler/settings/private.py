@@ -17,6 +17,7 @@ def _paths(settings: Settings) -> Iterator[Path]:
     yield from settings.secrets.identity
     if settings.ssh.identity is not None:
         yield settings.ssh.identity
+    yield from (one.identity for one in settings.hosts.values() if one.identity)
     yield from (token.file for token in settings.api.tokens)
     for route in settings.webhooks.values():
         yield from route.secret_file

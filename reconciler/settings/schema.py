@@ -218,6 +218,7 @@ class HostSettings(_Section):
     address: Address | None = None
     port: Port | None = None
     user: User | None = None
+    identity: FilePath | None = None  # of this host alone, in place of ssh.identity
 
 
 class UnitSettings(_Section):

@@ -6,7 +6,7 @@ that one runs, the host is where it was.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from reconciler.model import HostName, StorePath, Target
 from reconciler.world.world import Common
@@ -14,21 +14,25 @@ from reconciler.world.world import Common
 
 def last_way(world: Common, host: HostName) -> Target | None:
     """Return how *host* was reached last; None if it never was."""
-    return _target(world.history.systems.last_way(host))
+    return _target(world, host, world.history.systems.last_way(host))
 
 
 def way_of(world: Common, host: HostName, system: StorePath) -> Target | None:
     """Return how *host* was reached when it ran *system* last; None if it never did."""
-    return _target(world.history.systems.way_of(host, system))
+    return _target(world, host, world.history.systems.way_of(host, system))
 
 
 def note_way(world: Common, host: HostName, system: StorePath, way: Target) -> None:
     """Remember that *host*, which runs *system*, is reached by *way*."""
-    world.history.systems.note_way(host, system, json.dumps(asdict(way)))
+    text = json.dumps(asdict(replace(way, identity="")))
+    world.history.systems.note_way(host, system, text)
 
 
-def _target(text: str | None) -> Target | None:
+def _target(world: Common, host: HostName, text: str | None) -> Target | None:
     if text is None:
         return None
     fields = json.loads(text)
+    settings = world.settings.hosts.get(host)
+    # With which key we come is of this machine, and may have changed since.
+    fields["identity"] = str((settings and settings.identity) or "")
     return Target(**{**fields, "escalation": tuple(fields["escalation"])})

@@ -85,6 +85,20 @@ def test_an_identity_that_is_missing(sshd: Sshd, tmp_path: Path) -> None:
         read(connections.reader(HOST, sshd.target), "true")
 
 
+def test_a_host_may_have_an_identity_of_its_own(sshd: Sshd, tmp_path: Path) -> None:
+    """In place of that for all, which is not even there."""
+    own = str(sshd.settings().identity)
+    settings = SshSettings(identity=tmp_path / "gone")
+    connections = Connections(settings, known_hosts=sshd.known_hosts)
+
+    reader = connections.reader(HOST, replace(sshd.target, identity=own))
+    assert read(reader, "echo in").strip() == "in"
+
+    reader = connections.reader(HOST, replace(sshd.target, identity=f"{own}-gone"))
+    with pytest.raises(SettingsError, match=r"the host's identity: .*-gone does not"):
+        read(reader, "true")
+
+
 def test_an_unknown_host_is_refused_with_its_key(sshd: Sshd, tmp_path: Path) -> None:
     connections = Connections(sshd.settings(), known_hosts=tmp_path / "none")
     before = sshd.log().count("Accepted")

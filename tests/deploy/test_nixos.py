@@ -66,7 +66,9 @@ EVERYTHING = {
         address = "{name}.lan";
     }""",
     "hosts": """{
-        chrysalis = { address = "::1"; port = 2222; user = "deploy"; };
+        chrysalis = {
+          address = "::1"; port = 2222; user = "deploy"; identity = "/etc/k";
+        };
         no = { address = "example.org"; };
         "7" = { };
     }""",

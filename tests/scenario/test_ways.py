@@ -1,5 +1,7 @@
 """Commits that move the SSH server: reached as before, confirmed by the new way."""
 
+from pathlib import Path
+
 import pytest
 
 from reconciler.loop import Done
@@ -7,7 +9,8 @@ from reconciler.loop.rollback import Rollback
 from reconciler.model import Hold, HostName, Outcome, UnitName
 from reconciler.observed import Generation
 from reconciler.revisions.last_address import last_known
-from reconciler.world import last_way
+from reconciler.settings import HostSettings
+from reconciler.world import last_way, note_way
 from tests.support.scene import Scene
 from tests.support.world import toplevel_of
 
@@ -90,6 +93,18 @@ def test_what_goes_back_after_a_restart_is_found_where_it_was(deployed: Scene) -
     deployed.run("lufta")
     assert deployed.status("lufta").reachable
     assert port(deployed) == 22
+
+
+def test_the_key_to_come_with_is_that_of_the_settings_of_now(deployed: Scene) -> None:
+    """And not the one that a way was remembered with, which may be gone."""
+    for name in ("old", "new"):
+        settings, policy = deployed.world.live.now
+        hosts = {"lufta": HostSettings(identity=Path(f"/keys/{name}"))}
+        deployed.world.live.use(settings.model_copy(update={"hosts": hosts}), policy)
+        way = last_way(deployed.world, LUFTA)
+        assert way is not None
+        assert way.identity == f"/keys/{name}"
+        note_way(deployed.world, LUFTA, SYSTEM_A, way)
 
 
 def test_a_generation_is_gone_back_to_by_its_own_way(deployed: Scene) -> None:
