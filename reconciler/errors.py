@@ -9,6 +9,7 @@ ReconcilerError
 │   ├── EvaluationError      Nix could not evaluate a host
 │   ├── OverlayError         a folder of secrets cannot be laid over a checkout
 │   ├── KeyContentError      the content of a key cannot be had
+│   ├── ImportFileError      what another tool wrote is not what it should be
 │   ├── UnknownHostError     no host of that name
 │   ├── EmptySelectionError  what was named leaves no host
 │   ├── UnknownAttemptError  history knows no attempt of that id
@@ -73,6 +74,10 @@ class OutputError(ReconcilerError):
 
 class PermanentError(ReconcilerError):
     """Trying the same commit again cannot help."""
+
+
+class ImportFileError(PermanentError):
+    """What another tool wrote, and was to be taken over, is not what it should be."""
 
 
 class LayoutError(PermanentError):

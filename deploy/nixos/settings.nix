@@ -106,6 +106,11 @@ in
       default = { };
       description = "What the functions of a NixOps network are called with, as by `nixops set-args`: `{domain: example.org, replicas: 3}`. Text, numbers, flags, lists and tables of these. No secrets: lists of processes show them.";
     };
+    physical = mkOption {
+      type = types.nullOr file;
+      default = null;
+      description = "A network file on this machine that adds to the hosts of a NixOps network, as `reconciler import` writes one: what NixOps kept of them in its state.";
+    };
     pure = mkOption {
       type = types.bool;
       default = true;

@@ -35,6 +35,7 @@ SUMMARIES = {
     "notify": "Show who is told what happens, and try it out.",
     "reboot": "Reboot hosts; wait, deliver their keys, see that all is well.",
     "trust": "Record the SSH host keys that a host shows now.",
+    "import": "Take over what NixOps keeps outside of the repository.",
     "version": "Print the versions of reconciler, Python and Nix.",
 }
 """The subcommands in the order of their use, and the first lines of their help."""
@@ -48,6 +49,7 @@ FAMILIES = {
     "retry": "orders",
     "approve": "orders",
     "events": "history",
+    "import": "importing",
     "logs": "ssh",
     "version": "check",
 }

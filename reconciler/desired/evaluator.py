@@ -22,7 +22,7 @@ from reconciler.errors import (
     UnknownHostError,
 )
 from reconciler.model import Commit, Desired, HostName
-from reconciler.settings import HostSettings, Settings
+from reconciler.settings import HostSettings, RepositorySettings, Settings
 
 PIN_FILES = ("npins/default.nix", "nix/sources.nix", "lon.nix")
 """What npins, niv and lon write: a set of what is pinned, by name."""
@@ -180,6 +180,7 @@ class Evaluator:
             ),
             "address": settings.ssh.address,
             "identity": self._identity,
+            "physical": fingerprint.of_file(settings.repository.physical),
             "override": self._overrides(host).model_dump(mode="json"),
             "options": settings.nix.options,
             "overlays": self._overlays(),
@@ -235,27 +236,16 @@ class Evaluator:
 
     def _reading(self, checkout: Path) -> Reading:
         found = self._found(checkout)
-        self._refuse_arguments(found)
+        layout.refuse_settings(found, self._settings.repository)
         if isinstance(found, layout.Flake):
             return self._flake(checkout, found)
-        given = self._settings.repository.arguments
         names = found.hosts if isinstance(found, layout.HostFolders) else None
         return Reading(
             checkout=checkout,
-            arguments=_arguments(checkout, found, given),
+            arguments=_arguments(checkout, found, self._settings.repository),
             hosts=names,
             mode=Mode(pins=self._pins(checkout)),
         )
-
-    def _refuse_arguments(self, found: layout.Found) -> None:
-        if self._settings.repository.arguments and not isinstance(
-            found, layout.NetworkFiles
-        ):
-            message = (
-                "repository.arguments are those of a NixOps network, and this is none"
-                f" ({layout.why(found)}): take them out, or set repository.layout"
-            )
-            raise LayoutError(message)
 
     def _flake(self, checkout: Path, found: layout.Flake) -> Reading:
         """
@@ -323,9 +313,9 @@ class Evaluator:
 
 
 def _arguments(
-    checkout: Path, found: layout.Found, given: Mapping[str, object]
+    checkout: Path, found: layout.Found, settings: RepositorySettings
 ) -> Arguments:
-    kind, sources = _sources(found, given)
+    kind, sources = _sources(found, settings)
     return {
         "checkout": str(checkout.absolute()),
         "layout": kind,
@@ -333,11 +323,16 @@ def _arguments(
     }
 
 
-def _sources(found: layout.Found, given: Mapping[str, object]) -> tuple[str, object]:
+def _sources(found: layout.Found, settings: RepositorySettings) -> tuple[str, object]:
     """Return the name of our Nix file for a layout, and what it is told."""
     match found:
         case layout.NetworkFiles(files=files):
-            return "nixops", {"files": files, "arguments": given}
+            physical = str(settings.physical) if settings.physical else None
+            return "nixops", {
+                "files": files,
+                "arguments": settings.arguments,
+                "physical": physical,
+            }
         case layout.Hive(file=file):
             return "colmena", {"file": file}
         case layout.Attribute(file=file, path=path):

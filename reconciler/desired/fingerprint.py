@@ -38,6 +38,15 @@ def digest(parts: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def of_file(path: Path | None) -> str:
+    """Return a digest of what is in a file; nothing of none, or one that is away."""
+    if path is None:
+        return ""
+    with contextlib.suppress(OSError):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return ""
+
+
 def of_package(package: Path) -> str:
     """Return a digest of our own code: another release may read the same otherwise."""
     files = sorted(path for ext in ("nix", "py") for path in package.rglob(f"*.{ext}"))

@@ -127,6 +127,24 @@ def why(found: Found) -> str:
             return f"attribute {'.'.join(path)} of {file}"
 
 
+def refuse_settings(found: Found, settings: RepositorySettings) -> None:
+    """Raise LayoutError for settings that have no meaning for what was *found*."""
+    if not isinstance(found, NetworkFiles):
+        given = {"arguments": settings.arguments, "physical": settings.physical}
+        for name in (name for name, value in given.items() if value):
+            message = (
+                f"repository.{name} is for NixOps networks, and this is none"
+                f" ({why(found)}): take it out, or set repository.layout"
+            )
+            raise LayoutError(message)
+    elif settings.physical and not settings.physical.is_file():
+        message = (
+            f"repository.physical: {settings.physical} is no file: have it written by"
+            " reconciler import, or take it out"
+        )
+        raise LayoutError(message)
+
+
 def select(
     names: Sequence[HostName], settings: RepositorySettings
 ) -> tuple[HostName, ...]:

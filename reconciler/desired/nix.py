@@ -1,5 +1,6 @@
 """How Nix is called: options, deadlines, and how many of it at once."""
 
+import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -114,6 +115,19 @@ class Nix:
                 on_line=on_line,
                 on_peak=measured,
             )
+
+    def value(self, expression: str) -> object:
+        """
+        Return the plain value of an *expression* that reads no file.
+
+        Raises CommandError, ValueError for what has no form in JSON.
+        """
+        argv = ["nix-instantiate", "--eval", "--strict", "--json", "--readonly-mode"]
+        argv += [*self.options(), "--option", "restrict-eval", "true"]
+        done = process.run(
+            [*argv, "--expr", expression], deadline=self.settings.evaluate_timeout
+        )
+        return json.loads(done.stdout)
 
     def realise(
         self,

@@ -169,6 +169,7 @@ class RepositorySettings(_Section):
     entry: Annotated[tuple[Entry, ...], BeforeValidator(_list_of_one)] = ()
     exclude: Annotated[tuple[Text, ...], BeforeValidator(_list_of_one)] = ()
     arguments: Annotated[dict[NixName, NixValue], BeforeValidator(_or_empty)] = {}
+    physical: FilePath | None = None  # a network that adds to that of the repository
     pure: Flag = True  # whether a flake may look at nothing outside of it
     secrets: Annotated[dict[Folder, FilePath], BeforeValidator(_or_empty)] = {}
     without_submodules: Annotated[

@@ -15,10 +15,15 @@ pytestmark = pytest.mark.nix
 KEANU = HostName("keanu")
 
 
-def reads(*entry: str, **arguments: object) -> Evaluator:
+def reads(*entry: str, physical: Path | None = None, **arguments: object) -> Evaluator:
     """Return what reads a network that is called with *arguments*."""
     repository = RepositorySettings.model_validate(
-        {"url": "/srv/git/machines.git", "entry": entry, "arguments": arguments}
+        {
+            "url": "/srv/git/machines.git",
+            "entry": entry,
+            "arguments": arguments,
+            "physical": physical,
+        }
     )
     return Evaluator(settings().model_copy(update={"repository": repository}))
 
@@ -86,7 +91,7 @@ def test_arguments_of_what_is_no_network_are_refused(tmp_path: Path) -> None:
     """Else somebody waits for them to have an effect."""
     host(tmp_path, "keanu", f"{{ {PLAIN} }}")
 
-    with pytest.raises(LayoutError, match=r"arguments are those of a NixOps network"):
+    with pytest.raises(LayoutError, match=r"arguments is for NixOps networks"):
         reads(domain="x").hosts(tmp_path)
 
 
@@ -94,3 +99,40 @@ def test_what_arguments_say_is_part_of_what_a_host_is() -> None:
     keys = {reads(**{name: 1}).cache_key("t", KEANU) for name in ("a", "b")}
 
     assert len({*keys, reads().cache_key("t", KEANU)}) == 3
+
+
+# --- what NixOps keeps in its state ----------------------------------------------
+
+
+def test_a_physical_network_adds_to_hosts_and_makes_none(tmp_path: Path) -> None:
+    checkout = write(
+        tmp_path / "checkout",
+        network=f"""
+        {{
+          defaults = {{ {PLAIN} }};
+          keanu = {{ nodes, ... }}: {{
+            deployment.tags = [ nodes.lufta.config.networking.publicIPv4 ];
+          }};
+          lufta = {{ deployment.targetHost = "lufta.example.org"; }};
+        }}
+        """,
+    )
+    physical = tmp_path / "physical.nix"
+    module = """{ lib, ... }: {
+      deployment.targetHost = lib.mkOverride 899 "192.0.2.1";
+      networking.publicIPv4 = "192.0.2.1";
+    }"""
+    physical.write_text(f"{{ keanu = {module}; lufta = {module}; gone = {module}; }}")
+    evaluator = reads(physical=physical)
+
+    assert evaluator.hosts(checkout) == ("keanu", "lufta")
+    keanu = evaluator.evaluate(checkout, KEANU)
+    assert (keanu.target.address, keanu.tags) == ("192.0.2.1", ("192.0.2.1",))
+    lufta = evaluator.evaluate(checkout, HostName("lufta"))
+    assert lufta.target.address == "lufta.example.org", "the repository wins"
+    before = evaluator.cache_key("t", KEANU)
+    physical.write_text("{ }")
+    assert evaluator.cache_key("t", KEANU) != before
+    physical.unlink()
+    with pytest.raises(LayoutError, match=r"physical\.nix is no file"):
+        evaluator.hosts(checkout)

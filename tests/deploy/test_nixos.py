@@ -45,6 +45,7 @@ EVERYTHING = {
         exclude = [ "iso" ];
         without_submodules = [ "vendor" ];
         arguments = { domain = "example.org"; zones = [ 1 null { a = true; } ]; };
+        physical = "/var/lib/physical.nix";
         pure = false;
         secrets."common/secrets" = "/var/lib/secrets";
     }""",

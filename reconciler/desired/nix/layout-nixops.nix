@@ -44,7 +44,26 @@ let
     operator = { key }: map keyed ((read key).require or [ ]);
   };
 
-  networks = map ({ key }: read key) files;
+  ofRepository = map ({ key }: read key) files;
+
+  # What NixOps keeps of its machines in its state and adds last: where they are, and the
+  # like. It adds to hosts of the repository, and makes none.
+  physical =
+    if sources.physical == null then
+      [ ]
+    else
+      [
+        (
+          builtins.intersectAttrs (removeAttrs (union ofRepository) reserved) (
+            read (/. + sources.physical)
+          )
+          // {
+            _file = sources.physical;
+          }
+        )
+      ];
+
+  networks = ofRepository ++ physical;
 
   # Every definition of an attribute, in the order of the files, with its file.
   definitionsOf =
