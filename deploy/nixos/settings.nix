@@ -136,7 +136,7 @@ in
     options = mkOption {
       type = types.attrsOf (types.oneOf [ types.bool types.int types.str ]);
       default = { };
-      description = "Options of Nix, as `--option` takes them, such as `{cores: 4, sandbox: true}`. Not `access-tokens`, which lists of processes would show: those belong into `~/.config/nix/nix.conf` of the daemon's user.";
+      description = "Options of Nix here, as `--option` takes them, such as `{cores: 4, sandbox: true}`. Not `access-tokens`, which lists of processes would show: those belong into `~/.config/nix/nix.conf` of the daemon's user.";
     };
     evaluate_timeout = mkOption {
       type = duration;
@@ -146,7 +146,7 @@ in
     build_timeout = mkOption {
       type = duration;
       default = "1h";
-      description = "How long the build of one host may take. More than 0.";
+      description = "How long the build of one host may take, here or there. More than 0.";
     };
   };
   secrets = {
@@ -209,6 +209,11 @@ in
         type = types.nullOr file;
         default = null;
         description = "The private key for this host alone, in place of `ssh.identity`; such as NixOps makes one for each host.";
+      };
+      build = mkOption {
+        type = types.nullOr (types.enum [ "here" "host" ]);
+        default = null;
+        description = "Where its system is built: `here`, on this machine and by its remote builders, or `host`, by the host itself. Without it as the repository says, else here.";
       };
     });
     default = { };

@@ -5,7 +5,7 @@ Each function carries out one kind of step and raises when it did not work; the 
 belongs to the loop.
 """
 
-from reconciler.apply.gc_root import protect
+from reconciler.apply.gc_root import GC_ROOT, protect
 from reconciler.apply.keys import (
     Delivered,
     Removed,
@@ -16,6 +16,7 @@ from reconciler.apply.mend import MEND_STEPS, mend
 from reconciler.apply.space import require_room
 
 __all__ = [
+    "GC_ROOT",
     "MEND_STEPS",
     "Delivered",
     "Removed",

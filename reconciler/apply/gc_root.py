@@ -13,15 +13,21 @@ GC_ROOT = "/nix/var/nix/gcroots/reconciler"
 GC_ROOT_BEFORE = f"{GC_ROOT}-before"
 
 
-def protect(writer: HostWriter, toplevel: StorePath, before: StorePath | None) -> None:
+def protect(
+    writer: HostWriter,
+    path: StorePath,
+    before: StorePath | None,
+    *,
+    root: str = GC_ROOT,
+) -> None:
     """
-    Keep the host's garbage collector off *toplevel*, which is about to be copied.
+    Keep the host's garbage collector off *path*, which is about to come, by *root*.
 
-    Before the copy: a link that leads nowhere yet does no harm. And off the system from
+    Before it comes: a link that leads nowhere yet does no harm. And off the system from
     *before*, which may be no generation, and is to be gone back to. Raises RemoteError,
     RemoteTimeoutError, ConnectError.
     """
-    for system, root in ((toplevel, GC_ROOT), (before, GC_ROOT_BEFORE)):
+    for system, link in ((path, root), (before, GC_ROOT_BEFORE)):
         if system is not None:
-            argv = ("ln", "-sfn", system, root)
+            argv = ("ln", "-sfn", system, link)
             writer.run(argv, what="protecting a system", deadline=PROTECT_DEADLINE)

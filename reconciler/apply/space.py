@@ -7,7 +7,7 @@ from importlib import resources
 
 from reconciler import process
 from reconciler.errors import CopyError, FactError
-from reconciler.model import Desired, StorePath
+from reconciler.model import HostName, StorePath
 from reconciler.remote import HostReader
 
 QUERY_DEADLINE = 120.0  # seconds; a closure has thousands of paths
@@ -26,28 +26,31 @@ class Room:
     free: int
 
 
-def require_room(reader: HostReader, desired: Desired, *, keep: int) -> Room:
+def require_room(
+    reader: HostReader, host: HostName, path: StorePath, *, keep: int
+) -> Room:
     """
-    Return what the desired system, which is built here, needs on its host.
+    Return what *path*, a system that is built here, or a derivation, needs on *host*.
 
     Raises CopyError unless *keep* bytes stay free there; CommandError, FactError, and
     what the reader raises.
     """
-    room = look_for_room(reader, desired.toplevel)
+    room = look_for_room(reader, path)
     if room.need and room.need + keep > room.free:
+        what = "what builds the system" if path.endswith(".drv") else "the system"
         message = (
-            f"{desired.host}: the store has no room: the system needs"
+            f"{host}: the store has no room: {what} needs"
             f" {told(room.need)} more, {told(room.free)} are free, and {told(keep)} of"
             " them are to stay so (policy.min_free); collect garbage on the host, or"
             " give it more space"
         )
-        raise CopyError(message, host=desired.host)
+        raise CopyError(message, host=host)
     return room
 
 
-def look_for_room(reader: HostReader, toplevel: StorePath) -> Room:
+def look_for_room(reader: HostReader, path: StorePath) -> Room:
     """Ask Nix here what the closure is, and the host, once, what it lacks of it."""
-    closure = _query("--requisites", [toplevel])
+    closure = _query("--requisites", [path])
     text = reader.read(_script(closure), what="free space", deadline=ASK_DEADLINE)
     *lacking, last = text.splitlines() or [""]
     match = _FREE.fullmatch(last)

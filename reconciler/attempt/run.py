@@ -5,7 +5,7 @@ This is the only place that knows the order of the steps. Where another system i
 run, a guardian on the host watches over it (`reconciler.attempt.guarded_switch`):
 
 1. history: attempt begun, with what it takes to follow it
-2. build, protect from garbage collection, copy
+2. build, protect from garbage collection, copy (`reconciler.attempt.making`)
 3. keys that come before activation; the guardian keeps the old ones aside
 4. the guardian switches the running system; what the host boots stays as it was
 5. a new connection and a new probe (the old connection proves nothing)
@@ -43,6 +43,7 @@ from reconciler.attempt.judges import ByHealth, Judge, end
 from reconciler.attempt.key_steps import KeySteps, to_restore
 from reconciler.attempt.limits import limits
 from reconciler.attempt.look import Look, look
+from reconciler.attempt.making import Making
 from reconciler.attempt.reach import former_way, note_confirmed
 from reconciler.attempt.reboot import DEADLINE, RebootError, reboot
 from reconciler.attempt.recorded import Recorded
@@ -68,8 +69,7 @@ from reconciler.world import HostWorld
 
 log = structlog.get_logger(__name__)
 
-COPY_DEADLINE = 3600.0  # seconds
-MEND_DEADLINE = 90.0
+MEND_DEADLINE = 90.0  # seconds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,10 +136,7 @@ class AttemptRun:
 
     def _carry_out(self) -> None:
         kinds = {step.kind for step in self.plan.steps}
-        if StepKind.BUILD in kinds:
-            self.step("build", Phase.BUILD, self._build)
-        if StepKind.COPY in kinds:
-            self.step("copy", Phase.COPY, self._copy)
+        self._making().make(kinds)
         if self.superseded():
             raise SupersededError
         sign(self.world, self.desired, self._before, self._log)
@@ -320,19 +317,14 @@ class AttemptRun:
 
     # --- the steps ---------------------------------------------------------------
 
-    def _build(self) -> None:
-        root = self.world.gc_root(self.desired.host)
-        root.parent.mkdir(parents=True, exist_ok=True)
-        self.world.evaluator.build(
-            self.desired, root=root, checkout=self.checkout, on_line=self._log
-        )
-
-    def _copy(self) -> None:
-        keep = self.world.settings.policy.min_free
-        apply.require_room(self._writer(), self.desired, keep=keep)
-        apply.protect(self._writer(), self.desired.toplevel, self.attempt.source)
-        self.world.connections.copy(
-            self.desired, deadline=COPY_DEADLINE, on_line=self._log
+    def _making(self) -> Making:
+        return Making(
+            world=self.world,
+            desired=self.desired,
+            checkout=self.checkout,
+            before=self.attempt.source,
+            step=self.step,
+            log=self._log,
         )
 
     def _mend_units(self, steps: list[Step]) -> None:

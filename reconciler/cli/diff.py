@@ -1,9 +1,12 @@
 """``reconciler diff HOST [FROM..TO]``: what another system brings in packages."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from reconciler.attempt.making import ROOT_TO_COMPARE, Making
 from reconciler.attempt.system_diff import difference
 from reconciler.cli.common import out, print_json, waiting
 from reconciler.cli.options import AsJson, Host
@@ -47,7 +50,8 @@ def diff(
     And sizes, the kernel, and the units that each package restarts.
 
     Without FROM..TO: what the host runs, and what the newest commit wants. Changes
-    nothing on the host. U upgraded, D downgraded, C changed, A added, R removed.
+    nothing on the host; but a host that builds its system itself does so with
+    `--build`. U upgraded, D downgraded, C changed, A added, R removed.
 
     ```
     reconciler diff lufta
@@ -135,10 +139,24 @@ class _Finding:
         desired = Evaluations(world).desired(revision, self._host)
         if self._build:
             with waiting("building"):
-                root = world.gc_root(self._host)
-                root = root.with_name(f"{root.name}.diff")
-                world.evaluator.build(desired, root=root)
+                self._make(world, desired, revision.checkout)
         return desired.toplevel
+
+    def _make(self, world: World, desired: Desired, checkout: Path) -> None:
+        """Build a system, where it would be built to be deployed."""
+        if not desired.build_on_host:
+            root = world.gc_root(self._host)
+            world.evaluator.build(desired, root=root.with_name(f"{root.name}.diff"))
+            return
+        Making(
+            world=world,
+            desired=replace(desired, target=self._place.target),
+            checkout=checkout,
+            before=None,
+            step=lambda _name, _phase, act: act(),
+            log=lambda _line: None,
+            root=ROOT_TO_COMPARE,
+        ).there()
 
     def _seen(self, name: str) -> tuple[World, Revision]:
         if name == DESIRED:

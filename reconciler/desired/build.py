@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from reconciler import process
 from reconciler.desired import messages
@@ -40,31 +41,83 @@ def realise(
         root.parent.mkdir(parents=True, exist_ok=True)
         nix.realise(desired.derivation, root=root, on_line=on_line)
     except CommandTimeoutError as error:
-        message = (
-            f"the build did not end within {error.seconds:g} s and was stopped: "
-            "raise nix.build_timeout if it needs longer"
-        )
-        raise _error(desired, message, error) from error
+        raise _too_long(desired, error) from error
     except CommandError as error:
-        raise _failure(desired, error) from error
+        raise _failure(desired, error, _log_of) from error
     except OSError as error:
         message = f"{root.parent}: cannot keep the build there: {error.strerror}"
         raise BuildError(message, host=desired.host) from error
 
 
-def _failure(desired: Desired, error: CommandError) -> BuildError:
+class Way(Protocol):
+    """What has a host build; part of `reconciler.remote.Transport`."""
+
+    def build(
+        self,
+        desired: Desired,
+        *,
+        root: str,
+        deadline: float,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        """Build; raises CommandError, CommandTimeoutError, ConnectError."""
+
+    def read_log(self, desired: Desired, derivation: str, *, deadline: float) -> str:
+        """Return what the builder of *derivation* printed; raises what reading does."""
+
+
+def realise_there(
+    way: Way,
+    desired: Desired,
+    *,
+    root: str,
+    deadline: float,
+    on_line: Callable[[str], None] | None,
+) -> None:
+    """Have the host build *desired* and keep it by its *root*; raises BuildError."""
+
+    def log_of(derivation: str) -> str:
+        with contextlib.suppress(TemporaryError):
+            return way.read_log(desired, derivation, deadline=_LOG_DEADLINE)
+        return ""
+
+    try:
+        way.build(desired, root=root, deadline=deadline, on_line=on_line)
+    except CommandTimeoutError as error:
+        raise _too_long(desired, error, " on the host") from error
+    except CommandError as error:
+        raise _failure(desired, error, log_of, " on the host") from error
+
+
+def _too_long(
+    desired: Desired, error: CommandTimeoutError, where: str = ""
+) -> BuildError:
+    message = (
+        f"the build{where} did not end within {error.seconds:g} s and was stopped: "
+        "raise nix.build_timeout if it needs longer"
+    )
+    return _error(desired, message, error)
+
+
+def _failure(
+    desired: Desired,
+    error: CommandError,
+    log_of: Callable[[str], str],
+    where: str = "",
+) -> BuildError:
     gone = not Path(desired.derivation).exists()
     if gone or _NOT_THERE.search(error.stderr):
         message = (
-            f"{desired.derivation} was garbage-collected before it was built: "
+            f"{desired.derivation} was garbage-collected{where} before it was built: "
             "it must be evaluated again"
         )
         return CollectedError(message, host=desired.host, log=quote(error.stderr))
     derivation = messages.failed_derivation(error.stderr)
     if derivation is None:
         return _error(desired, messages.error_text(error.stderr), error)
-    log = _log_of(derivation) or error.stderr
-    message = f"{messages.derivation_name(derivation)} failed to build ({derivation})"
+    log = log_of(derivation) or error.stderr
+    name = messages.derivation_name(derivation)
+    message = f"{name} failed to build{where} ({derivation})"
     return BuildError(message, host=desired.host, log=quote(log))
 
 

@@ -25,7 +25,7 @@ from reconciler.model import (
     Target,
     UnitName,
 )
-from reconciler.settings import HostSettings
+from reconciler.settings import Build, HostSettings
 
 Json = Mapping[str, Any]
 
@@ -83,6 +83,7 @@ def from_nix(
         keys=desired_keys(host, facts["keys"], roots),
         tags=tuple(sorted(set(deployment["tags"]))),
         fast_connection=deployment["hasFastConnection"],
+        build_on_host=_is_built_there(deployment, where.overrides),
         checks=desired_checks(host, facts["checks"]),
         rules=rules,
         warnings=(*facts["warnings"], *_warnings(facts["base"]["updaters"])),
@@ -92,6 +93,12 @@ def from_nix(
         specialisation=_specialisation(host, deployment),
         specialisations=tuple(deployment["specialisations"]),
     )
+
+
+def _is_built_there(deployment: Json, overrides: HostSettings) -> bool:
+    if overrides.build is None:
+        return bool(deployment["buildOnHost"])
+    return overrides.build is Build.HOST
 
 
 def _specialisation(host: HostName, deployment: Json) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from reconciler.desired import amiss, build, fingerprint, flake, layout, texts
+from reconciler.desired.build import Way
 from reconciler.desired.codec import Where, from_nix
 from reconciler.desired.failures import Subject, explained
 from reconciler.desired.nix import FILES, Mode, Nix
@@ -146,6 +147,32 @@ class Evaluator:
             else:
                 return
         build.realise(self._nix, desired, root=root, on_line=on_line)
+
+    def have_derivation(self, desired: Desired, checkout: Path | None) -> None:
+        """
+        Have the derivation of *desired* in our store, made again from *checkout*.
+
+        Raises BuildError if it is gone and cannot be, and what `evaluate` raises.
+        """
+        if not Path(desired.derivation).exists() and checkout is not None:
+            self._evaluate_again(desired, checkout)
+
+    def build_there(
+        self,
+        desired: Desired,
+        way: Way,
+        *,
+        root: str,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        """
+        Have the host of *desired*, which has the derivation, build it, within our time.
+
+        It is kept there by the link *root*. Raises BuildError as `build` does, and what
+        reading from the host raises.
+        """
+        deadline = self._settings.nix.build_timeout
+        build.realise_there(way, desired, root=root, deadline=deadline, on_line=on_line)
 
     def _evaluate_again(self, desired: Desired, checkout: Path) -> None:
         """Have the derivation of *desired* in the store again."""

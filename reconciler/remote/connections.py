@@ -19,7 +19,7 @@ from reconciler.errors import (
     RemoteTimeoutError,
 )
 from reconciler.model import Desired, HostName, StorePath, Target
-from reconciler.remote import copying, session, ssh_config
+from reconciler.remote import building, copying, session, ssh_config
 from reconciler.remote.age_names import age_names
 from reconciler.remote.connect import bounded, open_connection, shut
 from reconciler.remote.hosts import HostReader, HostWriter, OnLine, RemoteResult
@@ -147,12 +147,46 @@ class Connections:
         )
 
     def copy(
-        self, desired: Desired, *, deadline: float, on_line: OnLine | None = None
+        self,
+        desired: Desired,
+        *,
+        deadline: float,
+        on_line: OnLine | None = None,
+        derivation: bool = False,
     ) -> None:
         """See Transport."""
         desired = self._where_it_is(desired)
-        config = self.ssh_config(desired.target)
-        copying.copy_closure(desired, config=config, deadline=deadline, on_line=on_line)
+        copying.copy_closure(
+            desired,
+            config=self.ssh_config(desired.target),
+            deadline=deadline,
+            on_line=on_line,
+            derivation=derivation,
+        )
+
+    def build(
+        self,
+        desired: Desired,
+        *,
+        root: str,
+        deadline: float,
+        on_line: OnLine | None = None,
+    ) -> None:
+        """See Transport."""
+        desired = self._where_it_is(desired)
+        building.build(
+            desired,
+            root=root,
+            config=self.ssh_config(desired.target),
+            deadline=deadline,
+            on_line=on_line,
+        )
+
+    def read_log(self, desired: Desired, derivation: str, *, deadline: float) -> str:
+        """See Transport."""
+        script = building.read_log(derivation)
+        reader = self.reader(desired.host, desired.target)
+        return reader.read(script, what="log of a build", deadline=deadline)
 
     def try_copying(
         self, desired: Desired, there: StorePath, *, deadline: float

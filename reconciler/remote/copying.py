@@ -22,18 +22,21 @@ def copy_closure(
     config: Path,
     deadline: float,
     on_line: Callable[[str], None] | None = None,
+    derivation: bool = False,
 ) -> None:
     """
     Bring the desired system and all that it needs into the store of its host.
+
+    Or its *derivation*, and all that it takes to build it there.
 
     *config* is the ssh_config file that says how it is reached. Unless its connection
     is fast, the host may fetch from its own caches what it can.
     *deadline* in seconds. Raises CopyError, CommandMissingError. A copy that was cut
     short leaves whole paths only: Nix registers a path once it is complete.
     """
-    argv = copy_argv(
-        desired.toplevel, desired.target, substitute=not desired.fast_connection
-    )
+    substitute = not desired.fast_connection
+    path = desired.derivation if derivation else desired.toplevel
+    argv = copy_argv(path, desired.target, substitute=substitute)
     try:
         _run(argv, config, deadline=deadline, on_line=on_line)
     except CommandTimeoutError as error:
@@ -101,15 +104,17 @@ def reason(error: CommandError) -> str:
     return quote(told) or f"exit status {error.status}"
 
 
-def copy_argv(toplevel: StorePath, target: Target, *, substitute: bool) -> list[str]:
-    """Return the command that copies *toplevel* to the store of *target*."""
+def copy_argv(path: StorePath, target: Target, *, substitute: bool) -> list[str]:
+    """Return the command that copies *path* to the store of *target*."""
     if target.user == "root":
         options = ["--use-substitutes"] if substitute else []
-        return ["nix-copy-closure", *options, "--to", _login(target), toplevel]
+        return ["nix-copy-closure", *options, "--to", _login(target), path]
     options = ["--substitute-on-destination"] if substitute else []
     nix = ["nix", "--extra-experimental-features", "nix-command"]
+    if path.endswith(".drv"):  # itself, and not what it builds
+        options.append("--derivation")
     to = ["--to", store_of(target)]
-    return [*nix, "copy", "--no-check-sigs", *options, *to, toplevel]
+    return [*nix, "copy", "--no-check-sigs", *options, *to, path]
 
 
 def store_of(target: Target) -> str:

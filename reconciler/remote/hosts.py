@@ -76,14 +76,43 @@ class Transport(Protocol):
         """Return what may change *host*, not yet connected. Raises NoAddressError."""
 
     def copy(
-        self, desired: Desired, *, deadline: float, on_line: OnLine | None = None
+        self,
+        desired: Desired,
+        *,
+        deadline: float,
+        on_line: OnLine | None = None,
+        derivation: bool = False,
     ) -> None:
         """
         Bring the desired system and all that it needs into the store of its host.
 
+        Or its *derivation*, and all that it takes to build it there.
+
         Unless its connection is fast, the host may fetch from its own caches what it
         can. *deadline* in seconds. Raises CopyError, CommandMissingError. A copy that
         was cut short leaves whole paths only: Nix registers a path once it is complete.
+        """
+
+    def build(
+        self,
+        desired: Desired,
+        *,
+        root: str,
+        deadline: float,
+        on_line: OnLine | None = None,
+    ) -> None:
+        """
+        Build the desired system on its host, which has the derivation, and keep it.
+
+        By the link *root*, for at most *deadline* seconds. Raises CommandError with
+        what Nix said, CommandTimeoutError, ConnectError, StoppingError.
+        """
+
+    def read_log(self, desired: Desired, derivation: str, *, deadline: float) -> str:
+        """
+        Return what the builder of *derivation* printed on the host.
+
+        Empty if Nix kept no log of it there. Raises what reading raises.
         """
 
     def try_copying(

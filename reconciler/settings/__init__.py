@@ -6,6 +6,7 @@ from reconciler.settings.load import load
 from reconciler.settings.schema import (
     SOURCEHUT_KEY,
     ApiSettings,
+    Build,
     FlapSettings,
     HostSettings,
     HttpSettings,
@@ -30,6 +31,7 @@ from reconciler.settings.schema import (
 __all__ = [
     "SOURCEHUT_KEY",
     "ApiSettings",
+    "Build",
     "Change",
     "FlapSettings",
     "HostSettings",

@@ -213,6 +213,13 @@ class SshSettings(_Section):
     address: AddressRule | None = None  # of hosts that the repository gives none
 
 
+class Build(enum.Enum):
+    """Where a host's system is built."""
+
+    HERE = "here"
+    HOST = "host"
+
+
 class HostSettings(_Section):
     """What overrides the repository for one host."""
 
@@ -220,6 +227,7 @@ class HostSettings(_Section):
     port: Port | None = None
     user: User | None = None
     identity: FilePath | None = None  # of this host alone, in place of ssh.identity
+    build: Build | None = None
 
 
 class UnitSettings(_Section):

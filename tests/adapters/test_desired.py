@@ -169,6 +169,7 @@ def test_the_repository_says_where_a_host_is(tmp_path: Path) -> None:
           privilegeEscalationCommand = [ "doas" ];
           tags = [ "web" ];
           hasFastConnection = true;
+          buildOnTarget = true;
         };
         """,
     )
@@ -178,6 +179,7 @@ def test_the_repository_says_where_a_host_is(tmp_path: Path) -> None:
     )
     assert desired.tags == ("web",)
     assert desired.fast_connection
+    assert desired.build_on_host
 
 
 def test_a_certain_specialisation_can_be_wanted(tmp_path: Path) -> None:
@@ -354,7 +356,6 @@ def test_what_other_tools_declare_is_legal(tmp_path: Path) -> None:
           owners = [ "a@example.org" ];
           alwaysActivate = false;
           allowLocalDeployment = true;
-          buildOnTarget = true;
           replaceUnknownProfiles = false;
           provisionSSHKey = false;
           sshOptions = [ "-4" ];

@@ -551,6 +551,7 @@ def test_deploy_rs_says_where_hosts_are(repository: Repository) -> None:
         deploy.nodes.web = {{
           hostname = "web.example.org";
           sshOpts = [ "-p" "17788" ];
+          remoteBuild = true;
           profiles.system.user = "root";
           profiles.system.path = {{
             outPath = "wrapper";
@@ -575,6 +576,7 @@ def test_deploy_rs_says_where_hosts_are(repository: Repository) -> None:
         "deploy",
     )
     assert db.target.address == ""
+    assert (web.build_on_host, db.build_on_host) == (True, False)
 
 
 def test_a_node_of_deploy_rs_may_be_called_otherwise(repository: Repository) -> None:

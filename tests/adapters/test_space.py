@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,6 @@ import pytest
 from reconciler.apply.space import Room, look_for_room, require_room, told
 from reconciler.errors import CommandError, CopyError, FactError
 from reconciler.model import HostName, StorePath
-from tests.support.world import desired_of
 
 pytestmark = pytest.mark.nix
 
@@ -91,24 +90,24 @@ def test_an_odd_answer_is_refused(tmp_path: Path, answer: str) -> None:
 
 def test_a_host_without_room_is_told_with_figures(tmp_path: Path) -> None:
     path = add(tmp_path, 3 << 20)
-    desired = replace(desired_of("lufta", {}, tmp_path / "drv"), toplevel=path)
     host = Here(answer=f"{path}\nfree {4 << 20} 1\n")
 
     with pytest.raises(CopyError) as refused:
-        require_room(host, desired, keep=2 << 20)
+        require_room(host, LUFTA, path, keep=2 << 20)
 
     message = str(refused.value)
     assert message.startswith("lufta: the store has no room: the system needs 3.0 MiB")
     assert "4.0 MiB are free, and 2.0 MiB of them are to stay so" in message
-    room = require_room(host, desired, keep=0)
+    room = require_room(host, LUFTA, path, keep=0)
     assert room == Room(need=room.need, free=4 << 20)
 
 
 def test_what_needs_no_room_gets_it_on_a_full_disk_too(tmp_path: Path) -> None:
     path = add(tmp_path, 10)
-    desired = replace(desired_of("lufta", {}, tmp_path / "drv"), toplevel=path)
 
-    assert require_room(Here(answer="free 0 4096\n"), desired, keep=1 << 30).need == 0
+    assert (
+        require_room(Here(answer="free 0 4096\n"), LUFTA, path, keep=1 << 30).need == 0
+    )
 
 
 @pytest.mark.parametrize(

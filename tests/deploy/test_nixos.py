@@ -70,7 +70,7 @@ EVERYTHING = {
         chrysalis = {
           address = "::1"; port = 2222; user = "deploy"; identity = "/etc/k";
         };
-        no = { address = "example.org"; };
+        no = { address = "example.org"; build = "host"; };
         "7" = { };
     }""",
     "policy": """{

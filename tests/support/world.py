@@ -521,11 +521,40 @@ class FakeConnections:
         self.reconnected.append(host)
 
     def copy(
-        self, desired: Desired, *, deadline: float, on_line: OnLine | None = None
+        self,
+        desired: Desired,
+        *,
+        deadline: float,
+        on_line: OnLine | None = None,
+        derivation: bool = False,
     ) -> None:
         """See Connections."""
         config = self._stores / "ssh_config"
-        copy_closure(desired, config=config, deadline=deadline, on_line=on_line)
+        copy_closure(
+            desired,
+            config=config,
+            deadline=deadline,
+            on_line=on_line,
+            derivation=derivation,
+        )
+
+    def build(
+        self,
+        desired: Desired,
+        *,
+        root: str,
+        deadline: float,
+        on_line: OnLine | None = None,
+    ) -> None:
+        """See Connections; machines in memory have no Nix."""
+        del root, deadline, on_line
+        message = f"{desired.host} builds nothing"
+        raise AssertionError(message)
+
+    def read_log(self, desired: Desired, derivation: str, *, deadline: float) -> str:
+        """See Connections; machines in memory have no Nix."""
+        del desired, derivation, deadline
+        return ""
 
     def try_copying(
         self, desired: Desired, there: StorePath, *, deadline: float

@@ -30,6 +30,18 @@ def test_the_far_side_of_another_user_runs_as_root(*, substitute: bool) -> None:
     assert ("--substitute-on-destination" in argv) is substitute
 
 
+def test_a_derivation_is_copied_itself_and_not_what_it_builds() -> None:
+    derivation = StorePath(f"{TOPLEVEL}.drv")
+    other = Target(address="keanu", user="deploy")
+
+    of_root = copy_argv(derivation, Target(address="keanu"), substitute=False)
+    of_other = copy_argv(derivation, other, substitute=False)
+
+    assert of_root == ["nix-copy-closure", "--to", "root@keanu", derivation]
+    assert "--derivation" in of_other
+    assert "--derivation" not in copy_argv(TOPLEVEL, other, substitute=False)
+
+
 @pytest.mark.parametrize(
     ("stderr", "told"),
     [

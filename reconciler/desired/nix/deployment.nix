@@ -66,6 +66,9 @@ in
     hasFastConnection = option types.bool false ''
       Whether to copy whole closures instead of letting the host substitute them.
     '';
+    buildOnTarget = option types.bool false ''
+      Whether the host builds its system itself; else it is built where the reconciler is.
+    '';
     keys = option keys.keysType { } "Secret files on the host.";
     specialisation = option (types.nullOr types.str) null ''
       The specialisation that the host is to run. It boots the system itself by default,
@@ -83,7 +86,6 @@ in
     targetEnv = ignored types.str "none";
     allowLocalDeployment = ignored types.bool false;
     alwaysActivate = ignored types.bool true;
-    buildOnTarget = ignored types.bool false;
     encryptedLinksTo = ignored (types.listOf types.str) [ ];
     owners = ignored (types.listOf types.str) [ ];
     provisionSSHKey = ignored types.bool true;

@@ -95,6 +95,11 @@ builtins.seq toplevel.drvPath {
   base = import ./base.nix { inherit config lib; };
   deployment = {
     hasFastConnection = outside.deploy.fastConnection or (deployment.hasFastConnection or false);
+    # As Colmena, deploy-rs and nixinate say it.
+    buildOnHost =
+      (deployment.buildOnTarget or false)
+      || (outside.deploy.remoteBuild or false)
+      || (node._module.args.nixinate.buildOn or "local") == "remote";
     tags = deployment.tags or [ ];
     specialisation = deployment.specialisation or null;
     specialisations = builtins.attrNames (config.specialisation or { });

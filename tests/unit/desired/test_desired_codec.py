@@ -23,7 +23,7 @@ from reconciler.model import (
     Mount,
     Target,
 )
-from reconciler.settings import HostSettings
+from reconciler.settings import Build, HostSettings
 
 KEANU = HostName("keanu")
 
@@ -83,6 +83,7 @@ def facts(**deployment: object) -> dict[str, Any]:
         "deployment": {
             "tags": ["web", "house", "web"],
             "hasFastConnection": True,
+            "buildOnHost": False,
             "specialisation": None,
             "specialisations": [],
             **deployment,
@@ -124,6 +125,19 @@ def test_the_answer_of_nix_becomes_a_desired_state() -> None:
     assert (desired.target.address, desired.address_from) == ("127.0.80.1", "settings")
     (unit,) = desired.units.values()
     assert (unit.name, unit.type, unit.wanted) == ("withinbot.service", "notify", True)
+
+
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("setting", [None, *Build])
+def test_the_settings_say_where_it_is_built_or_else_the_commit(
+    *, said: bool, setting: Build | None
+) -> None:
+    where = Where(overrides=HostSettings(build=setting))
+
+    desired = from_nix(KEANU, facts(buildOnHost=said), where, roots=[])
+
+    there = said if setting is None else setting is Build.HOST
+    assert desired.build_on_host is there
 
 
 text = st.text(max_size=20)
