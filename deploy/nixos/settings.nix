@@ -82,9 +82,9 @@ in
       description = "How often to look for a new commit. A path is watched besides. More than 0.";
     };
     layout = mkOption {
-      type = types.enum [ "auto" "flake" "colmena" "nixops" "hosts" "attribute" ];
+      type = types.enum [ "auto" "flake" "colmena" "nixops" "hosts" "attribute" "paths" ];
       default = "auto";
-      description = "How the repository says which hosts there are: `flake`, `colmena` (a `hive.nix`), `nixops` (a NixOps network), `hosts` (a file per host), `attribute` (of a file), or `auto` to find out. See layouts.md.";
+      description = "How the repository says which hosts there are: `flake`, `colmena` (a `hive.nix`), `nixops` (a NixOps network), `hosts` (a file per host), `attribute` (of a file), `paths` (systems that are built elsewhere), or `auto` to find out. See layouts.md.";
     };
     dir = mkOption {
       type = types.str;
@@ -94,7 +94,7 @@ in
     entry = mkOption {
       type = types.listOf types.str;
       default = [ ];
-      description = "What to begin with where `auto` does not find it: files such as `[network.nix]`, patterns such as `[hosts/*.nix]`, an attribute such as `[default.nix#hosts]`. Words that are no path choose hosts by their names: `[web, \"db-*\"]`.";
+      description = "What to begin with where `auto` does not find it: files such as `[network.nix]`, patterns such as `[hosts/*.nix]`, an attribute such as `[default.nix#hosts]`, a file of paths such as `[paths.json]`. Words that are no path choose hosts by their names: `[web, \"db-*\"]`.";
     };
     exclude = mkOption {
       type = types.listOf types.str;

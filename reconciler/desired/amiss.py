@@ -12,6 +12,7 @@ from reconciler.desired.layout import (
     Hive,
     HostFolders,
     NetworkFiles,
+    Paths,
     first_folders,
     split,
     why,
@@ -82,7 +83,7 @@ def _files(found: Found) -> Iterator[str]:
     match found:
         case Flake(folder=folder):
             yield str(PurePosixPath(folder, FLAKE_FILE))
-        case Hive(file=file) | Attribute(file=file):
+        case Hive(file=file) | Attribute(file=file) | Paths(file=file):
             yield file
         case NetworkFiles(files=files):
             yield from files

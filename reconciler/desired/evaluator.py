@@ -9,7 +9,15 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from reconciler.desired import amiss, build, fingerprint, flake, layout, texts
+from reconciler.desired import (
+    amiss,
+    build,
+    fingerprint,
+    flake,
+    layout,
+    prebuilt,
+    texts,
+)
 from reconciler.desired.build import Way
 from reconciler.desired.codec import Where, from_nix
 from reconciler.desired.failures import Subject, explained
@@ -72,8 +80,9 @@ class Evaluator:
 
     def hosts(self, checkout: Path) -> tuple[HostName, ...]:
         """Return the hosts of *checkout*, sorted; LayoutError, EvaluationError."""
-        amiss.refuse_links(self._found(checkout), checkout)
-        reading = self._reading(checkout)
+        found = self._found(checkout)
+        amiss.refuse_links(found, checkout)
+        reading = self._reading(checkout, found)
         names = reading.hosts
         if names is None:
             subject = Subject(reading=reading)
@@ -81,7 +90,7 @@ class Evaluator:
             names = known["names"]
             # A network or hive may be empty: a guard asks before all hosts go.
             if not names and reading.copy:  # of a flake
-                raise amiss.no_hosts(self._found(checkout), checkout, known["others"])
+                raise amiss.no_hosts(found, checkout, known["others"])
         return layout.select(
             sorted(map(layout.check_name, names)), self._settings.repository
         )
@@ -97,13 +106,18 @@ class Evaluator:
         Raises LayoutError, UnknownHostError, EvaluationError with host and, where Nix
         names one, file and line; CommandError if this machine is to blame.
         """
-        reading = self._reading(checkout)
+        found = self._found(checkout)
+        where = Where(overrides=self._overrides(host), rule=self._settings.ssh.address)
+        if isinstance(found, layout.Paths):
+            return prebuilt.evaluate(
+                self._nix, checkout, found.file, host=host, where=where
+            )
+        reading = self._reading(checkout, found)
         arguments = {**reading.arguments, **self._identity, "host": host}
         subject = Subject(reading=reading, host=host)
         facts = self._ask("host.nix", arguments, subject)
         if "known" in facts:
             raise UnknownHostError(host, known=facts["known"])
-        where = Where(overrides=self._overrides(host), rule=self._settings.ssh.address)
         return from_nix(host, facts, where, roots=reading.roots)
 
     def key_texts(
@@ -116,7 +130,7 @@ class Evaluator:
         which quotes a file's name at most, if any of them cannot be had; CommandError
         if this machine is to blame. Then asking for fewer may help.
         """
-        reading = self._reading(checkout)
+        reading = self._reading(checkout, self._found(checkout))
         arguments = {**reading.arguments, **self._identity, "host": host}
         arguments["names"] = json.dumps(sorted(names))
         return texts.ask(self._nix, arguments, reading)
@@ -261,11 +275,13 @@ class Evaluator:
                 self._answers = {**dict(newest), known: answer}
         return self._answers[known]
 
-    def _reading(self, checkout: Path) -> Reading:
-        found = self._found(checkout)
+    def _reading(self, checkout: Path, found: layout.Found) -> Reading:
         layout.refuse_settings(found, self._settings.repository)
         if isinstance(found, layout.Flake):
             return self._flake(checkout, found)
+        if isinstance(found, layout.Paths):
+            prebuilt_hosts = prebuilt.hosts(checkout, found.file)
+            return Reading(checkout=checkout, hosts=prebuilt_hosts)
         names = found.hosts if isinstance(found, layout.HostFolders) else None
         return Reading(
             checkout=checkout,
@@ -366,8 +382,8 @@ def _sources(found: layout.Found, settings: RepositorySettings) -> tuple[str, ob
             return "attribute", {"file": file, "path": path}
         case layout.HostFolders(patterns=patterns):
             return "hosts", [_source(*pair) for pair in patterns.items()]
-        case layout.Flake():
-            message = "a flake is read by its reference"
+        case layout.Flake() | layout.Paths():
+            message = "no file of ours is told of it"
             raise TypeError(message)
 
 

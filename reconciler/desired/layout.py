@@ -13,6 +13,7 @@ from reconciler.settings import Layout, RepositorySettings
 FLAKE_FILE = "flake.nix"
 LOCK_FILE = "flake.lock"
 HIVE_FILE = "hive.nix"
+PATHS_FILE = "paths.json"
 
 NETWORK_FILES = ("nixops.nix", "network.nix", "deployment.nix", "deploy.nix")
 """Files at the top of a repository that may be a NixOps network; their value tells."""
@@ -81,7 +82,14 @@ class Attribute:
     path: tuple[str, ...]
 
 
-Found = Flake | Hive | NetworkFiles | HostFolders | Attribute
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Layout ``paths``: a file of JSON with the path of each host's system."""
+
+    file: str
+
+
+Found = Flake | Hive | NetworkFiles | HostFolders | Attribute | Paths
 
 IsNetwork = Callable[[str], bool]
 """Says of a file of the checkout whether its value is a NixOps network."""
@@ -104,6 +112,7 @@ def find(checkout: Path, settings: RepositorySettings, is_network: IsNetwork) ->
         ),
         Layout.ATTRIBUTE: lambda: _attribute(checkout, files),
         Layout.HOSTS: lambda: _host_files(checkout, files, name),
+        Layout.PATHS: lambda: _paths(checkout, files or (PATHS_FILE,)),
     }
     if settings.layout in readers:
         return readers[settings.layout]()
@@ -125,6 +134,8 @@ def why(found: Found) -> str:
             return f"hosts, by {', '.join(patterns)}"
         case Attribute(file=file, path=path):
             return f"attribute {'.'.join(path)} of {file}"
+        case Paths(file=file):
+            return f"paths, by {file}"
 
 
 def refuse_settings(found: Found, settings: RepositorySettings) -> None:
@@ -190,7 +201,7 @@ def check_name(name: str) -> HostName:
 
 def _is_file(entry: str) -> bool:
     """Say whether an entry means files; else it chooses hosts by their names."""
-    return "/" in entry or entry.partition("#")[0].endswith(".nix")
+    return "/" in entry or entry.partition("#")[0].endswith((".nix", ".json"))
 
 
 def _guessed(
@@ -216,6 +227,8 @@ def _guessed(
 def _named(checkout: Path, files: Sequence[str]) -> Found:
     if any("#" in text for text in files):
         return _attribute(checkout, files)
+    if any(text.endswith(".json") for text in files):
+        return _paths(checkout, files)
     patterns = [text for text in files if "*" in text]
     if patterns and len(patterns) < len(files):
         message = (
@@ -258,6 +271,14 @@ def _hive(checkout: Path, files: Sequence[str]) -> Hive:
         raise LayoutError(message)
     _require_files(checkout, files)
     return Hive(file=files[0])
+
+
+def _paths(checkout: Path, files: Sequence[str]) -> Paths:
+    if len(files) > 1:
+        message = "repository.entry: the paths of all hosts are in one file of JSON"
+        raise LayoutError(message)
+    _require_files(checkout, files)
+    return Paths(file=files[0])
 
 
 def _attribute(checkout: Path, files: Sequence[str]) -> Attribute:

@@ -129,6 +129,17 @@ class Nix:
         )
         return json.loads(done.stdout)
 
+    def fetch(self, path: str) -> None:
+        """
+        Have the store path *path* and all that it needs here, from caches if need be.
+
+        Raises CommandError, CommandTimeoutError after ``nix.build_timeout``,
+        CommandMissingError.
+        """
+        argv = ["nix-store", "--realise", path, *self.options()]
+        with self._builds:
+            process.run(argv, deadline=self.settings.build_timeout)
+
     def realise(
         self,
         derivation: str,

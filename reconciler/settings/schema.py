@@ -124,6 +124,7 @@ class Layout(enum.Enum):
     NIXOPS = "nixops"
     HOSTS = "hosts"
     ATTRIBUTE = "attribute"
+    PATHS = "paths"
 
 
 class _Section(BaseModel):

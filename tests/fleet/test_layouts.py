@@ -112,7 +112,29 @@ def write_flake(content: Path, outputs: str, locked: Mapping[str, object]) -> No
     (content / "flake.lock").write_text(json.dumps(lock))
 
 
-LAYOUTS = ("flake", "deploy-rs", "colmena", "hive")
+def as_ci_does(content: Path) -> None:
+    """Build the host, and write where its system is, where the layout is `paths`."""
+    if not (content / "paths.json").exists():
+        return
+    modules = f'[ {content}/lufta.nix {{ networking.hostName = "lufta"; }} ]'
+    expression = f"""
+    (import {NIXPKGS}/nixos/lib/eval-config.nix {{
+      system = "x86_64-linux";
+      modules = {modules};
+    }}).config.system.build.toplevel
+    """
+    options = [word for pair in NIX_OPTIONS.items() for word in ("--option", *pair)]
+    done = subprocess.run(
+        ["nix-build", "--no-out-link", *options, "--expr", expression],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    (content / "paths.json").write_text(json.dumps({"lufta": done.stdout.strip()}))
+
+
+LAYOUTS = ("flake", "deploy-rs", "colmena", "hive", "paths")
 
 
 @pytest.mark.parametrize("layout", tried("deploy-rs", among=LAYOUTS))
@@ -125,13 +147,20 @@ def test_a_repository_is_deployed_healed_changed_and_taken_back(
     outputs = {"flake": FLAKE, "deploy-rs": DEPLOY_RS, "colmena": COLMENA}
     if layout in outputs:
         write_flake(content, outputs[layout], store(tmp_path))
+    elif layout == "paths":
+        (content / "paths.json").touch()
     else:
         (content / "hive.nix").write_text(HIVE)
     with Rig(tmp_path, fleet("lufta"), content=content) as rig:
         rig.write_settings(
-            repository={"url": str(rig.repository.bare)}, nix={"options": NIX_OPTIONS}
+            repository={
+                "url": str(rig.repository.bare),
+                "layout": "paths" if layout == "paths" else "auto",
+            },
+            nix={"options": NIX_OPTIONS},
         )
         rig.run_daemon()
+        as_ci_does(rig.repository.work)
         rig.push("A host")
         rig.wait_in_sync("lufta")
         (listed,) = rig.json("hosts")
@@ -149,6 +178,7 @@ def live_through_a_day(rig: Rig) -> None:
     wait_until(lambda: host.is_active("hello.service"), DEADLINE, "it to be healed")
 
     rig.edit("lufta.nix", "sleep 1000", "sleep 1001")
+    as_ci_does(rig.repository.work)
     second = rig.push("Longer")
     rig.wait_in_sync("lufta")
     assert "sleep 1001" in host.exec("systemctl", "cat", "hello.service")
