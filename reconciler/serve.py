@@ -5,6 +5,7 @@ import ctypes
 import faulthandler
 import fcntl
 import os
+import platform
 import signal
 import threading
 import time
@@ -189,10 +190,14 @@ def _tell_of(world: World) -> None:
 
 @contextlib.contextmanager
 def _only_daemon(state: Path) -> Iterator[None]:
-    """Hold the lock that keeps a second daemon off the same state directory."""
+    """
+    Hold the lock that keeps a second daemon off the same state directory.
+
+    Who holds it is named in the file, for the second one to tell.
+    """
     path = state / "daemon.lock"
     try:
-        file = path.open("w")
+        file = path.open("a+")
     except OSError as error:
         msg = f"cannot open {path}: {error.strerror}"
         raise StateError(msg) from error
@@ -200,6 +205,11 @@ def _only_daemon(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            msg = f"another daemon runs with the state directory {state}"
+            file.seek(0)
+            holder = file.read().strip()
+            msg = f"another daemon runs with the state directory {state}: {holder}"
             raise StateError(msg) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.flush()
         yield

@@ -122,6 +122,7 @@ def test_a_second_daemon_is_refused(settings: Path, port: int) -> None:
             _, err = second.communicate(timeout=DEADLINE)
         assert second.returncode == 1
         assert "another daemon runs with the state directory" in err
+        assert f": process {first.pid} on " in err
         assert "Traceback" not in err
         assert healthy(port)
         first.terminate()
