@@ -289,6 +289,7 @@ def _run(argv: Sequence[str], *, stdin: str | None, deadline_s: float) -> str:
         timeout=patience(deadline_s),
     )
     if done.returncode != 0:
-        msg = f"{argv} exited with status {done.returncode}:\n{done.stderr}"
+        said = f"{done.stderr}{done.stdout}"
+        msg = f"{argv} exited with status {done.returncode}:\n{said}"
         raise ToolError(msg)
     return done.stdout
