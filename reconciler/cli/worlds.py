@@ -130,16 +130,16 @@ def at_commit(world: World, ref: str) -> tuple[World, Revision]:
                 why = f"is on {where} and does not count yet"
             warn(f"{commit.short} {why}: its keys are not looked at")
             world = for_proposals(world)
-        checkout = world.mirror.checkout(commit)
-        world.overlays.lay(checkout)
-        revision = Revision(
-            commit=commit,
-            checkout=checkout,
-            hosts=world.evaluator.hosts(checkout),
-            seen_at=world.now(),
-            aside=True,
-            notes=notes_of(checkout),
-        )
+        with world.mirror.held(commit) as checkout:
+            world.overlays.lay(checkout)
+            revision = Revision(
+                commit=commit,
+                checkout=checkout,
+                hosts=world.evaluator.hosts(checkout),
+                seen_at=world.now(),
+                aside=True,
+                notes=notes_of(checkout),
+            )
     _warn_of_checkout(revision)
     return world, revision
 

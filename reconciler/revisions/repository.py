@@ -276,17 +276,17 @@ class Repository:
         world, known = self._world, self._unreadable
         if known is not None and known.holds(commit, overlay, world.monotonic()):
             raise known.error
-        checkout = world.mirror.checkout(commit)
-        world.overlays.lay(checkout)
-        return Revision(
-            commit=commit,
-            checkout=checkout,
-            hosts=self._known_hosts(commit, overlay, checkout),
-            seen_at=world.now(),
-            overlay=overlay,
-            first=self.current is None,
-            notes=notes_of(checkout),
-        )
+        with world.mirror.held(commit) as checkout:
+            world.overlays.lay(checkout)
+            return Revision(
+                commit=commit,
+                checkout=checkout,
+                hosts=self._known_hosts(commit, overlay, checkout),
+                seen_at=world.now(),
+                overlay=overlay,
+                first=self.current is None,
+                notes=notes_of(checkout),
+            )
 
     def _known_hosts(
         self, commit: Commit, overlay: str, checkout: Path

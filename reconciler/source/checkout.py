@@ -13,6 +13,7 @@ commit, only the files that differ are written into it.
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -48,7 +49,12 @@ DEPTH_LIMIT = 10
 
 
 class Checkouts:
-    """Checkouts in the state directory: ``checkouts/<commit>/source``."""
+    """
+    Checkouts in the state directory: ``checkouts/<commit>-<conditions>/source``.
+
+    Two processes under different conditions, as one that finds git-lfs and one that
+    does not, have one each, and do not take away what the other reads.
+    """
 
     def __init__(
         self,
@@ -72,7 +78,7 @@ class Checkouts:
 
         Raises CommandError when git cannot write it, SourceError for a submodule.
         """
-        place = self._path / commit
+        place = self._place(commit)
         if not self._is_complete(place):
             with command.locked(self._lock), command.state_errors(self._path):
                 if not self._is_complete(place):  # made while we waited
@@ -97,12 +103,13 @@ class Checkouts:
 
     def prune(self, keep: Collection[CommitId]) -> None:
         """Remove every checkout but those of *keep*, and those that are held."""
+        kept = {self._place(commit).name for commit in keep}
         with command.locked(self._lock), command.state_errors(self._path):
             self._sweep()
             places = self._path.glob("[!.]*")
             # The newest last: it stays as the spare, being the most like what comes.
             for place in sorted(
-                (place for place in places if place.name not in keep), key=_made_at
+                (place for place in places if place.name not in kept), key=_made_at
             ):
                 with _claimed(place) as claimed:
                     if claimed:
@@ -189,6 +196,10 @@ class Checkouts:
                 encoding="utf-8"
             ) == self._conditions()
         return False
+
+    def _place(self, commit: str) -> Path:
+        conditions = hashlib.sha256(self._conditions().encode()).hexdigest()
+        return self._path / f"{commit}-{conditions[:8]}"
 
     def _conditions(self) -> str:
         """Return what must be as it was for a checkout to be used."""

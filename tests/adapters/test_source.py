@@ -532,7 +532,8 @@ def test_a_checkout_is_the_commit_and_nothing_of_git(
 
     folder = checked_out(repository, state)
 
-    assert folder == state / "checkouts" / head / "source"
+    assert (folder.name, folder.parent.parent) == ("source", state / "checkouts")
+    assert commit_of(folder) == head
     names = {file.name for file in folder.iterdir()}
     assert names == {"f", "sub", "odd\nname", "-x", "outside", "gone"}
     assert os.access(folder / "sub/run", os.X_OK)
@@ -705,9 +706,14 @@ def program(repository: Repository, state: Path) -> Iterator[subprocess.Popen[st
 
 
 def places(state: Path) -> list[str]:
-    """Return the names of the checkouts, without the spare one."""
-    found = (place.name for place in (state / "checkouts").iterdir())
-    return [name for name in found if name != ".spare"]
+    """Return the commits of the checkouts, without the spare one."""
+    found = (place / "source" for place in (state / "checkouts").iterdir())
+    return [commit_of(one) for one in found if one.parent.name != ".spare"]
+
+
+def commit_of(folder: Path) -> CommitId:
+    """Return which commit the checkout *folder* is, as its place says."""
+    return CommitId(folder.parent.name.partition("-")[0])
 
 
 def fill(repository: Repository, files: int) -> None:
@@ -752,8 +758,8 @@ def test_a_checkout_that_was_killed_is_made_anew(
 
     def only_the_new_one_is_left() -> bool:
         # The git that it had started may write on for a moment.
-        mirror_of(normal, state).prune({CommitId(folder.parent.name)})
-        return places(state) == [folder.parent.name]
+        mirror_of(normal, state).prune({commit_of(folder)})
+        return places(state) == [commit_of(folder)]
 
     wait_for(only_the_new_one_is_left)
 
@@ -767,6 +773,20 @@ def test_a_checkout_from_before_a_restart_of_the_machine_is_made_anew(
     (folder.parent / "complete").write_text("another boot")
 
     assert contents(checked_out(normal, state)) == {"f": "1\n"}
+
+
+def test_who_finds_other_tools_leaves_the_checkouts_of_others_alone(
+    normal: Repository, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a daemon whose unit has no git-lfs on its PATH, beside a person who has."""
+    folder = checked_out(normal, state)
+    monkeypatch.setattr("reconciler.source.filters.has_lfs", lambda: True)
+
+    other = checked_out(normal, state)
+
+    assert other != folder
+    assert contents(other) == contents(folder) == {"f": "1\n"}
+    assert places(state) == [commit_of(folder)] * 2
 
 
 def test_prune_removes_what_nobody_needs(normal: Repository, state: Path) -> None:

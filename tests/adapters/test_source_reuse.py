@@ -121,7 +121,7 @@ def test_files_that_did_not_change_are_not_written_again(
     assert (folder / "a").stat().st_ino in inodes
     assert (folder / "b").read_text() == "last\n"
     assert sorted(p.name for p in (state / "checkouts").iterdir()) == sorted(
-        [".spare", heads[-1], folder.parent.name]
+        [".spare", folders[-1].parent.name, folder.parent.name]
     )
 
 
