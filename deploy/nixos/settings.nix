@@ -94,7 +94,7 @@ in
     entry = mkOption {
       type = types.listOf types.str;
       default = [ ];
-      description = "What to begin with where `auto` does not find it: files such as `[network.nix]`, patterns such as `[hosts/*.nix]`, an attribute such as `[default.nix#hosts]`, a file of paths such as `[paths.json]`. Words that are no path choose hosts by their names: `[web, \"db-*\"]`.";
+      description = "What to begin with where `auto` does not find it: files such as `[network.nix]`, patterns such as `[hosts/*.nix]`, an attribute such as `[default.nix#hosts]`, a file of paths such as `[paths.json]`. Words that are no path choose hosts by their names: `[web, \"db-*\"]`, and may rename them: `[\"prod-*=*\"]`.";
     };
     exclude = mkOption {
       type = types.listOf types.str;

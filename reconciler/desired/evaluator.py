@@ -16,6 +16,7 @@ from reconciler.desired import (
     flake,
     layout,
     prebuilt,
+    selection,
     texts,
 )
 from reconciler.desired.build import Way
@@ -91,9 +92,10 @@ class Evaluator:
             # A network or hive may be empty: a guard asks before all hosts go.
             if not names and reading.copy:  # of a flake
                 raise amiss.no_hosts(found, checkout, known["others"])
-        return layout.select(
+        chosen = selection.select(
             sorted(map(layout.check_name, names)), self._settings.repository
         )
+        return tuple(chosen)
 
     def why(self, checkout: Path) -> str:
         """Return what *checkout* is taken for, for people; LayoutError."""
@@ -110,10 +112,10 @@ class Evaluator:
         where = Where(overrides=self._overrides(host), rule=self._settings.ssh.address)
         if isinstance(found, layout.Paths):
             return prebuilt.evaluate(
-                self._nix, checkout, found.file, host=host, where=where
+                self._nix, checkout / found.file, host, self._called(host), where
             )
         reading = self._reading(checkout, found)
-        arguments = {**reading.arguments, **self._identity, "host": host}
+        arguments = {**reading.arguments, **self._of_host(host)}
         subject = Subject(reading=reading, host=host)
         facts = self._ask("host.nix", arguments, subject)
         if "known" in facts:
@@ -131,7 +133,7 @@ class Evaluator:
         if this machine is to blame. Then asking for fewer may help.
         """
         reading = self._reading(checkout, self._found(checkout))
-        arguments = {**reading.arguments, **self._identity, "host": host}
+        arguments = {**reading.arguments, **self._of_host(host)}
         arguments["names"] = json.dumps(sorted(names))
         return texts.ask(self._nix, arguments, reading)
 
@@ -247,6 +249,14 @@ class Evaluator:
     def _overrides(self, host: HostName) -> HostSettings:
         return self._hosts.get(host, HostSettings())
 
+    def _called(self, host: HostName) -> list[HostName]:
+        return list(selection.candidates(host, self._settings.repository))
+
+    def _of_host(self, host: HostName) -> Arguments:
+        """Return what our Nix files are told of one host."""
+        called = json.dumps(self._called(host))
+        return {**self._identity, "host": host, "called": called}
+
     # --- reading -----------------------------------------------------------------
 
     def _found(self, checkout: Path) -> layout.Found:
@@ -280,7 +290,7 @@ class Evaluator:
         if isinstance(found, layout.Flake):
             return self._flake(checkout, found)
         if isinstance(found, layout.Paths):
-            prebuilt_hosts = prebuilt.hosts(checkout, found.file)
+            prebuilt_hosts = prebuilt.hosts(checkout / found.file)
             return Reading(checkout=checkout, hosts=prebuilt_hosts)
         names = found.hosts if isinstance(found, layout.HostFolders) else None
         return Reading(

@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from reconciler.errors import LayoutError
@@ -102,7 +101,7 @@ def find(checkout: Path, settings: RepositorySettings, is_network: IsNetwork) ->
     Raises LayoutError: nothing or too much was found, or what ``entry`` names is not
     there.
     """
-    files = tuple(_inside(text) for text in settings.entry if _is_file(text))
+    files = tuple(_inside(text) for text in settings.entry if is_file(text))
     name = name_of(settings.url)
     readers: dict[Layout, Callable[[], Found]] = {
         Layout.FLAKE: lambda: _flake(checkout, settings.dir),
@@ -156,31 +155,6 @@ def refuse_settings(found: Found, settings: RepositorySettings) -> None:
         raise LayoutError(message)
 
 
-def select(
-    names: Sequence[HostName], settings: RepositorySettings
-) -> tuple[HostName, ...]:
-    """
-    Return those of *names* that ``entry`` chooses and ``exclude`` does not, sorted.
-
-    Raises LayoutError for an entry that chooses nothing: a typing mistake must not be
-    taken for hosts that are gone.
-    """
-    chosen = [text for text in settings.entry if not _is_file(text)]
-    for text in chosen:
-        if not any(fnmatchcase(name, text) for name in names):
-            there = ", ".join(names) or "none"
-            message = f"repository.entry: no host is called {text}; there are: {there}"
-            raise LayoutError(message)
-    return tuple(
-        sorted(
-            name
-            for name in names
-            if (not chosen or any(fnmatchcase(name, text) for text in chosen))
-            and not any(fnmatchcase(name, text) for text in settings.exclude)
-        )
-    )
-
-
 def name_of(url: str) -> HostName:
     """Return what a repository is called, by the last part of its *url*."""
     return HostName(PurePosixPath(url.rstrip("/")).name.removesuffix(".git") or "host")
@@ -199,7 +173,7 @@ def check_name(name: str) -> HostName:
     return HostName(name)
 
 
-def _is_file(entry: str) -> bool:
+def is_file(entry: str) -> bool:
     """Say whether an entry means files; else it chooses hosts by their names."""
     return "/" in entry or entry.partition("#")[0].endswith((".nix", ".json"))
 

@@ -48,24 +48,27 @@ _NOT_THERE = re.compile(
 )
 
 
-def hosts(checkout: Path, file: str) -> tuple[HostName, ...]:
+def hosts(file: Path) -> tuple[HostName, ...]:
     """Return the names in *file*; raises LayoutError."""
-    return tuple(HostName(name) for name in _paths(checkout, file))
+    return tuple(HostName(name) for name in _paths(file))
 
 
 def evaluate(
-    nix: Nix, checkout: Path, file: str, *, host: HostName, where: Where
+    nix: Nix, file: Path, host: HostName, called: Sequence[HostName], where: Where
 ) -> Desired:
     """
     Return what *host* should be: the system that *file* names, once it is here.
 
+    It is *called* one of these there.
+
     Raises UnknownHostError, LayoutError, EvaluationError for what is no system,
     FetchError where it cannot be had just now, CommandError.
     """
-    known = _paths(checkout, file)
-    if host not in known:
+    known = _paths(file)
+    name = next((name for name in called if name in known), None)
+    if name is None:
         raise UnknownHostError(host, known=tuple(known))
-    toplevel = _store_path(host, file, known[host])
+    toplevel = _store_path(host, file.name, known[name])
     _fetch(nix, host, toplevel)
     return read(host, toplevel, where)
 
@@ -106,26 +109,26 @@ def read(host: HostName, toplevel: Path, where: Where) -> Desired:
 # --- the file --------------------------------------------------------------------
 
 
-def _paths(checkout: Path, file: str) -> Mapping[str, object]:
+def _paths(file: Path) -> Mapping[str, object]:
     try:
-        with (checkout / file).open("rb") as stream:
+        with file.open("rb") as stream:
             content = stream.read(LIMIT + 1)
         if len(content) > LIMIT:
-            message = f"{file} is larger than {LIMIT >> 20} MiB"
+            message = f"{file.name} is larger than {LIMIT >> 20} MiB"
             raise LayoutError(message)
         found = json.loads(content, object_pairs_hook=_table)
     except OSError as error:
-        message = f"{file} cannot be read: {error.strerror}"
+        message = f"{file.name} cannot be read: {error.strerror}"
         raise LayoutError(message) from error
     except json.JSONDecodeError as error:
-        message = f"{file}:{error.lineno} is no JSON: {error.msg}"
+        message = f"{file.name}:{error.lineno} is no JSON: {error.msg}"
         raise LayoutError(message) from error
     except (ValueError, RecursionError) as error:
-        message = f"{file} is no JSON with a path for each host: {error}"
+        message = f"{file.name} is no JSON with a path for each host: {error}"
         raise LayoutError(message) from error
     if isinstance(found, dict):
         return found
-    message = f'{file} should be {{"host": "/nix/store/…"}}'
+    message = f'{file.name} should be {{"host": "/nix/store/…"}}'
     raise LayoutError(message)
 
 

@@ -12,7 +12,13 @@ from textwrap import dedent
 import pytest
 
 from reconciler.desired import Evaluator
-from reconciler.errors import EvaluationError, FetchError, LayoutError, PermanentError
+from reconciler.errors import (
+    EvaluationError,
+    FetchError,
+    LayoutError,
+    PermanentError,
+    UnknownHostError,
+)
 from reconciler.model import Commit, CommitId, Desired, HostName
 from reconciler.settings import RepositorySettings, Settings
 from tests.adapters.desired_nix import NIXPKGS, OFFLINE, PLAIN, settings
@@ -284,6 +290,21 @@ def test_hosts_are_chosen_and_left_out(repository: Repository) -> None:
     assert repository.hosts(entry=["w*"]) == ("web",)
     with pytest.raises(LayoutError, match="no host is called gone"):
         repository.hosts(entry=["gone"])
+
+
+def test_a_host_may_be_called_otherwise(repository: Repository) -> None:
+    """Its system stays as it is; what it is called elsewhere is known to nobody."""
+    repository.flake(f"{TWO} nixosConfigurations.prod-mail = system [ ];")
+    entry = ["web", "prod-*=*"]
+
+    found = repository.evaluate("mail", entry=entry)
+
+    assert repository.hosts(entry=entry) == ("mail", "web")
+    assert found.derivation == repository.evaluate("prod-mail").derivation
+    assert found.host == "mail"
+    for name in ("prod-mail", "db"):
+        with pytest.raises(UnknownHostError):
+            repository.evaluate(name, entry=entry)
 
 
 def test_errors_name_the_file_and_line_of_the_repository(

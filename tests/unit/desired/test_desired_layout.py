@@ -6,7 +6,6 @@ import pytest
 
 from reconciler.desired import layout
 from reconciler.errors import LayoutError
-from reconciler.model import HostName
 from reconciler.settings import Layout, RepositorySettings
 
 
@@ -252,27 +251,3 @@ def test_an_attribute_must_have_a_file_and_names(tmp_path: Path, entry: str) -> 
 
     with pytest.raises(LayoutError, match=r"repository\.entry"):
         find(tmp_path, entry)
-
-
-# --- which of them ---------------------------------------------------------------
-
-
-def chosen(
-    *names: str, entry: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
-) -> object:
-    settings = RepositorySettings(url="/srv/repo.git", entry=entry, exclude=exclude)
-    return layout.select([HostName(name) for name in names], settings)
-
-
-def test_entries_choose_hosts_and_exclude_leaves_some_out() -> None:
-    names = ("web", "db-1", "db-2", "installer")
-
-    assert chosen(*names) == ("db-1", "db-2", "installer", "web")
-    assert chosen(*names, entry=("web", "db-*")) == ("db-1", "db-2", "web")
-    assert chosen(*names, exclude=("inst*",)) == ("db-1", "db-2", "web")
-    assert chosen(*names, entry=("db-*",), exclude=("db-2",)) == ("db-1",)
-
-
-def test_an_entry_that_chooses_nothing_is_a_mistake() -> None:
-    with pytest.raises(LayoutError, match=r"no host is called wbe.*web, db"):
-        chosen("web", "db", entry=("wbe",))
