@@ -77,6 +77,8 @@ def look(
     if desired.secrets and not runs(desired, observed):
         keys = world.connections.host_keys(desired.host, desired.target)
         known = replace(known, host_keys=keys)
+    if not (under_way or runs(desired, observed)):
+        known = replace(known, unbuildable=world.evaluator.cannot_build(desired))
     return Look(
         observed=observed,
         known=known,

@@ -17,7 +17,14 @@ from rich.text import Text
 from reconciler import process
 from reconciler.app import DATABASE
 from reconciler.attempt import meet
-from reconciler.cli.common import KNOWN_ERROR, chosen, out, print_json, waiting
+from reconciler.cli.common import (
+    KNOWN_ERROR,
+    chosen,
+    out,
+    print_json,
+    waiting,
+    warn,
+)
 from reconciler.cli.options import AsJson, Hosts
 from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
 from reconciler.errors import ReconcilerError
@@ -225,6 +232,8 @@ def _host(
             world.connections.try_copying(desired, there, deadline=COPY_DEADLINE)
         except ReconcilerError as error:
             return _Host(host=host, problem=str(error))
+    if seen.known.unbuildable:
+        warn(f"{host}: {seen.known.unbuildable}")
     where = world.connections.way_to(host, desired.target).login
     said = f"evaluates, answers at {where}, {found.verdict.value}"
     return _Host(host=host, said=said, boot=boot)

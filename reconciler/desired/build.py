@@ -9,6 +9,7 @@ from typing import Protocol
 from reconciler import process
 from reconciler.desired import messages
 from reconciler.desired.nix import Nix
+from reconciler.desired.platforms import ways_out
 from reconciler.errors import (
     BuildError,
     CommandError,
@@ -22,6 +23,12 @@ _LOG_DEADLINE = 30.0  # seconds
 
 
 _NOT_THERE = re.compile(r"\.drv' (?:is not valid|does not exist)|\.drv' is not a valid")
+
+
+_NOBODY_BUILDS = re.compile(
+    r"is required to build '/|required system or feature not available|Failed to find"
+    " a machine for remote build"
+)
 
 
 class CollectedError(BuildError):
@@ -122,6 +129,9 @@ def _failure(
 
 
 def _error(desired: Desired, message: str, error: CommandError) -> BuildError:
+    if _NOBODY_BUILDS.search(error.stderr):
+        message = f"{quote(message)}\nTo have it built: {ways_out(desired.platform)}"
+        return BuildError(message, host=desired.host, log=quote(error.stderr))
     return BuildError(quote(message), host=desired.host, log=quote(error.stderr))
 
 

@@ -77,6 +77,7 @@ def from_nix(
         host=host,
         toplevel=StorePath(facts["toplevel"]),
         derivation=StorePath(facts["derivation"]),
+        platform=facts["platform"],
         units=ruled(units, rules),
         target=target,
         address_from=source,

@@ -23,6 +23,7 @@ from reconciler.desired.build import Way
 from reconciler.desired.codec import Where, from_nix
 from reconciler.desired.failures import Subject, explained
 from reconciler.desired.nix import FILES, Mode, Nix
+from reconciler.desired.platforms import Platforms
 from reconciler.desired.reading import Arguments, Reading
 from reconciler.errors import (
     BuildError,
@@ -70,6 +71,7 @@ class Evaluator:
         self._hosts: Mapping[str, HostSettings] = settings.hosts
         self._overlays = overlays
         self._nix = Nix(settings.nix, trusted=trusted)
+        self._platforms = Platforms(self._nix)
         self._trees = flake.Trees()
         self._answers: Mapping[tuple[str, str, int, int], object] = {}
         self._lock = threading.Lock()
@@ -163,6 +165,12 @@ class Evaluator:
             else:
                 return
         build.realise(self._nix, desired, root=root, on_line=on_line)
+
+    def cannot_build(self, desired: Desired) -> str:
+        """Return why *desired* cannot be built where it is to be; empty: it may be."""
+        if desired.build_on_host or Path(desired.toplevel).exists():
+            return ""
+        return self._platforms.missing(desired.platform)
 
     def have_derivation(self, desired: Desired, checkout: Path | None) -> None:
         """

@@ -164,6 +164,7 @@ class Desired:
     keys: Mapping[str, DesiredKey] = field(default_factory=dict)  # by name
     tags: tuple[str, ...] = ()
     fast_connection: bool = False  # deployment.hasFastConnection: do not substitute
+    platform: str = ""  # that it is built on: x86_64-linux; empty: not known
     build_on_host: bool = False  # deployment.buildOnTarget and its like: not here
     checks: tuple[HealthCheck, ...] = ()  # deployment.healthChecks
     rules: Mapping[UnitName, UnitRule] = field(default_factory=dict)  # also of others

@@ -185,6 +185,7 @@ class Known:
     adopted: bool = True  # it was in sync before, or a person gave it to us
     rebooted: bool = False  # it was rebooted for the desired toplevel already
     refused: bool = False  # the desired toplevel asked for a reboot just now
+    unbuildable: str = ""  # why the system cannot be built where it is to be
     turn: Turn | None = None  # whose turn it is to be rebooted, if it is anybody's
     driver: str = ""  # who we are, as we sign; empty: nobody who signs
     shared: frozenset[HostName] = frozenset()  # other names that lead to this machine

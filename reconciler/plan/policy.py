@@ -133,7 +133,11 @@ def _warnings(
     """
     if observed.running is None or runs(desired, observed):
         return ()
-    told = (*ssh_warnings(desired, known.former), cannot_decrypt(desired, known))
+    told = (
+        *ssh_warnings(desired, known.former),
+        cannot_decrypt(desired, known),
+        known.unbuildable,
+    )
     return tuple(one for one in told if one and one != reason)
 
 

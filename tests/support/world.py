@@ -295,6 +295,7 @@ class FakeEvaluator:
         self.base: Base | None = None
         self.listed = 0  # how often the list of hosts was asked for
         self.built: set[StorePath] = set()
+        self.unbuildable: dict[HostName, str] = {}  # why a host's system cannot be
         self._mirror = mirror
         self._folder = folder
 
@@ -370,6 +371,10 @@ class FakeEvaluator:
         root.unlink(missing_ok=True)
         root.symlink_to(desired.toplevel)
         self.built.add(desired.toplevel)
+
+    def cannot_build(self, desired: Desired) -> str:
+        """See Evaluator."""
+        return self.unbuildable.get(desired.host, "")
 
     def identity(self, commit: Commit, checkout: Path) -> str:
         """See Evaluator."""

@@ -81,6 +81,7 @@ in
 builtins.seq toplevel.drvPath {
   toplevel = plain toplevel.outPath;
   derivation = plain toplevel.drvPath;
+  platform = toplevel.system or "";
   defaultUnit = config.systemd.defaultUnit or "multi-user.target";
   units = builtins.mapAttrs factsOf config.systemd.units;
   warnings = map plain (config.warnings or [ ]);

@@ -71,6 +71,19 @@ def test_a_commit_that_does_not_count_is_passed_over_as_the_daemon_does(
     assert cli("plan", "--json").json[0]["commit"] == counts.id
 
 
+def test_what_cannot_be_built_is_told_by_plan_and_check(
+    cli: Cli, deployed: Scene
+) -> None:
+    told = "it is for riscv64-linux"
+    deployed.evaluator.unbuildable[HostName("lufta")] = told
+    assert told not in cli("plan").out, "it runs, and need not be built"
+    deployed.push(B)
+
+    assert told in cli("plan", "lufta").out
+    assert cli("plan", "lufta", "--json").json[0]["warnings"] == [told]
+    assert f"lufta: {told}" in cli("check", "lufta").err
+
+
 def test_plan_exits_with_1_when_a_host_cannot_be_planned(
     cli: Cli, deployed: Scene
 ) -> None:

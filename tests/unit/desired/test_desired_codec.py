@@ -35,6 +35,7 @@ def facts(**deployment: object) -> dict[str, Any]:
     return {
         "toplevel": "/nix/store/t",
         "derivation": "/nix/store/t.drv",
+        "platform": "aarch64-linux",
         "defaultUnit": "multi-user.target",
         "units": {
             "withinbot.service": {
