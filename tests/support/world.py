@@ -376,6 +376,22 @@ class FakeEvaluator:
         """See Evaluator."""
         return self.unbuildable.get(desired.host, "")
 
+    def have_derivation(self, desired: Desired, checkout: Path | None) -> None:
+        """See Evaluator."""
+        assert checkout is not None
+        assert self.evaluate(checkout, desired.host).toplevel == desired.toplevel
+
+    def build_there(
+        self,
+        desired: Desired,
+        way: Way,
+        *,
+        root: str,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        """See Evaluator."""
+        way.build(desired, root=root, deadline=60.0, on_line=on_line)
+
     def identity(self, commit: Commit, checkout: Path) -> str:
         """See Evaluator."""
         assert checkout.name == commit.id
