@@ -20,6 +20,7 @@ from typing import Self
 
 from typing_extensions import override
 
+from reconciler.desired.build import Way
 from reconciler.errors import (
     ConnectError,
     NoAddressError,
