@@ -75,7 +75,9 @@ def open_world(
     make_state(settings.state)
     history = History.open(settings.state / DATABASE)
     overlays = Overlays(settings.repository.secrets)
-    evaluator = Evaluator(settings, overlays=overlays.fingerprint)
+    evaluator = Evaluator(
+        settings, overlays=overlays.fingerprint, memory=history.lookings
+    )
     connections = _transport(settings)
     metrics = Metrics()
     cage = process.Cage(
@@ -116,7 +118,12 @@ def for_proposals(world: World) -> World:
     return replace(
         world,
         overlays=Overlays({}),
-        evaluator=Evaluator(world.settings, overlays=lambda: "none", trusted=False),
+        evaluator=Evaluator(
+            world.settings,
+            overlays=lambda: "none",
+            trusted=False,
+            memory=world.history.lookings,
+        ),
         keyring=ClosedKeyring(),
     )
 

@@ -168,6 +168,7 @@ in
         config.nix.package
         pkgs.gitMinimal
         pkgs.openssh
+        pkgs.strace
       ]
       ++ lib.optional (cfg.settings.repository.verify.openpgp != [ ]) pkgs.gnupg
       ++ cfg.path;
@@ -228,6 +229,7 @@ in
         SystemCallFilter = [
           "@system-service"
           "~@privileged"
+          "ptrace process_vm_readv" # for strace
         ];
         SystemCallErrorNumber = "EPERM";
       };

@@ -26,7 +26,9 @@ from reconciler.cli.common import (
     warn,
 )
 from reconciler.cli.options import AsJson, Hosts
+from reconciler.cli.why import why_always
 from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
+from reconciler.desired import trace_problem
 from reconciler.errors import ReconcilerError
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
@@ -126,6 +128,7 @@ def _check(
     without = process.cage_problem()
     cage = f"none, so that they can do what we can: {without}" if without else ""
     report.add("cage for commands of commits", told=cage or "bubblewrap")
+    report.add("what is evaluated", told=_told_spared())
     report.add(f"state in {settings.state}", open_to_others(settings.state))
     for target in settings.notify.targets:
         _try(report, f"notifications to {target.name}", Channel(target).check)
@@ -142,8 +145,21 @@ def _check(
         told = for_each(
             world, names, lambda host: _host(world, evaluations, repository, host)
         )
+        _tell_always(world, names, report)
     for one in told:
         report.add(f"host {one.host}", one.problem or _twins(one, told), one.said)
+
+
+def _told_spared() -> str:
+    problem = trace_problem()
+    return f"each host at each commit: {problem}" if problem else "what a push touched"
+
+
+def _tell_always(world: World, hosts: Sequence[HostName], report: Report) -> None:
+    """Tell which *hosts* are evaluated at each commit, and why."""
+    for host in hosts:
+        if always := why_always(world.history, host):
+            report.add(f"evaluation of {host}", told=f"at each commit: {always}")
 
 
 def _mode(world: World, report: Report) -> None:

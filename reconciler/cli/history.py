@@ -40,7 +40,7 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """
-    Show attempts, newest first: what was done where, how it ended.
+    Show attempts, newest first: what was done, how it ended.
 
     With the id of an attempt: what it brought to its host. Each commit since the host
     was last in sync, packages, sizes, the kernel, the units that were restarted, and

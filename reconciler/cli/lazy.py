@@ -25,7 +25,8 @@ SUMMARIES = {
     "approve": "Let pass what a guard stopped.",
     "adopt": "Let hosts be brought to their commits for the first time.",
     "rollback": "Take a host back to an older generation, and hold it there.",
-    "history": "Show attempts, newest first: what was done where, how it ended.",
+    "history": "Show attempts, newest first: what was done, how it ended.",
+    "why-evaluated": "Say why a host was evaluated for the last commit, or not.",
     "events": "Show the audit log, newest first: who did what, when and why.",
     "logs": "Show the journal of a unit on a host.",
     "ssh": "Log in to a host, or run a command there.",
@@ -51,6 +52,7 @@ FAMILIES = {
     "events": "history",
     "import": "importing",
     "logs": "ssh",
+    "why-evaluated": "why",
     "version": "check",
 }
 """The modules of those that do not have one of their own name."""

@@ -7,5 +7,7 @@ Everything is asked of Nix; nothing here reads Nix's language.
 from reconciler.desired.build import still_valid
 from reconciler.desired.codec import from_json, to_json
 from reconciler.desired.evaluator import Evaluator
+from reconciler.desired.nix import Heard
+from reconciler.desired.trace import problem as trace_problem
 
-__all__ = ["Evaluator", "from_json", "still_valid", "to_json"]
+__all__ = ["Evaluator", "Heard", "from_json", "still_valid", "to_json", "trace_problem"]

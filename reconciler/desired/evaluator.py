@@ -1,30 +1,23 @@
 """Desired states of hosts, asked of Nix."""
 
 import json
-import os
 import threading
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from reconciler.desired import (
-    amiss,
-    build,
-    fingerprint,
-    flake,
-    layout,
-    prebuilt,
-    selection,
-    texts,
-)
+from reconciler.desired import amiss, build, flake, layout, prebuilt, selection, texts
 from reconciler.desired.build import Way
-from reconciler.desired.codec import Where, from_nix
+from reconciler.desired.circumstances import Circumstances
+from reconciler.desired.codec import Where, from_nix, to_json
 from reconciler.desired.failures import Subject, explained
-from reconciler.desired.nix import FILES, Mode, Nix
+from reconciler.desired.ground import TREE
+from reconciler.desired.kept import Kept
+from reconciler.desired.nix import FILES, Heard, Mode, Nix
 from reconciler.desired.platforms import Platforms
 from reconciler.desired.reading import Arguments, Reading
+from reconciler.desired.spared import Memory
+from reconciler.desired.told import arguments_for
 from reconciler.errors import (
     BuildError,
     CommandError,
@@ -33,15 +26,16 @@ from reconciler.errors import (
     UnknownHostError,
 )
 from reconciler.model import Commit, Desired, HostName
-from reconciler.settings import HostSettings, RepositorySettings, Settings
+from reconciler.settings import HostSettings, Settings
 
 PIN_FILES = ("npins/default.nix", "nix/sources.nix", "lon.nix")
 """What npins, niv and lon write: a set of what is pinned, by name."""
 
-EVALUATED = {"arguments", "dir", "entry", "exclude", "layout", "pure"}
-"""Settings of the section ``repository`` that evaluations depend on."""
-
 ANSWERS_KEPT = 50
+
+LAYOUTS_KEPT = 8
+
+OF_PATHS = "systems that are built already are not evaluated, but read"
 
 COLLECTIONS = 3
 """Times that garbage collection may come between evaluating and building."""
@@ -61,25 +55,27 @@ class Evaluator:
         *,
         overlays: Callable[[], str] = lambda: "",
         trusted: bool = True,
+        memory: Memory | None = None,
     ) -> None:
         """
         Take *overlays*, which tells what lies over each checkout just now.
 
-        What is not *trusted* is evaluated without our environment.
+        What is not *trusted* is evaluated without our environment. Without *memory*
+        nothing is spared.
         """
         self._settings = settings
-        self._hosts: Mapping[str, HostSettings] = settings.hosts
-        self._overlays = overlays
         self._nix = Nix(settings.nix, trusted=trusted)
         self._platforms = Platforms(self._nix)
         self._trees = flake.Trees()
         self._answers: Mapping[tuple[str, str, int, int], object] = {}
         self._lock = threading.Lock()
-        self._path = fingerprint.SearchPath(settings.nix.path)
+        self._around = Circumstances(settings, self._nix, overlays)
+        self._kept = Kept(memory, self._around.outside)
+        self._layouts: Mapping[tuple[Path, str], layout.Found] = {}
 
     def override(self, hosts: Mapping[str, HostSettings]) -> None:
         """Override what commits say of *hosts*, from the next evaluation on."""
-        self._hosts = hosts
+        self._around.hosts = hosts
 
     def hosts(self, checkout: Path) -> tuple[HostName, ...]:
         """Return the hosts of *checkout*, sorted; LayoutError, EvaluationError."""
@@ -89,7 +85,7 @@ class Evaluator:
         names = reading.hosts
         if names is None:
             subject = Subject(reading=reading)
-            known = self._ask("hosts.nix", reading.arguments, subject)
+            known = self._ask_again("hosts.nix", reading.arguments, subject)
             names = known["names"]
             # A network or hive may be empty: a guard asks before all hosts go.
             if not names and reading.copy:  # of a flake
@@ -103,15 +99,41 @@ class Evaluator:
         """Return what *checkout* is taken for, for people; LayoutError."""
         return layout.why(self._found(checkout))
 
-    def evaluate(self, checkout: Path, host: HostName) -> Desired:
+    def unchanged(self, checkout: Path, host: HostName) -> tuple[str, tuple[str, ...]]:
+        """
+        Return the key of an evaluation of *host* that is the same for *checkout*.
+
+        Nothing that it looked at differs. Else the key is empty, and there is why.
+        Raises what `evaluate` raises, of the layout.
+        """
+        found = self._found(checkout)
+        if isinstance(found, layout.Paths):
+            return "", (OF_PATHS,)
+        reading = self._reading(checkout, found)
+        arguments = {**reading.arguments, **self._of_host(host)}
+        question = self._around.question(reading, "host.nix", arguments, host=host)
+        return self._kept.unchanged(question)
+
+    def evaluate(
+        self,
+        checkout: Path,
+        host: HostName,
+        *,
+        key: str = "",
+        hear: Callable[[Heard], None] = lambda _heard: None,
+    ) -> Desired:
         """
         Return what *checkout* says *host* should be.
 
-        Raises LayoutError, UnknownHostError, EvaluationError with host and, where Nix
+        With the *key* under which the answer is kept, what it looked at is remembered
+        for `unchanged`. *hear* is told what it took. Raises LayoutError,
+        UnknownHostError, EvaluationError with host and, where Nix
         names one, file and line; CommandError if this machine is to blame.
         """
         found = self._found(checkout)
-        where = Where(overrides=self._overrides(host), rule=self._settings.ssh.address)
+        where = Where(
+            overrides=self._around.overrides(host), rule=self._settings.ssh.address
+        )
         if isinstance(found, layout.Paths):
             return prebuilt.evaluate(
                 self._nix, checkout / found.file, host, self._called(host), where
@@ -119,10 +141,21 @@ class Evaluator:
         reading = self._reading(checkout, found)
         arguments = {**reading.arguments, **self._of_host(host)}
         subject = Subject(reading=reading, host=host)
-        facts = self._ask("host.nix", arguments, subject)
+        heard: list[Heard] = []
+        facts = self._ask("host.nix", arguments, subject, hear=heard.append)
         if "known" in facts:
             raise UnknownHostError(host, known=facts["known"])
-        return from_nix(host, facts, where, roots=reading.roots)
+        desired = from_nix(host, facts, where, roots=reading.roots)
+        hear(heard[0])
+        if key:
+            self._kept.keep(
+                self._around.question(reading, "host.nix", arguments, host=host),
+                heard[0],
+                to_json(desired),
+                key=key,
+                read_here={secret["file"] for secret in facts["secrets"]},
+            )
+        return desired
 
     def key_texts(
         self, checkout: Path, host: HostName, names: Sequence[str]
@@ -222,40 +255,7 @@ class Evaluator:
         What lies outside of the store was looked at a few seconds ago at most; right
         now, if it is to be *fresh*.
         """
-        settings = self._settings
-        parts = {
-            "tree": tree,
-            "host": host,
-            "repository": settings.repository.model_dump(
-                mode="json", include=EVALUATED
-            ),
-            "address": settings.ssh.address,
-            "identity": self._identity,
-            "physical": fingerprint.of_file(settings.repository.physical),
-            "override": self._overrides(host).model_dump(mode="json"),
-            "options": settings.nix.options,
-            "overlays": self._overlays(),
-            "path": self._path.now(os.environ.get("NIX_PATH"), fresh=fresh),
-            "nix": [self._nix.version, os.environ.get("NIX_CONFIG", "")],
-            "package": self._package,
-        }
-        return fingerprint.digest(parts)
-
-    @cached_property
-    def _identity(self) -> Arguments:
-        """The names that NixOps gives a deployment; here they follow from the URL."""
-        url = self._settings.repository.url
-        return {
-            "uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, url)),
-            "deploymentName": PurePosixPath(url.rstrip("/")).name.removesuffix(".git"),
-        }
-
-    @cached_property
-    def _package(self) -> str:
-        return fingerprint.of_package(FILES.parent)
-
-    def _overrides(self, host: HostName) -> HostSettings:
-        return self._hosts.get(host, HostSettings())
+        return self._around.key(tree, host, fresh=fresh)
 
     def _called(self, host: HostName) -> list[HostName]:
         return list(selection.candidates(host, self._settings.repository))
@@ -263,11 +263,22 @@ class Evaluator:
     def _of_host(self, host: HostName) -> Arguments:
         """Return what our Nix files are told of one host."""
         called = json.dumps(self._called(host))
-        return {**self._identity, "host": host, "called": called}
+        return {**self._around.identity, "host": host, "called": called}
 
     # --- reading -----------------------------------------------------------------
 
     def _found(self, checkout: Path) -> layout.Found:
+        if not (checkout.parent / TREE).exists():  # it may be another one at any time
+            return self._find(checkout)
+        key = (checkout, self._around.overlays())
+        if key not in self._layouts:
+            found = self._find(checkout)
+            with self._lock:
+                newest = list(self._layouts.items())[-LAYOUTS_KEPT:]
+                self._layouts = {**dict(newest), key: found}
+        return self._layouts[key]
+
+    def _find(self, checkout: Path) -> layout.Found:
         repository = self._settings.repository
         return layout.find(
             checkout, repository, lambda name: self._is_network(checkout, name)
@@ -287,7 +298,7 @@ class Evaluator:
         known = (file, str(path), status.st_ino, status.st_mtime_ns)
         if known not in self._answers:
             subject = Subject(reading=Reading(checkout=checkout))
-            answer = self._ask(file, {"file": str(path)}, subject)
+            answer = self._ask_again(file, {"file": str(path)}, subject)
             with self._lock:
                 newest = list(self._answers.items())[-ANSWERS_KEPT:]
                 self._answers = {**dict(newest), known: answer}
@@ -303,7 +314,7 @@ class Evaluator:
         names = found.hosts if isinstance(found, layout.HostFolders) else None
         return Reading(
             checkout=checkout,
-            arguments=_arguments(checkout, found, self._settings.repository),
+            arguments=arguments_for(checkout, found, self._settings.repository),
             hosts=names,
             mode=Mode(pins=self._pins(checkout)),
         )
@@ -325,7 +336,7 @@ class Evaluator:
         tree = self._trees.add(checkout, options)
         package = ""
         if self._settings.repository.pure:
-            package = self._trees.add(FILES, options, stamp=self._package).hash
+            package = self._trees.add(FILES, options, stamp=self._around.package).hash
         sources = {"url": tree.reference(checkout, found.folder)}
         return Reading(
             checkout=checkout,
@@ -349,11 +360,29 @@ class Evaluator:
         place = self._ask_file("pinned.nix", checkout, file)
         return (f"nixpkgs={place}",) if place else ()
 
-    def _ask(self, file: str, arguments: Arguments, subject: Subject) -> Any:  # noqa: ANN401 -- JSON
+    def _ask_again(self, file: str, arguments: Arguments, subject: Subject) -> Any:  # noqa: ANN401 -- JSON
+        """Do as `_ask`, without Nix where nothing differs that it looked at before."""
+        question = self._around.question(subject.reading, file, arguments, host=None)
+        text = self._kept.answer(question)
+        if text is not None:
+            return json.loads(text)
+        heard: list[Heard] = []
+        value = self._ask(file, arguments, subject, hear=heard.append)
+        self._kept.keep(question, heard[0], json.dumps(value))
+        return value
+
+    def _ask(
+        self,
+        file: str,
+        arguments: Arguments,
+        subject: Subject,
+        *,
+        hear: Callable[[Heard], None] | None = None,
+    ) -> Any:  # noqa: ANN401 -- JSON
         """Return the value of one of our Nix files; EvaluationError, CommandError."""
         mode = subject.reading.mode
         try:
-            answer = self._nix.evaluate(file, arguments, mode=mode)
+            answer = self._nix.evaluate(file, arguments, mode=mode, hear=hear)
         except CommandError as error:
             raise explained(
                 error, subject, again=lambda: self._trace(file, arguments, mode)
@@ -371,40 +400,3 @@ class Evaluator:
         except CommandError as error:
             return error.stderr
         return ""
-
-
-def _arguments(
-    checkout: Path, found: layout.Found, settings: RepositorySettings
-) -> Arguments:
-    kind, sources = _sources(found, settings)
-    return {
-        "checkout": str(checkout.absolute()),
-        "layout": kind,
-        "sources": json.dumps(sources),
-    }
-
-
-def _sources(found: layout.Found, settings: RepositorySettings) -> tuple[str, object]:
-    """Return the name of our Nix file for a layout, and what it is told."""
-    match found:
-        case layout.NetworkFiles(files=files):
-            physical = str(settings.physical) if settings.physical else None
-            return "nixops", {
-                "files": files,
-                "arguments": settings.arguments,
-                "physical": physical,
-            }
-        case layout.Hive(file=file):
-            return "colmena", {"file": file}
-        case layout.Attribute(file=file, path=path):
-            return "attribute", {"file": file, "path": path}
-        case layout.HostFolders(patterns=patterns):
-            return "hosts", [_source(*pair) for pair in patterns.items()]
-        case layout.Flake() | layout.Paths():
-            message = "no file of ours is told of it"
-            raise TypeError(message)
-
-
-def _source(pattern: str, names: tuple[HostName, ...]) -> dict[str, object]:
-    prefix, suffix = layout.split(pattern)
-    return {"prefix": prefix, "suffix": suffix, "names": names}

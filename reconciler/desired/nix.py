@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from reconciler import process
+from reconciler.desired import trace
 from reconciler.desired.memory import Room, available_memory
 from reconciler.settings import NixSettings
 
@@ -54,13 +55,22 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What is known of an evaluation that went well."""
+
+    trace: trace.Trace | None  # None: it could not be traced
+    seconds: float
+    memory: int  # bytes; 0: not known
+
+
 class Nix:
     """The machine's own Nix, old commands only: they are the same since 2.8."""
 
     def __init__(self, settings: NixSettings, *, trusted: bool = True) -> None:
         """Take whether what is evaluated may read our environment."""
         self.settings = settings
-        self._trusted = trusted
+        self.trusted = trusted
         cores = os.cpu_count() or 1
         self._room = Room(places=cores, memory=available_memory())
         self._builds = threading.BoundedSemaphore(cores)
@@ -78,18 +88,27 @@ class Nix:
         *,
         mode: Mode,
         show_trace: bool = False,
+        hear: Callable[[Heard], None] | None = None,
     ) -> str:
         """
         Return the JSON that *file* (in ``nix/``) evaluates to with *arguments*.
 
-        Derivations are written to the store. Raises CommandError,
-        CommandTimeoutError after ``nix.evaluate_timeout``, CommandMissingError.
+        Derivations are written to the store. *hear* gets what it looked at. Raises
+        CommandError, CommandTimeoutError after ``nix.evaluate_timeout``,
+        CommandMissingError.
         """
         more = ["--read-write-mode", *(("--show-trace",) if show_trace else ())]
         argv = self._evaluation(file, arguments, mode, more)
+        traces: list[trace.Trace] = []
+        listen = traces.append if hear is not None else None
+        seconds = self.settings.evaluate_timeout
         with self._room.taken(arguments.get("host", file)) as measured:
-            done = process.run(argv, deadline=self.settings.evaluate_timeout)
+            with trace.around(argv, listen) as traced:
+                done = process.run(traced, deadline=seconds, told_as=argv)
             measured(done.peak)
+        if hear is not None:
+            found = traces[0] if traces else None
+            hear(Heard(trace=found, seconds=done.seconds, memory=done.peak))
         return done.stdout
 
     def evaluate_secret(
@@ -170,7 +189,9 @@ class Nix:
         argv += mode.program(file)
         for name, value in arguments.items():
             argv += ["--argstr", name, value]
-        return argv if self._trusted else [*process.with_little_environment(argv)]
+        if self.trusted:
+            return [*process.with_steady_environment(argv)]
+        return [*process.with_little_environment(argv)]
 
     def options(self) -> list[str]:
         """Return ``nix.options`` as arguments."""

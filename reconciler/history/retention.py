@@ -12,6 +12,7 @@ from sqlalchemy import (
     select,
 )
 
+from reconciler.history import lookings, schema
 from reconciler.history.records import OF_ADOPTION, UNSET_MODE_IS_AUTO, Retention
 from reconciler.history.schema import (
     approvals,
@@ -59,11 +60,13 @@ def _prune_logs(connection: Connection, before: float) -> None:
 
 
 def _prune_evaluations(connection: Connection, count: int) -> None:
-    """Delete the oldest of what is only a cache."""
+    """Delete the oldest of what is only a cache; answers that still hold stay."""
     last = select(evaluations.c.seq).order_by(evaluations.c.seq.desc())
     keep = last.limit(count).subquery()
-    gone = evaluations.c.seq.not_in(select(keep.c.seq))
-    connection.execute(delete(evaluations).where(gone))
+    old = evaluations.c.seq.not_in(select(keep.c.seq))
+    unneeded = evaluations.c.key.not_in(select(schema.lookings.c.answer))
+    connection.execute(delete(evaluations).where(old, unneeded))
+    lookings.prune(connection)
 
 
 def _prune_orders(connection: Connection, retention: Retention, now: float) -> None:

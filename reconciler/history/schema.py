@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0010"
+REVISION = "0011"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 FIRST = "0007"
@@ -263,6 +263,39 @@ evaluations = Table(
     Column("text", Text, nullable=False),
     Column("saved_at", Float, nullable=False),
     sqlite_autoincrement=True,
+)
+
+lookings = Table(
+    "lookings",  # what evaluations looked at, so that they need not be done again
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("subject", Text, nullable=False),
+    Column("base", Text, nullable=False),  # JSON
+    Column("answer", Text, nullable=False),  # the key of an evaluation
+    Column("groups", Text, nullable=False),  # their digests, each after a space
+    Column("puzzle", Text, nullable=False),
+    Column("checkout", Text, nullable=False),
+    Index("lookings_of_subject", "subject", "seq"),
+    sqlite_autoincrement=True,
+)
+
+looked = Table(
+    "looked",  # groups of files and what was there, each kept once
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("text", Text, nullable=False),  # JSON
+)
+
+evaluated = Table(
+    "evaluated",  # how the last commit was read for each host
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("commit_id", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("reasons", Text, nullable=False),  # JSON
+    Column("at", Float, nullable=False),
+    Column("seconds", Float),  # of the last real evaluation
+    Column("memory", Integer),  # bytes, likewise
 )
 
 events = Table(

@@ -10,11 +10,12 @@ from sqlalchemy import Connection, delete, insert, select
 from reconciler.errors import HostBusyError, UnknownAttemptError
 from reconciler.history import attempts as attempt_rows
 from reconciler.history import events as event_rows
-from reconciler.history import hosts, logs, migrate, retention, systems, turns
+from reconciler.history import hosts, logs, lookings, migrate, retention, systems, turns
 from reconciler.history.brought import BroughtRows
 from reconciler.history.database import Database, file_of, open_file, open_url
 from reconciler.history.deliveries import Deliveries
 from reconciler.history.locks import HostLocks, this_process
+from reconciler.history.lookings import Lookings
 from reconciler.history.machines import Machines
 from reconciler.history.orders import OrderBook
 from reconciler.history.outbox import Outbox
@@ -54,6 +55,7 @@ class History(OrderBook):
         self._database = database
         self._locks = locks
         self.deliveries = Deliveries(database)
+        self.lookings = Lookings(database)
         self.machines = Machines(database)
         self.repository = RepositoryState(database)
         self.systems = Systems(database)
@@ -293,6 +295,7 @@ class History(OrderBook):
         with self._database.writing() as connection:
             hosts.forget(connection, host)
             systems.forget(connection, host)
+            lookings.forget(connection, host)
             turns.forget(connection, host)
 
     # --- commits and evaluations -------------------------------------------------

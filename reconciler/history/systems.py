@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, delete, insert, select
+from sqlalchemy import Connection, Select, Table, delete, insert, select, update
 
 from reconciler.history.adoption import note_adoption
 from reconciler.history.database import Database
@@ -31,6 +31,12 @@ class Systems:
         """Replace that."""
         with self._database.writing() as connection:
             _replace(connection, last_good, host, **_fields(declared))
+
+    def move_last_good(self, host: HostName, commit: CommitId) -> None:
+        """Record that a newer commit says the same."""
+        same = update(last_good).where(last_good.c.host == host)
+        with self._database.writing() as connection:
+            connection.execute(same.values(commit_id=commit))
 
     def confirmed(self, host: HostName) -> Declared | None:
         """Return what a host was last in sync with."""

@@ -194,6 +194,12 @@ class Families:
             "Evaluations that failed; without a host: that of the list of hosts.",
             "host",
         )
+        self.evaluations = self._counter(
+            "evaluations",
+            "Commits that were read for a host: evaluated, unchanged (nothing that the"
+            " last evaluation looked at differs) or failed.",
+            *("host", "result"),
+        )
         self.evaluation_failing = self._gauge(
             "evaluation_failing",
             "Whether the newest commit does not evaluate for the host, which is kept as"

@@ -21,6 +21,7 @@ from reconciler.model import (
     Attempt,
     Commit,
     CommitId,
+    Evaluated,
     HostName,
     HostStatus,
     Outcome,
@@ -127,6 +128,12 @@ class Metrics:
             if host is None or host in self._hosts:
                 self._families.evaluation_failures.labels(host or "").inc()
                 self._families.evaluation_failing.labels(host or "").set(1)
+
+    def evaluated(self, host: HostName, result: Evaluated) -> None:
+        """Count a commit that was read for *host*."""
+        with self._lock:
+            if host in self._hosts:
+                self._families.evaluations.labels(host, result.value).inc()
 
     def evaluation_works(self, host: HostName | None) -> None:
         """Show that the newest commit evaluates; None: its list of hosts."""
@@ -257,4 +264,5 @@ class Metrics:
         yield from ((families.attempts, [host, o.value]) for o in Outcome)
         yield from ((families.rollbacks, [host, r.value]) for r in WENT_BACK)
         yield from ((families.passes, [host, r.value]) for r in PassResult)
+        yield from ((families.evaluations, [host, r.value]) for r in Evaluated)
         yield from ((families.key_uploads, [host, r.value]) for r in KeyResult)

@@ -34,6 +34,12 @@ from reconciler.model.desired import (
     Target,
     UnitRule,
 )
+from reconciler.model.looked import (
+    Evaluated,
+    EvaluationNote,
+    LookedAt,
+    subject_of,
+)
 from reconciler.model.names import (
     Commit,
     CommitId,
@@ -93,6 +99,8 @@ __all__ = [
     "Drift",
     "DriftKind",
     "Effect",
+    "Evaluated",
+    "EvaluationNote",
     "Ground",
     "Guard",
     "Heal",
@@ -102,6 +110,7 @@ __all__ = [
     "HostStatus",
     "KeyOrigin",
     "Known",
+    "LookedAt",
     "Mode",
     "Mount",
     "Observed",
@@ -132,4 +141,5 @@ __all__ = [
     "UnitRule",
     "Verdict",
     "is_unit_name",
+    "subject_of",
 ]

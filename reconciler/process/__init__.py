@@ -13,7 +13,11 @@ from reconciler.process.commands import (
     run,
     secret,
 )
-from reconciler.process.environment import with_little_environment
+from reconciler.process.environment import (
+    environment_seen,
+    with_little_environment,
+    with_steady_environment,
+)
 from reconciler.process.output import STDERR_LIMIT, STDOUT_LIMIT, Completed
 from reconciler.process.running import kill_all
 
@@ -24,10 +28,12 @@ __all__ = [
     "Completed",
     "become",
     "cage_problem",
+    "environment_seen",
     "follow",
     "foreground",
     "kill_all",
     "run",
     "secret",
     "with_little_environment",
+    "with_steady_environment",
 ]

@@ -41,6 +41,7 @@ def run(  # noqa: PLR0913 -- the one door to every local command
     on_line: Callable[[str], None] | None = None,
     check: bool = True,
     memory: int | None = None,
+    told_as: Sequence[str] = (),
 ) -> Completed:
     """
     Run *argv* to its end, for at most *deadline* seconds, and return its output.
@@ -49,7 +50,7 @@ def run(  # noqa: PLR0913 -- the one door to every local command
     /dev/null. *on_line* is called in this thread with each line of stderr as it comes.
     Output is decoded as UTF-8, and what is none is replaced. Whatever the command left
     running in its session is killed. None of its processes gets more than *memory*
-    bytes.
+    bytes. Messages call it *told_as*, where others are put before the command proper.
 
     Raises CommandError for a status that is not 0 if *check*, and for a file that
     cannot be executed; CommandTimeoutError at the deadline; CommandOutputError for
@@ -63,7 +64,8 @@ def run(  # noqa: PLR0913 -- the one door to every local command
             _limit_memory(process.pid, memory)
         return process
 
-    command = Command(tuple(argv), ends=time.monotonic() + deadline, on_line=on_line)
+    said = tuple(told_as) or tuple(argv)
+    command = Command(said, ends=time.monotonic() + deadline, on_line=on_line)
     return _run(command, start, stdin=stdin or b"", seconds=deadline, check=check)
 
 

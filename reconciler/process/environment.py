@@ -1,7 +1,7 @@
 """What of our own environment a program may see that runs for somebody else."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _KEPT = frozenset(
     {
@@ -19,6 +19,28 @@ _KEPT = frozenset(
 )
 _KEPT_KINDS = ("LC_", "NIX_", "XDG_")
 
+_OF_ONE_START = frozenset(
+    {
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "LISTEN_FDNAMES",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "MAINPID",
+        "MANAGERPID",
+        "MEMORY_PRESSURE_WATCH",
+        "MEMORY_PRESSURE_WRITE",
+        "NOTIFY_SOCKET",
+        "OLDPWD",
+        "SHLVL",
+        "SYSTEMD_EXEC_PID",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        "_",
+    }
+)
+"""What systemd and shells tell each start of a program, anew each time."""
+
 
 def with_little_environment(argv: Sequence[str]) -> tuple[str, ...]:
     """
@@ -27,7 +49,22 @@ def with_little_environment(argv: Sequence[str]) -> tuple[str, ...]:
     Tokens and passwords are given to daemons there. Only names are arguments here,
     since everybody sees those.
     """
-    names = [name for name in os.environ if not _is_kept(name)]
+    return _without(argv, [name for name in os.environ if not _is_kept(name)])
+
+
+def with_steady_environment(argv: Sequence[str]) -> tuple[str, ...]:
+    """Return a command that runs *argv* without what each start of ours has anew."""
+    return _without(argv, [name for name in os.environ if name in _OF_ONE_START])
+
+
+def environment_seen(*, trusted: bool) -> Mapping[str, str]:
+    """Return what a command of `with_steady_environment` sees, or the other one."""
+    if trusted:
+        return {k: v for k, v in os.environ.items() if k not in _OF_ONE_START}
+    return {k: v for k, v in os.environ.items() if _is_kept(k)}
+
+
+def _without(argv: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     return ("env", *(word for name in sorted(names) for word in ("-u", name)), *argv)
 
 

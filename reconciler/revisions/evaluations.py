@@ -1,11 +1,12 @@
 """What each host should run, evaluated once per commit and remembered."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from reconciler.desired import from_json, still_valid, to_json
+from reconciler.desired import Heard, from_json, still_valid, to_json
 from reconciler.errors import (
     PermanentError,
     ReconcilerError,
@@ -14,7 +15,14 @@ from reconciler.errors import (
     TemporaryError,
 )
 from reconciler.history import Declared
-from reconciler.model import CommitId, Desired, HostName, Phase
+from reconciler.model import (
+    CommitId,
+    Desired,
+    Evaluated,
+    EvaluationNote,
+    HostName,
+    Phase,
+)
 from reconciler.revisions.repository import Revision
 from reconciler.world import CommitWorld, timed
 
@@ -22,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_SOON = 30.0
 """Seconds after which one is that failed for a reason of this machine."""
+
+COLLECTED = "what it evaluated to is no longer in the store, or no longer kept"
 
 RETRY_FAILED = 3600.0
 """Seconds after which a failed evaluation is tried again without a new commit."""
@@ -44,6 +54,7 @@ class LastGood:
     desired: Desired
     commit: CommitId  # that says so
     key: str = ""  # of the evaluation; empty where it is not known any more
+    answer: str = ""  # the key under which it is kept, by which it was once evaluated
 
 
 class Evaluations:
@@ -59,6 +70,7 @@ class Evaluations:
         self._world = world
         self._lock = threading.Lock()
         self._good: dict[HostName, LastGood] = {}
+        self._saved: dict[HostName, LastGood] = {}  # in history
         self._failed: dict[HostName, _Failure] = {}
         self._problems: dict[HostName, tuple[CommitId, str]] = {}
 
@@ -137,18 +149,46 @@ class Evaluations:
         if good is not None and good.key == key and still_valid(good.desired):
             # It may have failed in between: a commit and its revert.
             newer = replace(good, commit=revision.commit.id)
+            if newer != good:
+                self._note(revision, host, Evaluated.UNCHANGED)
             self._works(host, newer, kept=not revision.aside)
             return good.desired
         failed = self._failed.get(host)
         if failed is not None and failed.holds(key, world.monotonic()):
             raise failed.error
-        desired = self._remembered(key)
-        if desired is None:
+        good = self._kept(revision, host, key)
+        if good is None:
             key = self._key(revision, host, fresh=True)
-            desired = self._remembered(key) or self._evaluate(key, revision, host)
-        good = LastGood(desired=desired, commit=revision.commit.id, key=key)
+            good = self._kept(revision, host, key) or self._anew(revision, host, key)
         self._works(host, good, kept=not revision.aside)
-        return desired
+        return good.desired
+
+    def _kept(self, revision: Revision, host: HostName, key: str) -> LastGood | None:
+        desired, commit = self._remembered(key), revision.commit.id
+        if desired is None:
+            return None
+        self._note(revision, host, Evaluated.UNCHANGED)
+        return LastGood(desired=desired, commit=commit, key=key, answer=key)
+
+    def _anew(self, revision: Revision, host: HostName, key: str) -> LastGood:
+        """Return the answer of before if nothing it looked at differs; else ask Nix."""
+        commit = revision.commit.id
+        try:
+            answer, reasons = self._world.evaluator.unchanged(revision.checkout, host)
+        except ReconcilerError:
+            answer, reasons = "", ()  # evaluating raises the same
+        desired = self._answered(host, answer) if answer else None
+        if desired is not None:
+            self._note(revision, host, Evaluated.UNCHANGED)
+            return LastGood(desired=desired, commit=commit, key=key, answer=answer)
+        desired = self._evaluate(key, revision, host, reasons or (COLLECTED,))
+        return LastGood(desired=desired, commit=commit, key=key, answer=key)
+
+    def _answered(self, host: HostName, answer: str) -> Desired | None:
+        good = self._good.get(host)
+        if good is not None and good.answer == answer and still_valid(good.desired):
+            return good.desired
+        return self._remembered(answer)
 
     def _key(self, revision: Revision, host: HostName, *, fresh: bool = False) -> str:
         evaluator = self._world.evaluator
@@ -158,13 +198,22 @@ class Evaluations:
     def _works(self, host: HostName, good: LastGood, *, kept: bool) -> None:
         """Note that *host* can be evaluated; if it is to be *kept*, in history too."""
         world = self._world
-        if kept and self._good.get(host) != good:
-            told = Declared(commit=good.commit, desired=to_json(good.desired))
-            world.history.systems.save_last_good(host, told)
+        if kept:
+            self._save(host, good)
         with self._lock:
             self._good[host] = good
             self._failed.pop(host, None)
         world.metrics.evaluation_works(host)
+
+    def _save(self, host: HostName, good: LastGood) -> None:
+        saved, systems = self._saved.get(host), self._world.history.systems
+        self._saved[host] = good
+        if saved is None or saved.desired is not good.desired:
+            told = Declared(commit=good.commit, desired=to_json(good.desired))
+            systems.save_last_good(host, told)
+        elif saved.commit != good.commit:
+            # Writing all of a large host takes longer than finding that it is the same.
+            systems.move_last_good(host, good.commit)
 
     def last_good(self, host: HostName) -> LastGood | None:
         """Return what the last commit that evaluated for *host* said."""
@@ -185,6 +234,7 @@ class Evaluations:
         """Forget a host, so that it is evaluated again or because it is gone."""
         with self._lock:
             self._good.pop(host, None)
+            self._saved.pop(host, None)
             self._failed.pop(host, None)
             self._problems.pop(host, None)
 
@@ -195,17 +245,48 @@ class Evaluations:
         desired = from_json(text)
         return desired if still_valid(desired) else None
 
-    def _evaluate(self, key: str, revision: Revision, host: HostName) -> Desired:
+    def _evaluate(
+        self, key: str, revision: Revision, host: HostName, reasons: tuple[str, ...]
+    ) -> Desired:
         world = self._world
         world.tell(host, "evaluating")
+        took: list[Heard] = []
         try:
             with timed(world, Phase.EVALUATE):
-                desired = world.evaluator.evaluate(revision.checkout, host)
+                desired = world.evaluator.evaluate(
+                    revision.checkout, host, key=key, hear=took.append
+                )
         except PermanentError as error:
             self._fails(host, key, error, RETRY_FAILED)
             world.metrics.evaluation_failed(host)
+            self._note(revision, host, Evaluated.FAILED, reasons)
             raise
         for text in desired.warnings:
             log.warning("the configuration warns", host=host, text=text)
         world.history.save_evaluation(key, to_json(desired), now=world.now())
+        self._note(revision, host, Evaluated.EVALUATED, reasons, took)
         return desired
+
+    def _note(
+        self,
+        revision: Revision,
+        host: HostName,
+        result: Evaluated,
+        reasons: tuple[str, ...] = (),
+        took: Sequence[Heard] = (),
+    ) -> None:
+        """Record how a commit was read for *host*; not for who only asks about it."""
+        world = self._world
+        world.metrics.evaluated(host, result)
+        if revision.aside:
+            return
+        note = EvaluationNote(
+            host=host,
+            commit=revision.commit.id,
+            result=result,
+            reasons=reasons,
+            at=world.now(),
+            seconds=took[0].seconds if took else None,
+            memory=took[0].memory if took else None,
+        )
+        world.history.lookings.note(note)

@@ -44,6 +44,9 @@ _NOTES = "notes"  # what is to be known of a checkout, one a line
 STAMP = "commit.json"
 """Beside the files: what git tells of the commit, for flakes; see `desired.flake`."""
 
+TREE = "tree"
+"""Beside the files: what git has at each path, for `desired.ground`."""
+
 DEPTH_LIMIT = 10
 """Submodules within submodules."""
 
@@ -123,6 +126,7 @@ class Checkouts:
                 self._write(commit, aside)
             (aside / "commit").write_text(commit, encoding="ascii")
             (aside / STAMP).write_text(json.dumps(self._stamp(commit)), "ascii")
+            self._list(commit, aside / TREE)
             (aside / "complete").write_text(self._conditions(), encoding="utf-8")
             self._remove(place)
             aside.rename(place)
@@ -139,6 +143,14 @@ class Checkouts:
             "revCount": int(counted.stdout),
             "lastModified": int(dated.stdout),
         }
+
+    def _list(self, commit: CommitId, file: Path) -> None:
+        """Write what git has at each path, and what else the files follow from."""
+        told = repr(("lfs" if filters.has_lfs() else "", *sorted(self._without)))
+        # Quoted, so that names may hold any bytes.
+        argv = ["-c", "core.quotePath=true", "ls-tree", "-r", "-t", "--full-tree"]
+        listed = command.local(self._mirror, *argv, commit).stdout
+        file.write_text(f"{told}\n{listed}", encoding="utf-8")
 
     def _reuse(self, commit: CommitId, aside: Path) -> bool:
         """Make the spare the checkout of *commit* in *aside*; return whether it is."""
@@ -208,7 +220,7 @@ class Checkouts:
             file = Path("/proc/sys/kernel/random/boot_id")
             boot = file.read_text(encoding="ascii").strip()
         lfs = "lfs" if filters.has_lfs() else ""
-        return repr((boot, lfs, *sorted(self._without)))
+        return repr((boot, lfs, TREE, *sorted(self._without)))
 
     def _sweep(self) -> None:
         """Remove what was left half-made or half-removed; the lock says by nobody."""

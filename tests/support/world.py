@@ -20,6 +20,7 @@ from typing import Self
 
 from typing_extensions import override
 
+from reconciler.desired import Heard
 from reconciler.desired.build import Way
 from reconciler.errors import (
     ConnectError,
@@ -323,8 +324,20 @@ class FakeEvaluator:
             raise content
         return tuple(sorted(map(HostName, content)))
 
-    def evaluate(self, checkout: Path, host: HostName) -> Desired:
+    def unchanged(self, checkout: Path, host: HostName) -> tuple[str, tuple[str, ...]]:
+        """See Evaluator; here every commit is evaluated."""
+        return "", (f"{host} is always evaluated, in {checkout}",)
+
+    def evaluate(
+        self,
+        checkout: Path,
+        host: HostName,
+        *,
+        key: str = "",
+        hear: Callable[[Heard], None] = lambda _heard: None,
+    ) -> Desired:
         """See Evaluator."""
+        hear(Heard(trace=None, seconds=0.5, memory=1 << 20 if key else 0))
         self.evaluated.append(host)
         self.before_evaluation()
         services = self._services(checkout, host)

@@ -169,6 +169,7 @@ in
   };
   git = tool "git" { bin = names "git git-receive-pack git-upload-archive git-upload-pack"; };
   gitMinimal = pkgs.git;
+  strace = tool "strace" { };
   sudo = tool "sudo" { };
   curl = tool "curl" { };
   inotify-tools = tool "inotify-tools" {

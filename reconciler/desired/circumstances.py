@@ -1,0 +1,130 @@
+"""What an answer of Nix depends on besides the files that it looks at."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from functools import cached_property, lru_cache
+from pathlib import PurePosixPath
+
+from reconciler import process
+from reconciler.desired import fingerprint
+from reconciler.desired.kept import Question
+from reconciler.desired.nix import FILES, Nix
+from reconciler.desired.reading import Arguments, Reading
+from reconciler.model import HostName, subject_of
+from reconciler.settings import HostSettings, Settings
+
+EVALUATED = {"arguments", "dir", "entry", "exclude", "layout", "pure"}
+"""Settings of the section ``repository`` that evaluations depend on."""
+
+
+class Circumstances:
+    """Settings, environment and programs, as they are now."""
+
+    def __init__(
+        self, settings: Settings, nix: Nix, overlays: Callable[[], str]
+    ) -> None:
+        """Take *overlays*, which tells what lies over each checkout just now."""
+        self.hosts: Mapping[str, HostSettings] = settings.hosts
+        self.overlays = overlays
+        self._settings = settings
+        self._nix = nix
+        self._path = fingerprint.SearchPath(settings.nix.path)
+
+    def key(self, tree: str, host: HostName, *, fresh: bool) -> str:
+        """Return what changes with *tree* and with anything outside; see Evaluator."""
+        parts = {
+            **self._parts(host),
+            "tree": tree,
+            "host": host,
+            "path": self._path.now(os.environ.get("NIX_PATH"), fresh=fresh),
+            "config": os.environ.get("NIX_CONFIG", ""),
+        }
+        return fingerprint.digest(parts)
+
+    def question(
+        self,
+        reading: Reading,
+        file: str,
+        arguments: Arguments,
+        *,
+        host: HostName | None,
+    ) -> Question:
+        """Return what one of our Nix *file*s is asked, with all it depends on."""
+        own = str(reading.checkout.absolute())
+        named = [file, arguments.get("file", "").removeprefix(own)]
+        return Question(
+            subject=subject_of(host) if host else "".join(named),
+            checkout=reading.checkout,
+            base=self._base(reading, arguments, host),
+            is_spared=not reading.copy,
+        )
+
+    def outside(self) -> str:
+        """Return what changes when what lies outside of the commits may have."""
+        path = self._path.now(os.environ.get("NIX_PATH"))
+        return fingerprint.digest({"path": path, "overlays": self.overlays()})
+
+    def overrides(self, host: HostName) -> HostSettings:
+        """Return what the settings say of *host*."""
+        return self.hosts.get(host, HostSettings())
+
+    @cached_property
+    def identity(self) -> Arguments:
+        """The names that NixOps gives a deployment; here they follow from the URL."""
+        url = self._settings.repository.url
+        return {
+            "uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, url)),
+            "deploymentName": PurePosixPath(url.rstrip("/")).name.removesuffix(".git"),
+        }
+
+    @cached_property
+    def package(self) -> str:
+        """What another release of ours has otherwise."""
+        return fingerprint.of_package(FILES.parent)
+
+    def _parts(self, host: HostName | None) -> dict[str, object]:
+        settings = self._settings
+        override = self.overrides(host).model_dump(mode="json") if host else {}
+        repository = settings.repository.model_dump(mode="json", include=EVALUATED)
+        return {
+            "repository in the settings": repository,
+            "repository.physical": fingerprint.of_file(settings.repository.physical),
+            "ssh.address": settings.ssh.address,
+            "the deployment's name": self.identity,
+            "what the settings say of the host": override,
+            "nix.options": settings.nix.options,
+            "nix.path": settings.nix.path,
+            "repository.secrets": self.overlays(),
+            "the version of Nix": self._nix.version,
+            "the reconciler": self.package,
+        }
+
+    def _base(
+        self, reading: Reading, arguments: Arguments, host: HostName | None
+    ) -> dict[str, str]:
+        """Return a digest of each thing, by its name for people."""
+        own = str(reading.checkout.absolute())
+        asked = {name: value.replace(own, ".") for name, value in arguments.items()}
+        pins = [pin.replace(own, ".") for pin in reading.mode.pins]
+        parts = {
+            **self._parts(host),
+            "the layout, or the list of hosts": asked,
+            "what the repository pins nixpkgs to": pins,
+        }
+        seen = process.environment_seen(trusted=self._nix.trusted)
+        known = {name: fingerprint.digest({"": part}) for name, part in parts.items()}
+        return {
+            **known,
+            "the environment": of_environment(tuple(sorted(seen.items()))),
+        }
+
+
+@lru_cache(maxsize=8)
+def of_environment(items: tuple[tuple[str, str], ...]) -> str:
+    """Return a digest by which nobody finds out a password that is among *items*."""
+    text = repr(items).encode(errors="surrogateescape")
+    return hashlib.scrypt(
+        text, salt=b"environment", n=1 << 12, r=8, p=1, dklen=16
+    ).hex()

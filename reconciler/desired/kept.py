@@ -1,0 +1,122 @@
+"""What was asked of Nix before, and whether its answer still holds."""
+
+import hashlib
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.desired import trace
+from reconciler.desired.ground import STORE, Ground
+from reconciler.desired.nix import Heard
+from reconciler.desired.spared import Comparison, Memory, Names, learned
+from reconciler.model import LookedAt
+
+FRESH_SECONDS = 5.0
+"""What was seen outside of the commit counts for so long; a push looks anew."""
+
+COMPARISONS_KEPT = 4
+
+OF_FLAKE = "a flake is evaluated at each commit: it may tell which one it is"
+
+_STORE_PATH = re.compile(rf"{re.escape(STORE)}/[0-9a-z]{{32}}-[0-9A-Za-z+._?=-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of Nix, and all that the answer depends on besides files."""
+
+    subject: str
+    checkout: Path
+    base: Mapping[str, str]
+    is_spared: bool = True  # where the answer is a flake's, nothing ever is
+
+
+class Kept:
+    """Answers of Nix, with what it looked at for them; for many threads."""
+
+    def __init__(self, memory: Memory | None, state: Callable[[], str]) -> None:
+        """Take what remembers, and what tells that things outside have changed."""
+        self._memory = memory
+        self._state = state
+        self._lock = threading.Lock()
+        self._comparisons: dict[tuple[Path, str], tuple[float, Comparison]] = {}
+        self._names = Names()
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be spared; empty if it can."""
+        return "nothing remembers" if self._memory is None else trace.problem()
+
+    def unchanged(self, question: Question) -> tuple[str, tuple[str, ...]]:
+        """Return the key of the answer that still holds, or why there is none."""
+        if not question.is_spared:
+            return "", (OF_FLAKE,)
+        if self._memory is None or self.problem:
+            return "", (f"nothing is traced: {self.problem}",)
+        comparison = self._comparison(question.checkout)
+        base = self._whole_base(question, comparison.ground)
+        return comparison.unchanged(question.subject, base)
+
+    def answer(self, question: Question) -> str | None:
+        """Return the answer that still holds, if what it names is in the store."""
+        key, _ = self.unchanged(question)
+        text = self._memory.answer(key) if key and self._memory else None
+        if text is None or not all(map(os.path.exists, _STORE_PATH.findall(text))):
+            return None
+        return text
+
+    def keep(
+        self,
+        question: Question,
+        heard: Heard,
+        text: str,
+        *,
+        key: str = "",
+        read_here: Iterable[str] = (),
+    ) -> None:
+        """
+        Keep an answer and what was looked at for it.
+
+        With *key*, *text* is kept under it by somebody else.
+        """
+        if self._memory is None or heard.trace is None or not question.is_spared:
+            return
+        ground = Ground(question.checkout)  # as it is now, after it was looked at
+        groups, puzzle = learned(heard.trace, ground, read_here=read_here)
+        named = not puzzle and self._names.are_in(question.checkout, text)
+        one = LookedAt(
+            subject=question.subject,
+            base=self._whole_base(question, ground),
+            answer=key or f"answer {hashlib.sha256(text.encode()).hexdigest()}",
+            groups=() if puzzle else tuple(groups),
+            puzzle=puzzle,
+            checkout=str(ground.checkout) if named else "",
+        )
+        kept = {} if puzzle else groups
+        self._memory.remember(one, kept, None if key else text)
+
+    def _whole_base(self, question: Question, ground: Ground) -> Mapping[str, str]:
+        written = ground.commit.conversions if ground.commit else ""
+        how = _short(written)
+        return {**question.base, "how git writes files (attributes, LFS)": how}
+
+    def _comparison(self, checkout: Path) -> Comparison:
+        assert self._memory is not None  # noqa: S101 -- asked before
+        key, now = (checkout, self._state()), time.monotonic()
+        with self._lock:
+            known = self._comparisons.get(key)
+            if known is not None and now < known[0] + FRESH_SECONDS:
+                return known[1]
+        made = Comparison(self._memory, Ground(checkout))
+        with self._lock:
+            newest = list(self._comparisons.items())[1 - COMPARISONS_KEPT :]
+            self._comparisons = {**dict(newest), key: (now, made)}
+        return made
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
