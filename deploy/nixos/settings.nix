@@ -138,6 +138,11 @@ in
       default = { };
       description = "Options of Nix here, as `--option` takes them, such as `{cores: 4, sandbox: true}`. Not `access-tokens`, which lists of processes would show: those belong into `~/.config/nix/nix.conf` of the daemon's user.";
     };
+    inputs = mkOption {
+      type = types.attrsOf file;
+      default = { };
+      description = "What replaces inputs of a flake, whatever its lock says: `{private: /srv/private}`, or `home-manager/nixpkgs` for an input of an input. A folder of this machine (of a git repository, what is committed there), or a flake reference that names a commit. See layouts.md.";
+    };
     evaluate_timeout = mkOption {
       type = duration;
       default = "5m";

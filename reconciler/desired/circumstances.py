@@ -5,7 +5,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from reconciler import process
 from reconciler.desired import fingerprint
@@ -96,6 +96,12 @@ class Circumstances:
             "what the settings say of the host": override,
             "nix.options": settings.nix.options,
             "nix.path": settings.nix.path,
+            "nix.inputs": {
+                name: [str(place), fingerprint.of_place(place)]
+                if isinstance(place, Path)
+                else place
+                for name, place in settings.nix.inputs.items()
+            },
             "repository.secrets": self.overlays(),
             "the version of Nix": self._nix.version,
             "the reconciler": self.package,

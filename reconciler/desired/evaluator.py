@@ -337,7 +337,14 @@ class Evaluator:
         package = ""
         if self._settings.repository.pure:
             package = self._trees.add(FILES, options, stamp=self._around.package).hash
-        sources = {"url": tree.reference(checkout, found.folder)}
+        lock = checkout / found.folder / layout.LOCK_FILE
+        sources = {
+            "url": tree.reference(checkout, found.folder),
+            "tree": tree.fetched(checkout),
+            "folder": found.folder,
+            "replaced": self._replaced(options),
+            "stored": flake.stored(lock) if self._settings.nix.inputs else {},
+        }
         return Reading(
             checkout=checkout,
             arguments={
@@ -346,9 +353,18 @@ class Evaluator:
                 "sources": json.dumps(sources),
             },
             copy=tree.path,
-            lock=checkout / found.folder / layout.LOCK_FILE,
+            lock=lock,
             mode=Mode(flakes=True, package=package),
         )
+
+    def _replaced(self, options: tuple[str, ...]) -> dict[str, object]:
+        """Return what ``fetchTree`` takes for each input that the settings replace."""
+        return {
+            name: self._trees.add_input(name, place, options).fetched()
+            if isinstance(place, Path)
+            else place
+            for name, place in self._settings.nix.inputs.items()
+        }
 
     def _pins(self, checkout: Path) -> tuple[str, ...]:
         """Return what the repository pins `<nixpkgs>` to, unless the settings do."""

@@ -10,17 +10,27 @@ locked, so that pure evaluation takes it.
 """
 
 import base64
+import hashlib
 import json
+import os
+import shutil
+import tempfile
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from reconciler import process
+from reconciler.desired import fingerprint
 from reconciler.errors import LayoutError
 
 STAMP = "commit.json"
 """Beside the checkout: what git tells of its commit; see `source.checkout`."""
+
+_SHORT = 20  # bytes of a hash in the name of a store path
+_BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"  # of Nix's own
 
 DEADLINE = 300.0
 """Seconds for reading a whole tree into the store."""
@@ -34,6 +44,11 @@ class Tree:
     hash: str  # of its NAR, as an SRI
     stamp: str  # of the checkout that it is a copy of
 
+    def fetched(self, checkout: Path | None = None) -> dict[str, object]:
+        """Return what ``fetchTree`` takes, with what git tells of the *checkout*."""
+        told = _told_by_git(checkout) if checkout else {}
+        return {"type": "path", "path": self.path, "narHash": self.hash, **told}
+
     def reference(self, checkout: Path, folder: str) -> str:
         """Return the flake in *folder* of this tree, with what git tells of it."""
         fields = {"narHash": self.hash, **_told_by_git(checkout)}
@@ -41,6 +56,47 @@ class Tree:
             fields["dir"] = folder
         query = "&".join(f"{k}={quote(str(v), safe='')}" for k, v in fields.items())
         return f"path:{self.path}?{query}"
+
+
+def stored(lock: Path) -> dict[str, dict[str, object]]:
+    """Return what ``fetchTree`` takes for each node of *lock* whose tree is here."""
+    try:
+        nodes = json.loads(lock.read_bytes())["nodes"].items()
+        locked = {name: node["locked"] for name, node in nodes if "locked" in node}
+        found = {name: _in_store(fields) for name, fields in locked.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}  # Nix says what is wrong with it
+    return {name: fields for name, fields in found.items() if fields}
+
+
+def _in_store(locked: Mapping[str, Any]) -> dict[str, object]:
+    algorithm, _, digest = str(locked.get("narHash", "")).partition("-")
+    if algorithm != "sha256":
+        return {}
+    path = _path_of(base64.b64decode(digest))
+    if not path.exists():
+        return {}
+    told = ("narHash", "rev", "revCount", "lastModified")
+    known = {name: locked[name] for name in told if name in locked}
+    return {"type": "path", "path": str(path), **known}
+
+
+def _path_of(digest: bytes) -> Path:
+    """
+    Return where Nix puts a tree with this hash, whoever fetched it.
+
+    "Complete Store Path Calculation" in the Nix manual, for what is content-addressed
+    by its NAR and called ``source``.
+    """
+    store = os.environ.get("NIX_STORE_DIR", "/nix/store")
+    told = f"source:sha256:{digest.hex()}:{store}:source"
+    whole = hashlib.sha256(told.encode()).digest()
+    short = bytearray(_SHORT)
+    for place, byte in enumerate(whole):
+        short[place % _SHORT] ^= byte
+    number = int.from_bytes(short, "little")
+    letters = (_BASE32[number >> 5 * place & 31] for place in range(_SHORT * 8 // 5))
+    return Path(store, f"{''.join(reversed([*letters]))}-source")
 
 
 class Trees:
@@ -64,6 +120,37 @@ class Trees:
             tree = _added(folder, options, stamp)
             self._known[folder] = tree
             return tree
+
+    def add_input(self, name: str, folder: Path, options: tuple[str, ...]) -> Tree:
+        """
+        Return the folder that replaces the input *name*: of a git repository, its HEAD.
+
+        Raises CommandError, and LayoutError for a folder that is not there.
+        """
+        if not folder.is_dir():
+            message = f"nix.inputs.{name}: {folder} is no folder of this machine"
+            raise LayoutError(message)
+        stamp = fingerprint.of_place(folder)
+        if not (folder / ".git").exists():
+            return self.add(folder, options, stamp=stamp)
+        with self._lock:
+            known = self._known.get(folder)
+            if known and known.stamp == stamp and Path(known.path).exists():
+                return known
+        with tempfile.TemporaryDirectory(prefix="reconciler-input-") as place:
+            head = Path(place, "source")
+            _cloned(folder, head)
+            tree = _added(head, options, stamp)
+        with self._lock:
+            self._known[folder] = tree
+        return tree
+
+
+def _cloned(folder: Path, head: Path) -> None:
+    """Put what is committed in *folder* into *head*."""
+    argv = ("git", "clone", "-q", "--depth=1", "--no-tags", f"file://{folder}")
+    process.run((*argv, str(head)), deadline=DEADLINE)
+    shutil.rmtree(head / ".git")
 
 
 def _added(folder: Path, options: tuple[str, ...], stamp: str) -> Tree:

@@ -21,7 +21,8 @@ _LOGIN = re.compile(r"//[^/@\s]*:[^/@\s]*@")  # belongs into no log
 
 _WHO = (
     "this machine must reach it; where it is private, the reconciler's user needs a key"
-    " in ~/.ssh, or a token in ~/.netrc or in nix.conf's access-tokens"
+    " in ~/.ssh, or a token in ~/.netrc or in nix.conf's access-tokens; or nix.inputs"
+    " names a folder of it here"
 )
 
 

@@ -7,7 +7,12 @@ accepted.
 
 import math
 import re
+from pathlib import Path
 
+from reconciler.settings.values import absolute
+
+_INPUT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+_REFERENCE = re.compile(r"[a-z][a-z0-9+]*:", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*", re.ASCII)
 
 
@@ -16,6 +21,31 @@ def name(text: str) -> str:
     if _NAME.fullmatch(text):
         return text
     message = f"{text!r} is no name of an argument: letters, digits, '_', '-' and \"'\""
+    raise ValueError(message)
+
+
+def input_name(text: str) -> str:
+    """Return *text* if it is an input of a flake, or one of an input: ``a/b``."""
+    if text and all(map(_INPUT.fullmatch, text.split("/"))):
+        return text
+    message = (
+        f"{text!r} is no name of an input, such as nixpkgs or home-manager/nixpkgs"
+    )
+    raise ValueError(message)
+
+
+def input_place(given: object, folder: Path | None = None) -> Path | str:
+    """Return the folder, or the flake reference, that an input is replaced by."""
+    if isinstance(given, Path):
+        return given
+    if not isinstance(given, str) or not given:
+        message = "should be a folder of this machine, or a flake reference"
+        raise ValueError(message)
+    if not _REFERENCE.match(given):
+        return absolute(Path(given), folder)
+    if re.search(r"[?&](?:rev|narHash)=|/[0-9a-f]{40}$", given):
+        return given
+    message = f"{given!r} names no commit: add ?rev=…, or write a folder"
     raise ValueError(message)
 
 

@@ -39,6 +39,11 @@ def _nix_path_entry(text: str, info: ValidationInfo) -> str:
     return values.nix_path_entry(text, _folder(info))
 
 
+def input_place(value: object, info: ValidationInfo) -> Path | str:
+    """Return what replaces an input of a flake; ValueError."""
+    return nix_values.input_place(value, _folder(info))
+
+
 def _message_template(text: str) -> str:
     return senders.template(text, FIELDS)
 
@@ -93,6 +98,8 @@ NixOptionName = Annotated[Text, AfterValidator(values.nix_option_name)]
 NixName = Annotated[Text, AfterValidator(nix_values.name)]
 NixValue = Annotated[object, BeforeValidator(nix_values.value)]
 NixOption = Annotated[str, BeforeValidator(values.nix_option)]
+InputName = Annotated[Text, AfterValidator(nix_values.input_name)]
+InputPlace = Annotated[Path | str, BeforeValidator(input_place)]
 HostKey = Annotated[Text, AfterValidator(values.host_name)]
 Address = Annotated[Text, AfterValidator(values.address)]
 AddressRule = Annotated[Text, AfterValidator(values.address_rule)]
@@ -193,6 +200,7 @@ class NixSettings(_Section):
 
     path: Annotated[tuple[NixPathEntry, ...], BeforeValidator(_or_empty_list)] = ()
     options: Annotated[dict[NixOptionName, NixOption], BeforeValidator(_or_empty)] = {}
+    inputs: Annotated[dict[InputName, InputPlace], BeforeValidator(_or_empty)] = {}
     evaluate_timeout: SomeSeconds = 300.0
     build_timeout: SomeSeconds = 3600.0
 

@@ -20,7 +20,7 @@ from reconciler.errors import (
     UnknownHostError,
 )
 from reconciler.model import Commit, CommitId, Desired, HostName
-from reconciler.settings import RepositorySettings, Settings
+from reconciler.settings import NixSettings, RepositorySettings, Settings
 from tests.adapters.desired_nix import NIXPKGS, OFFLINE, PLAIN, settings
 
 pytestmark = pytest.mark.nix
@@ -100,21 +100,32 @@ class Repository:
         if lock:
             self.lock(folder)
 
-    def evaluator(self, **repository: object) -> Evaluator:
+    def evaluator(
+        self, *, inputs: Mapping[str, str] | None = None, **repository: object
+    ) -> Evaluator:
         """Return what reads it, with settings of the section ``repository``."""
-        nix = settings().nix.model_copy(update={"path": ()})
+        nix = NixSettings.model_validate({"options": OFFLINE, "inputs": inputs or {}})
         fields = {"url": "/srv/git/machines.git", **repository}
         return Evaluator(
             Settings(repository=RepositorySettings.model_validate(fields), nix=nix)
         )
 
-    def hosts(self, **repository: object) -> tuple[str, ...]:
+    def hosts(
+        self, *, inputs: Mapping[str, str] | None = None, **repository: object
+    ) -> tuple[str, ...]:
         """Return the names of its hosts."""
-        return self.evaluator(**repository).hosts(self.checkout)
+        return self.evaluator(inputs=inputs, **repository).hosts(self.checkout)
 
-    def evaluate(self, host: str, **repository: object) -> Desired:
+    def evaluate(
+        self,
+        host: str,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        **repository: object,
+    ) -> Desired:
         """Return what *host* should be."""
-        found = self.evaluator(**repository).evaluate(self.checkout, HostName(host))
+        evaluator = self.evaluator(inputs=inputs, **repository)
+        found = evaluator.evaluate(self.checkout, HostName(host))
         assert isinstance(found, Desired)
         return found
 
@@ -364,6 +375,131 @@ def test_an_input_that_is_away_is_named_and_tried_again(
 
     with pytest.raises(FetchError, match=r"input private .*of flake\.lock"):
         repository.hosts()
+
+
+# --- inputs that the settings replace --------------------------------------------
+
+
+PRIVATE = """{
+  inputs.lib.url = "git+file:///nowhere/lib.git";
+  outputs = { self, lib }: { tags = [ "of-%s" lib.word (self.rev or "no-rev") ]; };
+}"""
+
+
+def with_private(repository: Repository) -> None:
+    """Write a flake with inputs that only its owner can fetch, one of them twice."""
+    repository.flake(
+        """
+        nixosConfigurations.web = system [ {
+          deployment.tags = inputs.private.tags ++ [ self.rev (import inputs.data) ];
+        } ];
+        """
+    )
+    file = repository.checkout / "flake.nix"
+    text = file.read_text().replace(
+        "{ self, nixpkgs }:", "{ self, nixpkgs, ... }@inputs:"
+    )
+    file.write_text(
+        text.replace(
+            "inputs.nixpkgs.url",
+            """inputs.private.url = "git+file:///nowhere/private.git";
+            inputs.private.inputs.lib.follows = "word";
+            inputs.word.url = "git+file:///nowhere/lib.git";
+            inputs.data = { url = "git+file:///nowhere/data.git"; flake = false; };
+            inputs.nixpkgs.url""",
+        )
+    )
+
+    def away(name: str) -> Mapping[str, object]:
+        url = f"file:///nowhere/{name}.git"
+        locked = {"type": "git", "url": url, "rev": "89abcdef" * 5, "ref": "main"}
+        original = {"type": "git", "url": url}
+        return {
+            "locked": {**locked, "narHash": f"sha256-{'A' * 43}="},
+            "original": original,
+        }
+
+    lock_file = repository.checkout / "flake.lock"
+    lock = json.loads(lock_file.read_text())
+    lock["nodes"] |= {
+        "private": {**away("private"), "inputs": {"lib": ["word"]}},
+        "data": {**away("data"), "flake": False},
+        "word": away("lib"),
+    }
+    lock["nodes"]["root"]["inputs"] |= {n: n for n in ("private", "data", "word")}
+    lock_file.write_text(json.dumps(lock))
+
+
+def git_repository(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+    git = ("git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x")
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "x")):
+        subprocess.run([*git, *words], check=True, timeout=60)
+    return folder
+
+
+def test_inputs_are_replaced_by_what_the_settings_say(
+    repository: Repository, tmp_path: Path
+) -> None:
+    with_private(repository)
+    with pytest.raises(FetchError, match=r"nix\.inputs"):
+        repository.evaluate("web")
+    private = git_repository(tmp_path / "private", "flake.nix", PRIVATE % "head")
+    (private / "flake.nix").write_text(PRIVATE % "not-committed")
+    for name, text in (
+        ("data", '"a-file"'),
+        ("lib", '{ outputs = _: { word = "l"; }; }'),
+    ):
+        file = {"data": "default.nix", "lib": "flake.nix"}[name]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text(text)
+    inputs = {
+        "private": str(private),
+        "data": str(tmp_path / "data"),
+        "private/lib": str(tmp_path / "lib"),  # which follows another
+    }
+
+    desired = repository.evaluate("web", inputs=inputs)
+
+    assert set(desired.tags) == {"of-head", "l", "no-rev", REV, "a-file"}
+    evaluator = repository.evaluator(inputs=inputs)
+    before = evaluator.cache_key("t", HostName("web"))
+    git_repository(private, "flake.nix", PRIVATE % "next")
+    assert evaluator.cache_key("t", HostName("web")) != before
+    assert "of-next" in evaluator.evaluate(repository.checkout, HostName("web")).tags
+
+
+def test_the_system_is_the_same_with_an_input_as_it_is_locked(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """With all that a flake knows of itself."""
+    text = 'environment.etc.x.text = "${self} ${self.rev}";'
+    repository.flake(f"nixosConfigurations.web = system [ {{ {text} }} ];")
+    copy = tmp_path / "source"
+    shutil.copytree(NIXPKGS, copy, symlinks=True)
+
+    plain = repository.evaluate("web")
+    replaced = repository.evaluate("web", inputs={"nixpkgs": str(copy)})
+
+    assert replaced.derivation == plain.derivation
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ({"gone": "/srv"}, "flake.lock has no input gone"),
+        ({"nixpkgs/gone": "/srv"}, "flake.lock has no input nixpkgs/gone"),
+        ({"nixpkgs": "/nowhere"}, "nix.inputs.nixpkgs: /nowhere is no folder"),
+    ],
+)
+def test_an_input_that_cannot_be_replaced_is_named(
+    repository: Repository, inputs: Mapping[str, str], told: str
+) -> None:
+    repository.flake(TWO)
+
+    with pytest.raises(PermanentError, match=told):
+        repository.hosts(inputs=inputs)
 
 
 def test_a_lock_of_a_newer_version_asks_for_a_newer_nix(

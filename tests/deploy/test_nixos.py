@@ -52,6 +52,7 @@ EVERYTHING = {
     "nix": """{
         path = [ "nixpkgs=/srv/nixpkgs" ];
         options = { cores = 4; sandbox = false; substituters = "https://example.org"; };
+        inputs.private = "/srv/private";
         evaluate_timeout = 120;
         build_timeout = "1d";
     }""",

@@ -6,7 +6,11 @@
 # A name that several have is one host.
 { sources, ... }@arguments:
 let
-  flake = builtins.getFlake sources.url;
+  flake =
+    if sources.replaced == { } then
+      builtins.getFlake sources.url
+    else
+      import ./call-flake.nix { inherit (sources) tree folder stored replaced; };
 
   output =
     name: value:
