@@ -28,6 +28,7 @@ XX … or made no progress
     │   └── UnknownCommitError   … or has no such commit, as far as we know
     ├── BuildError           Nix could not build a host
     ├── CopyError            a system could not be copied to a host
+    ├── CacheError           a system could not be pushed to a cache
     ├── ConnectError         a host cannot be reached over SSH
     ├── RemoteError          a command on a host exited with a non-zero status
     │   └── RemoteTimeoutError   … or did not end within its deadline
@@ -265,6 +266,10 @@ class CopyError(TemporaryError):
     def __init__(self, message: str, *, host: str) -> None:
         self.host = host
         super().__init__(message)
+
+
+class CacheError(TemporaryError):
+    """A system could not be pushed to a cache."""
 
 
 class ConnectError(TemporaryError):

@@ -44,6 +44,8 @@ let
       policy.parallel = cfg.settings.policy.parallel or null;
     };
 
+  pushesBy = tool: lib.any (lib.hasPrefix "${tool}:") cfg.settings.cache.push;
+
   # systemd makes what is below /var/lib, the rest is ours to make.
   state = cfg.settings.state;
   stateDirectory = if lib.hasPrefix "/var/lib/" state then lib.removePrefix "/var/lib/" state else null;
@@ -171,6 +173,8 @@ in
         pkgs.strace
       ]
       ++ lib.optional (cfg.settings.repository.verify.openpgp != [ ]) pkgs.gnupg
+      ++ lib.optional (pushesBy "attic") pkgs.attic-client
+      ++ lib.optional (pushesBy "cachix") pkgs.cachix
       ++ cfg.path;
 
       serviceConfig = {

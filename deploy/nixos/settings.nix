@@ -153,6 +153,18 @@ in
       default = "1h";
       description = "How long the build of one host may take, here or there. More than 0.";
     };
+    signing_key = mkOption {
+      type = types.nullOr file;
+      default = null;
+      description = "A key as `nix key generate-secret` makes one: what is built here is signed with it, so that whoever gets it from a cache can tell.";
+    };
+  };
+  cache = {
+    push = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      description = "Binary caches that are given what was built here: URLs of stores as `nix copy --to` takes them, such as `s3://bucket?region=eu-west-1`, `ssh://host`, `file:///srv/cache`; `attic:CACHE`; `cachix:CACHE`. A single one needs no list.";
+    };
   };
   secrets = {
     identity = mkOption {

@@ -28,8 +28,9 @@ from reconciler.cli.common import (
 from reconciler.cli.options import AsJson, Hosts
 from reconciler.cli.why import why_always
 from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
-from reconciler.desired import trace_problem
+from reconciler.desired import tool_of, trace_problem
 from reconciler.errors import ReconcilerError
+from reconciler.loop import pushed
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
 from reconciler.plan import cannot_decrypt, told_shared
@@ -130,6 +131,7 @@ def _check(
     report.add("cage for commands of commits", told=cage or "bubblewrap")
     report.add("what is evaluated", told=_told_spared())
     report.add(f"state in {settings.state}", open_to_others(settings.state))
+    _caches(settings, report)
     for target in settings.notify.targets:
         _try(report, f"notifications to {target.name}", Channel(target).check)
     with waiting("checking"), opened(context) as world:
@@ -160,6 +162,16 @@ def _tell_always(world: World, hosts: Sequence[HostName], report: Report) -> Non
     for host in hosts:
         if always := why_always(world.history, host):
             report.add(f"evaluation of {host}", told=f"at each commit: {always}")
+
+
+def _caches(settings: Settings, report: Report) -> None:
+    """Tell whether what is built can be pushed, as far as pushing said last."""
+    known = pushed.read(settings.state)
+    for tool in sorted({tool_of(cache) for cache in settings.cache.push} - {*TOOLS}):
+        _try(report, f"command {tool}", functools.partial(_tool, tool))
+    for name in map(shown, settings.cache.push):
+        found = known.get(name, pushed.Pushed())
+        report.add(f"cache {name}", found.problem, f"{found.waiting} systems wait")
 
 
 def _mode(world: World, report: Report) -> None:

@@ -47,6 +47,7 @@ from reconciler.cli.worlds import (
 from reconciler.errors import ReconcilerError
 from reconciler.loop import Failed, Gate, HostPass, Result
 from reconciler.loop.brought import BroughtLater
+from reconciler.loop.caches import Caches
 from reconciler.loop.queue import Backoff
 from reconciler.model import (
     Adopt,
@@ -331,8 +332,9 @@ def _bring(
         return result
 
     results = for_each(world, names, run)
-    if not is_running(world.settings):  # a daemon works it out
+    if not is_running(world.settings):  # a daemon works it out, and pushes
         brought.turn()
+        Caches(world).turn()
     return results
 
 

@@ -22,10 +22,12 @@ from reconciler.cli.screen.words import (
 )
 from reconciler.errors import DaemonError, StateError
 from reconciler.history import History
+from reconciler.loop import pushed
 from reconciler.model import HostName, HostStatus
 from reconciler.model.selection import select
 from reconciler.plan import attempt_as_dict, status_as_dict
 from reconciler.settings import Settings
+from reconciler.source import shown
 
 RECENT = 5  # attempts shown of one host
 ASKING = 2.0  # seconds that a daemon has to say what it does
@@ -54,6 +56,7 @@ def status(
         found = _read(history) if history else {}
         if history and not hosts:
             _warn_of_targets(history, settings)
+            _warn_of_caches(settings)
         if not found:
             _tell_of_none(hosts, running=is_running(settings), as_json=as_json)
             return
@@ -119,6 +122,15 @@ def _warn_of_targets(history: History, settings: Settings) -> None:
     for left in lefts:
         if left.error:
             warn(f"cannot tell {left.target} ({left.waiting} waiting): {left.error}")
+
+
+def _warn_of_caches(settings: Settings) -> None:
+    """Say which caches do not take what they are to be given."""
+    for name, one in pushed.read(settings.state).items():
+        if one.problem and name in map(shown, settings.cache.push):
+            since = ago(now() - one.since)
+            waiting = f"{one.waiting} waiting, for {since}"
+            warn(f"cannot push to the cache {name} ({waiting}): {one.problem}")
 
 
 def _table(found: list[HostStatus]) -> Listing:

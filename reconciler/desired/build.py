@@ -54,6 +54,20 @@ def realise(
     except OSError as error:
         message = f"{root.parent}: cannot keep the build there: {error.strerror}"
         raise BuildError(message, host=desired.host) from error
+    if desired.derivation != desired.toplevel:  # else somebody else built it
+        _sign(nix, desired)
+
+
+def _sign(nix: Nix, desired: Desired) -> None:
+    """Sign what was built, if the settings name a key."""
+    try:
+        nix.sign(desired.toplevel)
+    except CommandError as error:
+        message = (
+            "it is built, and cannot be signed with nix.signing_key"
+            f" ({nix.settings.signing_key}): {messages.error_text(error.stderr)}"
+        )
+        raise BuildError(message, host=desired.host) from error
 
 
 class Way(Protocol):

@@ -16,6 +16,7 @@ from reconciler.settings import NixSettings
 FILES = Path(__file__).parent / "nix"
 
 VERSION_DEADLINE = 30.0  # seconds
+SIGN_DEADLINE = 600.0
 
 FLAKES = ("--option", "extra-experimental-features", "flakes")
 """For ``builtins.getFlake`` and ``fetchTree``; Nix from 2.8 on takes the name."""
@@ -176,6 +177,19 @@ class Nix:
         argv += ["--add-root", str(root), "--indirect", *self.options()]
         with self._builds:
             process.run(argv, deadline=self.settings.build_timeout, on_line=on_line)
+
+    def sign(self, path: str) -> None:
+        """
+        Sign *path* and all that it needs with ``nix.signing_key``, if there is one.
+
+        Raises CommandError, CommandTimeoutError, CommandMissingError.
+        """
+        key = self.settings.signing_key
+        if key is None:
+            return
+        argv = ["nix", "--extra-experimental-features", "nix-command", "store", "sign"]
+        argv += ["--key-file", str(key), "--recursive", path]
+        process.run(argv, deadline=SIGN_DEADLINE)
 
     def _evaluation(
         self,

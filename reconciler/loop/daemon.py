@@ -29,6 +29,7 @@ from reconciler.errors import (
 from reconciler.history import RETRY
 from reconciler.loop.arrivals import Arrivals
 from reconciler.loop.brought import BroughtLater
+from reconciler.loop.caches import Caches
 from reconciler.loop.evaluation_stage import EvaluationStage
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.host_pass import HostPass
@@ -74,6 +75,7 @@ class Daemon:
             world, self._repository, self._evaluations, ready=self._queue.add
         )
         self._brought = BroughtLater(world, self._evaluations)
+        self._caches = Caches(world)
         self._places = Places(world.settings.policy.parallel)
         self._pass = HostPass(
             world,
@@ -109,6 +111,7 @@ class Daemon:
         self._thread("repository", self._watch.run)
         self._thread("connections", self._watch_connections)
         self._thread("brought", self._brought.run)
+        self._thread("caches", self._caches.run)
         for number in range(os.cpu_count() or 1):
             self._thread(f"evaluation-{number}", self._stage.run)
         for number in range(self._places.workers):
@@ -181,6 +184,7 @@ class Daemon:
         self._watch.look_again()
         self._stage.shut()
         self._brought.shut()
+        self._caches.shut()
         self._queue.shut_down()
 
     def join(self, timeout: float) -> bool:

@@ -74,6 +74,7 @@ class Families:
         self._about_work()
         self._about_the_repository()
         self._about_notifications()
+        self._about_caches()
         self._about_the_web()
         self._about_the_program()
 
@@ -222,6 +223,19 @@ class Families:
         self.notifications_oldest = self._gauge(
             "notifications_oldest_pending_timestamp_seconds",
             "When the oldest of those was written; 0 while there is none.",
+        )
+
+    def _about_caches(self) -> None:
+        self.cache_pushes = self._counter(
+            "cache_pushes",
+            "Systems that were to be pushed to a binary cache, by what became of it;"
+            " failed counts tries.",
+            *("cache", "result"),
+        )
+        self.cache_pending = self._gauge(
+            "cache_pending",
+            "Systems that hosts should run and that a binary cache was not given yet.",
+            "cache",
         )
 
     def _about_the_web(self) -> None:

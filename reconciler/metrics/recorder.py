@@ -31,6 +31,8 @@ from reconciler.model import (
 
 _STORE = "/nix/store/"
 
+CACHE_RESULTS = ("pushed", "failed")
+
 WENT_BACK = tuple(one for one in Reason if one is not Reason.REBOOT_FIRST)
 """Why a host went back: of one that refuses to be switched to, nothing was touched."""
 
@@ -213,6 +215,23 @@ class Metrics:
                 sum(count for count, _ in self._waiting.values())
             )
             families.notifications_oldest.set(min(oldest, default=0.0))
+
+    # --- caches ------------------------------------------------------------------
+
+    def cache_known(self, cache: str) -> None:
+        """Show *cache*, at zero."""
+        for result in CACHE_RESULTS:
+            self._families.cache_pushes.labels(cache, result)
+        self._families.cache_pending.labels(cache)
+
+    def cache_pushed(self, cache: str, *, well: bool) -> None:
+        """Count a system that was, or was not, pushed to *cache*."""
+        result = CACHE_RESULTS[0 if well else 1]
+        self._families.cache_pushes.labels(cache, result).inc()
+
+    def cache_waits(self, cache: str, waiting: int) -> None:
+        """Show how many systems wait for *cache*."""
+        self._families.cache_pending.labels(cache).set(waiting)
 
     # --- the program -------------------------------------------------------------
 

@@ -13,6 +13,12 @@ MEMORY = 1 << 30
 """Bytes for a program that copies: a host says how long what it sends is, and Nix takes
 that much memory before it reads on. Copying itself needs a small part of it."""
 
+_UNSIGNED = re.compile(r"lacks a (?:valid )?signature")
+_SIGN = (
+    "The host takes only what a key that it trusts has signed: set nix.signing_key and"
+    " add its public half to nix.settings.trusted-public-keys of the host, or have who"
+    " receives there be root or one of its nix.settings.trusted-users"
+)
 _PROGRESS = re.compile(r"copying (?:\d+ paths|path '[^']*' (?:to|from) '[^']*')\.\.\.$")
 
 
@@ -101,6 +107,8 @@ def reason(error: CommandError) -> str:
     lines = (line.strip() for line in error.stderr.splitlines())
     said = [line for line in lines if line and not _PROGRESS.match(line)]
     told = "; ".join(line.removeprefix("error: ") for line in dict.fromkeys(said))
+    if _UNSIGNED.search(told):
+        return f"{quote(told)}\n{_SIGN}"
     return quote(told) or f"exit status {error.status}"
 
 

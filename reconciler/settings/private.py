@@ -15,6 +15,8 @@ def _paths(settings: Settings) -> Iterator[Path]:
     yield settings.state
     yield from settings.repository.secrets.values()
     yield from settings.secrets.identity
+    if settings.nix.signing_key is not None:
+        yield settings.nix.signing_key
     if settings.ssh.identity is not None:
         yield settings.ssh.identity
     yield from (one.identity for one in settings.hosts.values() if one.identity)

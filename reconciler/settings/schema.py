@@ -100,6 +100,7 @@ NixValue = Annotated[object, BeforeValidator(nix_values.value)]
 NixOption = Annotated[str, BeforeValidator(values.nix_option)]
 InputName = Annotated[Text, AfterValidator(nix_values.input_name)]
 InputPlace = Annotated[Path | str, BeforeValidator(input_place)]
+Cache = Annotated[Text, AfterValidator(values.cache)]
 HostKey = Annotated[Text, AfterValidator(values.host_name)]
 Address = Annotated[Text, AfterValidator(values.address)]
 AddressRule = Annotated[Text, AfterValidator(values.address_rule)]
@@ -203,6 +204,13 @@ class NixSettings(_Section):
     inputs: Annotated[dict[InputName, InputPlace], BeforeValidator(_or_empty)] = {}
     evaluate_timeout: SomeSeconds = 300.0
     build_timeout: SomeSeconds = 3600.0
+    signing_key: FilePath | None = None  # with which what was built here is signed
+
+
+class CacheSettings(_Section):
+    """Which binary caches are given what was built here."""
+
+    push: Annotated[tuple[Cache, ...], BeforeValidator(_list_of_one)] = ()
 
 
 class SecretsSettings(_Section):
@@ -424,6 +432,7 @@ class Settings(_Section):
 
     repository: Annotated[RepositorySettings, BeforeValidator(_or_empty)]
     nix: Annotated[NixSettings, BeforeValidator(_or_empty)] = NixSettings()
+    cache: Annotated[CacheSettings, BeforeValidator(_or_empty)] = CacheSettings()
     secrets: Annotated[SecretsSettings, BeforeValidator(_or_empty)] = SecretsSettings()
     ssh: Annotated[SshSettings, BeforeValidator(_or_empty)] = SshSettings()
     hosts: Annotated[dict[HostKey, Host], BeforeValidator(_or_empty)] = {}

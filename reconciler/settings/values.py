@@ -284,6 +284,22 @@ def not_empty(value: object) -> object:
     raise ValueError(message)
 
 
+_CACHE_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
+_CACHE_NAME = re.compile(r"(?:attic|cachix):[\w.-]+(?::[\w.-]+)?", re.ASCII)
+
+
+def cache(text: str) -> str:
+    """Return where to push: a store's URL, or a cache of attic or cachix by name."""
+    if _CACHE_URL.fullmatch(text) or _CACHE_NAME.fullmatch(text):
+        return text
+    message = (
+        f"{text!r} is no cache: write the URL of a store as `nix copy --to` takes it,"
+        " such as s3://bucket, ssh://host or file:///srv/cache, or attic:CACHE, or"
+        " cachix:CACHE"
+    )
+    raise ValueError(message)
+
+
 def nix_path_entry(text: str, folder: Path | None = None) -> str:
     """Return one entry of the Nix search path: ``name=place`` or ``place``."""
     name, equals, place = text.rpartition("=")

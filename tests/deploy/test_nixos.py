@@ -55,6 +55,10 @@ EVERYTHING = {
         inputs.private = "/srv/private";
         evaluate_timeout = 120;
         build_timeout = "1d";
+        signing_key = "/etc/signing-key";
+    }""",
+    "cache": """{
+        push = [ "s3://bucket?region=eu-west-1" "attic:fleet" ];
     }""",
     "secrets": """{
         identity = [ "/etc/ssh/key" ];
@@ -359,6 +363,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "repository.allow_force": {"repository": {"allow_force": False}},
     "repository.poll": {"repository": {"poll": "5m"}},
     "repository.secrets": {"repository": {"secrets": {"a": "/b"}}},
+    "cache": {"cache": {"push": ["file:///srv/cache"]}},
     "nix": {"nix": {"build_timeout": "2h"}},
     "secrets": {"secrets": {"identity": ["/etc/ssh/key"]}},
     "ssh": {"ssh": {"connect_timeout": 2.5}},

@@ -113,6 +113,25 @@ def test_to_compare_a_system_it_is_built_there_and_not_switched_to(rig: Rig) -> 
     assert host.running_toplevel == running
 
 
+def test_what_is_built_here_is_pushed_to_a_cache(rig: Rig) -> None:
+    rig.stop_daemon()
+    cache = rig.folder / "cache"
+    rig.write_settings(cache={"push": f"file://{cache}"})
+    set_extra(rig, HOST, named("fourth"))
+    rig.run_daemon()
+    rig.push("Built here, and pushed")
+    rig.wait_in_sync(HOST)
+
+    system = Path(rig.host(HOST).running_toplevel)
+    narinfo = cache / f"{system.name.partition('-')[0]}.narinfo"
+    wait_until(narinfo.exists, DEADLINE, "the push")
+    assert system.exists(), "it is built here"
+    labels = f'cache="file://{cache}",result="pushed"'
+    series = f"reconciler_cache_pushes_total{{{labels}}}"
+    wait_until(lambda: rig.metric(series) == 1, DEADLINE, "it to be counted")
+    rig.stop_daemon()
+
+
 def test_a_build_that_does_not_end_is_ended_there(rig: Rig) -> None:
     rig.stop_daemon()
     rig.write_settings(

@@ -30,6 +30,18 @@ def test_the_far_side_of_another_user_runs_as_root(*, substitute: bool) -> None:
     assert ("--substitute-on-destination" in argv) is substitute
 
 
+@pytest.mark.parametrize("kind", ["signature by a trusted key", "valid signature"])
+def test_where_signatures_are_asked_for_it_says_what_to_do(kind: str) -> None:
+    stderr = f"error: cannot add path '{TOPLEVEL}' because it lacks a {kind}\n"
+    error = CommandError(["nix"], status=1, stderr=stderr)
+
+    told = reason(error)
+
+    assert f"lacks a {kind}" in told
+    assert "nix.signing_key" in told
+    assert "trusted-public-keys" in told
+
+
 def test_a_derivation_is_copied_itself_and_not_what_it_builds() -> None:
     derivation = StorePath(f"{TOPLEVEL}.drv")
     other = Target(address="keanu", user="deploy")
