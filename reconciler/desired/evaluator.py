@@ -13,7 +13,7 @@ from reconciler.desired.codec import Where, from_nix, to_json
 from reconciler.desired.failures import Subject, explained
 from reconciler.desired.ground import TREE
 from reconciler.desired.kept import Kept
-from reconciler.desired.nix import FILES, Heard, Mode, Nix
+from reconciler.desired.nix import FILES, Heard, Mode, Nix, hear_nothing
 from reconciler.desired.platforms import Platforms
 from reconciler.desired.reading import Arguments, Reading
 from reconciler.desired.spared import Memory
@@ -120,7 +120,7 @@ class Evaluator:
         host: HostName,
         *,
         key: str = "",
-        hear: Callable[[Heard], None] = lambda _heard: None,
+        hear: Callable[[Heard], None] = hear_nothing,
     ) -> Desired:
         """
         Return what *checkout* says *host* should be.

@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from reconciler.desired import Heard
 from reconciler.desired.build import Way
+from reconciler.desired.nix import hear_nothing
 from reconciler.errors import (
     ConnectError,
     NoAddressError,
@@ -334,7 +335,7 @@ class FakeEvaluator:
         host: HostName,
         *,
         key: str = "",
-        hear: Callable[[Heard], None] = lambda _heard: None,
+        hear: Callable[[Heard], None] = hear_nothing,
     ) -> Desired:
         """See Evaluator."""
         hear(Heard(trace=None, seconds=0.5, memory=1 << 20 if key else 0))
