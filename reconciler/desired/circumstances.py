@@ -1,6 +1,7 @@
 """What an answer of Nix depends on besides the files that it looks at."""
 
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from reconciler.desired import fingerprint
 from reconciler.desired.kept import Question
 from reconciler.desired.nix import FILES, Nix
 from reconciler.desired.reading import Arguments, Reading
+from reconciler.desired.spared import LIST_OF_HOSTS as LIST
 from reconciler.model import HostName, subject_of
 from reconciler.settings import HostSettings, Settings
 
@@ -113,10 +115,15 @@ class Circumstances:
         """Return a digest of each thing, by its name for people."""
         own = str(reading.checkout.absolute())
         asked = {name: value.replace(own, ".") for name, value in arguments.items()}
+        listed = {}
+        if host and asked["layout"] == "hosts":
+            listed = {LIST: asked["sources"]}
+            asked["sources"] = _of_one(asked["sources"], asked["called"])
         pins = [pin.replace(own, ".") for pin in reading.mode.pins]
         parts = {
             **self._parts(host),
-            "the layout, or the list of hosts": asked,
+            **listed,
+            "the layout": asked,
             "what the repository pins nixpkgs to": pins,
         }
         seen = process.environment_seen(trusted=self._nix.trusted)
@@ -125,6 +132,17 @@ class Circumstances:
             **known,
             "the environment": of_environment(tuple(sorted(seen.items()))),
         }
+
+
+def _of_one(sources: str, called: str) -> str:
+    """Return what *sources* tell of one host alone, whatever it is called there."""
+    names = set(json.loads(called))
+    return json.dumps(
+        [
+            {**source, "names": sorted(names.intersection(source["names"]))}
+            for source in json.loads(sources)
+        ]
+    )
 
 
 @lru_cache(maxsize=8)

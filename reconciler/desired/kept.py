@@ -12,7 +12,14 @@ from pathlib import Path
 from reconciler.desired import trace
 from reconciler.desired.ground import STORE, Ground
 from reconciler.desired.nix import Heard
-from reconciler.desired.spared import Comparison, Memory, Names, learned
+from reconciler.desired.spared import (
+    LIST_OF_HOSTS,
+    Comparison,
+    Memory,
+    Names,
+    asks_for_hosts,
+    learned,
+)
 from reconciler.model import LookedAt
 
 FRESH_SECONDS = 5.0
@@ -87,10 +94,13 @@ class Kept:
             return
         ground = Ground(question.checkout)  # as it is now, after it was looked at
         groups, puzzle = learned(heard.trace, ground, read_here=read_here)
+        base = dict(self._whole_base(question, ground))
+        if not asks_for_hosts(heard.trace):
+            base.pop(LIST_OF_HOSTS, None)
         named = not puzzle and self._names.are_in(question.checkout, text)
         one = LookedAt(
             subject=question.subject,
-            base=self._whole_base(question, ground),
+            base=base,
             answer=key or f"answer {hashlib.sha256(text.encode()).hexdigest()}",
             groups=() if puzzle else tuple(groups),
             puzzle=puzzle,

@@ -134,6 +134,17 @@ def test_a_push_has_those_hosts_evaluated_that_looked_at_it(site: Site) -> None:
     assert site.push() == of(), "it is what it was before"
 
 
+def test_a_host_that_comes_is_noticed_by_who_asks_for_all(site: Site) -> None:
+    text = "environment.etc.all.text = toString (builtins.attrNames nodes);"
+    host(site.git.work, "neo", f"{{ nodes, ... }}: {{ {PLAIN} {text} }}")
+    site.push()
+
+    host(site.git.work, "tank", f"{{ {PLAIN} }}")
+
+    assert site.push() == of("neo", "tank") | {"tank": Evaluated.EVALUATED}
+    assert site.why("neo") == ("the list of hosts differs",)
+
+
 def test_why_is_told_on_the_command_line(site: Site, tmp_path: Path) -> None:
     site.push()
     (site.git.work / "common.nix").write_text("{ }  ")

@@ -4,8 +4,9 @@
 let
   repository = import ./repository.nix {
     inherit checkout layout sources uuid deploymentName;
+    alone = name;
   };
-  found = builtins.filter (name: builtins.elem name repository.names) (builtins.fromJSON called);
+  found = builtins.filter repository.has (builtins.fromJSON called);
   name = builtins.head found;
 in
 if found != [ ] then

@@ -1,5 +1,5 @@
 # Layout "hosts": one file per host, its name taken from the file's path.
-{ checkout, sources, ... }@arguments:
+{ checkout, sources, alone, ... }@arguments:
 let
   root = /. + checkout;
   file =
@@ -10,11 +10,21 @@ let
     value = [ (file source name) ];
   };
   definitionsOf = source: map (definition source) source.names;
+
+  # Who asks which other hosts there are asks for this file, and so whoever traces knows.
+  listed = builtins.seq (builtins.pathExists ./the-list-of-hosts) sources;
+
+  withHost = name: builtins.filter (source: builtins.elem name source.names) sources;
 in
 import ./network.nix {
   inherit (arguments) uuid deploymentName;
-  definitions = builtins.listToAttrs (builtins.concatMap definitionsOf sources);
+  inherit alone;
+  definitions = builtins.listToAttrs (builtins.concatMap definitionsOf listed);
+  definitionOf = name: [ (file (builtins.head (withHost name)) name) ];
   defaults = [ ];
   nixpkgs = <nixpkgs>;
   resources = { };
+}
+// {
+  has = name: withHost name != [ ];
 }

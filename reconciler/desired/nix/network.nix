@@ -2,6 +2,8 @@
 # of plain files.
 {
   definitions,
+  definitionOf ? name: definitions.${name},
+  alone ? null, # the host that is asked for, which then need not look at all of them
   defaults,
   nixpkgs,
   resources,
@@ -14,12 +16,15 @@ let
   evalConfig = import (nixpkgs + "/nixos/lib/eval-config.nix");
   lib = import (nixpkgs + "/lib");
 
-  evaluated = builtins.mapAttrs (
+  one =
     name: modules:
     evalConfig {
       inherit specialArgs;
       modules = modules ++ defaults ++ [ (injected name) ];
-    }
+    };
+  own = if alone == null then { } else { ${alone} = one alone (definitionOf alone); };
+  evaluated = builtins.mapAttrs (
+    name: modules: own.${name} or (one name modules)
   ) definitions;
 
   # After the host's own modules, as in NixOps, so that lists merge in the same order.
@@ -82,5 +87,5 @@ let
 in
 {
   names = builtins.attrNames definitions;
-  node = name: evaluated.${name} // { inherit lib; };
+  node = name: (own.${name} or evaluated.${name}) // { inherit lib; };
 }
