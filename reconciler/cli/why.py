@@ -32,10 +32,11 @@ def why_evaluated(
     """
     name = HostName(host)
     with recorded(context) as history:
-        notes = history.lookings.notes() if history else {}
-        if history is None or name not in notes:
-            raise UnknownHostError(name, known=sorted(notes))
-        note, always = notes[name], why_always(history, name)
+        note = history.lookings.note_of(name) if history else None
+        if history is None or note is None:
+            known = history.lookings.notes() if history else ()
+            raise UnknownHostError(name, known=sorted(known))
+        always = why_always(history, name)
     if as_json:
         print_json(_as_dict(note, always))
         return

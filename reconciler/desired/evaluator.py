@@ -64,7 +64,8 @@ class Evaluator:
         nothing is spared.
         """
         self._settings = settings
-        self._nix = Nix(settings.nix, trusted=trusted)
+        sizes = memory.sizes() if memory else None
+        self._nix = Nix(settings.nix, trusted=trusted, sizes=sizes)
         self._platforms = Platforms(self._nix)
         self._trees = flake.Trees()
         self._answers: Mapping[tuple[str, str, int, int], object] = {}

@@ -2,13 +2,13 @@
 How many evaluations run at once: as many as cores and memory allow.
 
 What one takes is not known beforehand: a host that reads all others (`nodes`) takes as
-much as all of them. So it is measured. The first one runs alone, and one that has not
-run yet is taken to be as large as the largest so far.
+much as all of them. So it is measured, and kept across restarts. The very first one
+runs alone, and one that has not run yet is taken to be as large as the largest so far.
 """
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 EVALUATION_BYTES = 2 << 30
@@ -22,12 +22,15 @@ Hear = Callable[[int], None]
 class Room:
     """Lets evaluations in, for as long as their block lasts; for many threads."""
 
-    def __init__(self, *, places: int, memory: int) -> None:
+    def __init__(
+        self, *, places: int, memory: int, sizes: Mapping[str, int] | None = None
+    ) -> None:
+        """Take also what evaluations are known to have taken before."""
         self._places = places
         self._memory = memory
         self._changed = threading.Condition()
         self._running: dict[object, str] = {}
-        self._sizes: dict[str, int] = {}
+        self._sizes = {subject: size for subject, size in (sizes or {}).items() if size}
 
     @contextlib.contextmanager
     def taken(self, subject: str) -> Iterator[Hear]:

@@ -72,12 +72,22 @@ def hear_nothing(_heard: Heard) -> None:
 class Nix:
     """The machine's own Nix, old commands only: they are the same since 2.8."""
 
-    def __init__(self, settings: NixSettings, *, trusted: bool = True) -> None:
-        """Take whether what is evaluated may read our environment."""
+    def __init__(
+        self,
+        settings: NixSettings,
+        *,
+        trusted: bool = True,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        """
+        Take whether what is evaluated may read our environment.
+
+        *sizes* are what evaluations of hosts took before, in bytes.
+        """
         self.settings = settings
         self.trusted = trusted
         cores = os.cpu_count() or 1
-        self._room = Room(places=cores, memory=available_memory())
+        self._room = Room(places=cores, memory=available_memory(), sizes=sizes)
         self._builds = threading.BoundedSemaphore(cores)
 
     @cached_property

@@ -67,6 +67,10 @@ class Memory(Protocol):
         """Return the text of a group; empty if it is gone."""
         ...
 
+    def sizes(self) -> Mapping[str, int]:
+        """Return the bytes of memory that the last evaluation of each host took."""
+        ...
+
     def answer(self, key: str) -> str | None:
         """Return the answer of an evaluation; None if it is gone."""
         ...

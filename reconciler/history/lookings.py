@@ -89,10 +89,9 @@ class Lookings:
         if one.seconds is not None:
             fields |= {"seconds": one.seconds, "memory": one.memory}
         mine = evaluated.c.host == one.host
-        if (
-            one.result is Evaluated.UNCHANGED
-            and self._commit_of(one.host) == one.commit
-        ):
+        before = self.note_of(one.host)
+        same = before is not None and before.commit == one.commit
+        if same and one.result is Evaluated.UNCHANGED:
             return
         with self._database.writing() as connection:
             changed = connection.execute(update(evaluated).where(mine).values(**fields))
@@ -100,10 +99,16 @@ class Lookings:
                 new = insert(evaluated).values(host=one.host, **fields)
                 connection.execute(new)
 
-    def _commit_of(self, host: HostName) -> str | None:
-        query = select(evaluated.c.commit_id).where(evaluated.c.host == host)
+    def note_of(self, host: HostName) -> EvaluationNote | None:
+        """Return how the last commit was read for *host*; None if none was."""
+        query = select(evaluated).where(evaluated.c.host == host)
         with self._database.reading() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            row = connection.execute(query).first()
+        return None if row is None else _note(row)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of memory that the last evaluation of each host took."""
+        return {host: one.memory for host, one in self.notes().items() if one.memory}
 
     def notes(self) -> dict[HostName, EvaluationNote]:
         """Return how the last commit was read for each host, and what that took."""

@@ -80,7 +80,13 @@ class Families:
 
     def by_host(self) -> tuple[Gauge | Counter, ...]:
         """Return the families that are counted and have one series for each host."""
-        return self.evaluation_failures, self.evaluation_failing, self.path_changes
+        return (
+            self.evaluation_failures,
+            self.evaluation_failing,
+            self.evaluation_seconds,
+            self.evaluation_memory,
+            self.path_changes,
+        )
 
     def _about_hosts(self) -> None:
         self.hosts = HostsCollector(PREFIX)
@@ -200,6 +206,17 @@ class Families:
             "Commits that were read for a host: evaluated, unchanged (nothing that the"
             " last evaluation looked at differs) or failed.",
             *("host", "result"),
+        )
+        self.evaluation_seconds = self._gauge(
+            "evaluation_seconds",
+            "What the last evaluation of the host took; 0 before the first.",
+            "host",
+        )
+        self.evaluation_memory = self._gauge(
+            "evaluation_memory_bytes",
+            "The most memory that the last evaluation of the host had; 0 before the"
+            " first.",
+            "host",
         )
         self.evaluation_failing = self._gauge(
             "evaluation_failing",

@@ -137,6 +137,13 @@ class Metrics:
             if host in self._hosts:
                 self._families.evaluations.labels(host, result.value).inc()
 
+    def evaluation_took(self, host: HostName, seconds: float, memory: int) -> None:
+        """Show what the last evaluation of *host* took; *memory* in bytes."""
+        with self._lock:
+            if host in self._hosts:
+                self._families.evaluation_seconds.labels(host).set(seconds)
+                self._families.evaluation_memory.labels(host).set(memory)
+
     def evaluation_works(self, host: HostName | None) -> None:
         """Show that the newest commit evaluates; None: its list of hosts."""
         with self._lock:

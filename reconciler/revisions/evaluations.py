@@ -72,6 +72,7 @@ class Evaluations:
         self._good: dict[HostName, LastGood] = {}
         self._saved: dict[HostName, LastGood] = {}  # in history
         self._failed: dict[HostName, _Failure] = {}
+        self._shown: set[HostName] = set()  # whose last evaluation metrics tell of
         self._problems: dict[HostName, tuple[CommitId, str]] = {}
 
     def desired(self, revision: Revision, host: HostName) -> Desired:
@@ -278,6 +279,7 @@ class Evaluations:
         """Record how a commit was read for *host*; not for who only asks about it."""
         world = self._world
         world.metrics.evaluated(host, result)
+        self._show_cost(host, took)
         if revision.aside:
             return
         note = EvaluationNote(
@@ -290,3 +292,14 @@ class Evaluations:
             memory=took[0].memory if took else None,
         )
         world.history.lookings.note(note)
+
+    def _show_cost(self, host: HostName, took: Sequence[Heard]) -> None:
+        """Show what the last evaluation took, be it before a restart."""
+        metrics = self._world.metrics
+        for heard in took:
+            metrics.evaluation_took(host, heard.seconds, heard.memory)
+        if not took and host not in self._shown:
+            before = self._world.history.lookings.note_of(host)
+            if before is not None and before.seconds is not None:
+                metrics.evaluation_took(host, before.seconds, before.memory or 0)
+        self._shown.add(host)

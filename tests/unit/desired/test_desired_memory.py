@@ -71,6 +71,16 @@ def test_the_first_one_runs_alone_since_nobody_knows_its_size() -> None:
     evaluations.end_all()
 
 
+def test_what_was_measured_before_a_restart_counts_from_the_beginning() -> None:
+    room = Room(places=2, memory=10, sizes={"keanu": 4, "lufta": 5, "gone": 0})
+    evaluations = Evaluations(room)
+
+    evaluations.begin("keanu", "lufta")
+
+    evaluations.wait(2)
+    evaluations.end_all()
+
+
 def test_there_are_no_more_than_places() -> None:
     room = Room(places=2, memory=100)
     measured(room, azure=1)
