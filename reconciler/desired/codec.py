@@ -29,6 +29,8 @@ from reconciler.settings import Build, HostSettings
 
 Json = Mapping[str, Any]
 
+_TESTING = "its branches testing-<host> are served by it alone"
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
@@ -118,9 +120,11 @@ def _specialisation(host: HostName, deployment: Json) -> str:
 def _warnings(updaters: Sequence[str]) -> Iterator[str]:
     """Yield what is to be known of what switches the host without us."""
     for name in updaters:
+        testing = f"; {_TESTING}" if name == "services.comin" else ""
         yield (
             f"{name} switches this host without us: what it brings is reported, and not"
             " undone, until a commit brings another system; switch one of the two off"
+            f"{testing}"
         )
 
 

@@ -303,6 +303,24 @@ def test_hosts_are_chosen_and_left_out(repository: Repository) -> None:
         repository.hosts(entry=["gone"])
 
 
+def test_a_repository_that_comin_serves_is_read_and_told_of(
+    repository: Repository,
+) -> None:
+    repository.flake(
+        """
+        nixosConfigurations.web = system [ ({ lib, ... }: {
+          options.services.comin = lib.mkOption { type = lib.types.unspecified; };
+          config.services.comin.enable = true;
+        }) ];
+        """
+    )
+
+    (warning,) = repository.evaluate("web").warnings
+
+    assert warning.startswith("services.comin switches this host without us")
+    assert "testing-<host>" in warning
+
+
 def test_a_host_may_be_called_otherwise(repository: Repository) -> None:
     """Its system stays as it is; what it is called elsewhere is known to nobody."""
     repository.flake(f"{TWO} nixosConfigurations.prod-mail = system [ ];")

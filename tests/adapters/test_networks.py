@@ -136,3 +136,55 @@ def test_a_physical_network_adds_to_hosts_and_makes_none(tmp_path: Path) -> None
     physical.unlink()
     with pytest.raises(LayoutError, match=r"physical\.nix is no file"):
         evaluator.hosts(checkout)
+
+
+# --- options of morph's ----------------------------------------------------------
+
+
+def test_what_morph_says_has_its_meaning_or_a_note(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        ops__network=f"""
+        {{
+          keanu = {{
+            {PLAIN}
+            deployment.secrets.signing = {{
+              source = "../secrets/key.txt";
+              destination = "/var/secrets/signing.key";
+              owner.user = "nginx";
+              action = [ "sudo" "systemctl" "restart" "nginx" "a.socket" ];
+            }};
+            deployment.secrets.other = {{
+              source = "/srv/other";
+              destination = "/run/other";
+              permissions = "0440";
+              uploadAt = "post-activation";
+              action = [ "systemctl" "reload" "nginx" ];
+            }};
+            deployment.preDeployChecks.cmd = [ {{ cmd = [ "true" ]; }} ];
+          }};
+          image = {{ {PLAIN} deployment.buildOnly = true; }};
+        }}
+        """,
+    )
+    evaluator = reads("ops/network.nix")
+
+    desired = evaluator.evaluate(tmp_path, KEANU)
+
+    signing, other = desired.keys["signing"], desired.keys["other"]
+    assert (signing.path, signing.file) == (
+        "/var/secrets/signing.key",
+        "secrets/key.txt",
+    )
+    assert (signing.user, signing.group, signing.mode) == ("nginx", "root", 0o400)
+    assert signing.restart_units == ("nginx.service", "a.socket")
+    assert (other.file, other.mode, other.before_activation) == (
+        "/srv/other",
+        0o440,
+        False,
+    )
+    first, second = desired.warnings
+    assert "preDeployChecks are not run" in first
+    assert "secrets.other is not run (systemctl reload nginx)" in second
+    image = evaluator.evaluate(tmp_path, HostName("image"))
+    assert (image.target.address, image.address_from) == ("", "")

@@ -99,6 +99,7 @@ in
 import ./network.nix {
   inherit (arguments) uuid deploymentName;
   arguments = given;
+  more = [ (import ./morph.nix { folder = dirOf (root + "/${builtins.head sources.files}"); }) ];
   definitions = builtins.mapAttrs (name: _: definitionsOf name) (
     removeAttrs (union networks) reserved
   );

@@ -11,6 +11,7 @@
   deploymentName,
   specialArgs ? { },
   arguments ? { },
+  more ? [ ],
 }:
 let
   evalConfig = import (nixpkgs + "/nixos/lib/eval-config.nix");
@@ -30,7 +31,7 @@ let
   # After the host's own modules, as in NixOps, so that lists merge in the same order.
   injected = name: {
     _file = "${toString ./network.nix} (${name})";
-    imports = [ ./deployment.nix ./nixops-networking.nix (hostName name) ];
+    imports = [ ./deployment.nix ./nixops-networking.nix (hostName name) ] ++ more;
     config = {
       _module.args = moduleArguments name;
       deployment = {

@@ -31,7 +31,8 @@ in
   hostName = orNull (config.networking.hostName or null);
   fqdn = orNull (config.networking.fqdn or null);
   port = firstPort;
-  places =
+  # Of morph's: nobody can reach it.
+  places = if deployment.buildOnly or false == true then [ ] else
     when (outside ? deploy) (
       place "deploy.nodes" {
         inherit (outside.deploy) address user profileUser sudo sshOpts;
