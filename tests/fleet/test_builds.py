@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 HOST = "keanu"
 ROOT = "/nix/var/nix/gcroots/reconciler"
 UNIT = "reconciler-build.service"
+GO = "/run/go"
 THERE = "deployment.buildOnTarget = true;"
 
 
@@ -111,6 +112,32 @@ def test_to_compare_a_system_it_is_built_there_and_not_switched_to(rig: Rig) -> 
     assert built not in (running, "")
     assert not Path(built).exists(), "it is not built here"
     assert host.running_toplevel == running
+
+
+@pytest.mark.matrix
+def test_a_build_whose_daemon_was_killed_is_taken_up(rig: Rig) -> None:
+    """What nobody waits for any more is ended, and what it made is kept."""
+    host = rig.host(HOST)
+    waits = f"until [ -e {GO} ]; do sleep 0.1; done; echo done >$out"
+    set_extra(rig, HOST, THERE + building("slow", waits))
+    rig.stop_daemon()
+    rig.run_daemon()
+    rig.push("It takes its time")
+    wait_until(lambda: host.is_active(UNIT), DEADLINE, "the build")
+    first = host.exec("systemctl", "show", "-p", "InvocationID", "--value", UNIT)
+
+    rig.stop_daemon(kill=True)
+    rig.run_daemon()
+
+    def again() -> bool:
+        shown = ("systemctl", "show", "-p", "InvocationID", "--value", UNIT)
+        return host.is_active(UNIT) and host.exec(*shown) != first
+
+    wait_until(again, DEADLINE, "the next build")
+    assert host.exec("pgrep", "-xc", "nix-store") == "1\n"
+    host.exec("touch", GO)
+    rig.wait_in_sync(HOST)
+    assert host.exec("cat", "/etc/slow") == "done\n"
 
 
 def test_what_is_built_here_is_pushed_to_a_cache(rig: Rig) -> None:
