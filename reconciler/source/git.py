@@ -111,7 +111,13 @@ class Mirror:
         New is what *commit* has in it and none of *after* has; without these, *commit*
         alone, which is looked at in any case. Raises UnknownCommitError where one of
         *after* is not known here, UnusableError, CommandError, StateError.
+
+        Where tags are followed, one that is signed itself vouches for its commit, and
+        all that is in it.
         """
+        doubts = self._doubts_of_tags(commit)
+        if "" in doubts:
+            return None
         for one in after:
             if not self.has(one):
                 message = f"{self._remote.shown} has no commit {one} that we know"
@@ -123,7 +129,36 @@ class Mirror:
             known = [f"^{name}" for name in after]
             told = command.local(self._path, *argv, commit, *known, "--", env=env)
             new = [CommitId(name) for name in told.stdout.split()]
-        return self._signatures.first_flaw(self._path, new or [commit])
+        flaw = self._signatures.first_flaw(self._path, new or [commit])
+        if flaw is None or not doubts:
+            return flaw
+        return Flaw(flaw.commit, "; ".join([flaw.why, *doubts]))
+
+    def _doubts_of_tags(self, commit: CommitId) -> list[str]:
+        """
+        Return why annotated tags do not vouch for *commit*; empty for one that does.
+
+        A tag counts under the name only that was signed with it: whoever may push could
+        call an old one newer.
+        """
+        if not self._followed.tag:
+            return []
+        how = "--format=%(objecttype) %(*objectname) %(objectname) %(refname:strip=2)"
+        which = (f"--points-at={commit}", f"refs/tags/{self._followed.tag}")
+        told = command.local(self._path, "for-each-ref", how, *which).stdout
+        rows = [line.split(" ", 3) for line in told.splitlines()]
+        return [
+            self._doubt(tag, name)
+            for kind, of, tag, name in rows
+            if kind == "tag" and of == commit
+        ]
+
+    def _doubt(self, tag: str, name: str) -> str:
+        text = command.local(self._path, "cat-file", "tag", tag).stdout
+        if f"tag {name}" not in text.partition("\n\n")[0].splitlines():
+            return f"tag {name} was signed under another name"
+        why = self._signatures.flaw_of_tag(self._path, tag)
+        return f"nor is tag {name}: {why}" if why else ""
 
     def check_signatures(self) -> None:
         """Raise UnusableError where signatures are wanted and cannot be verified."""

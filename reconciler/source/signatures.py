@@ -94,6 +94,15 @@ class Signatures:
                         return Flaw(commit, why)
         return None
 
+    def flaw_of_tag(self, git_dir: Path, tag: str) -> str:
+        """
+        Return why the signature of an annotated *tag* does not count, by its object id.
+
+        Empty if it does. Raises UnusableError, CommandError, StateError.
+        """
+        with self._options() as ways:
+            return _flaw(git_dir, ways, tag, verb="verify-tag")
+
     @contextlib.contextmanager
     def _options(self) -> Iterator[list["_Way"]]:
         """Give the ways in which each commit must pass; they end with the keyrings."""
@@ -157,10 +166,12 @@ class _Way:
     home: Path  # of gpg
     options: dict[str, str]
 
-    def verify(self, git_dir: Path, *commits: CommitId) -> process.Completed:
-        """Have git verify *commits*; its status is 0 if all are well signed."""
+    def verify(
+        self, git_dir: Path, *names: str, verb: str = "verify-commit"
+    ) -> process.Completed:
+        """Have git verify commits, or tags; its status is 0 if all are well signed."""
         chosen = [x for pair in self.options.items() for x in ("-c", "=".join(pair))]
-        argv = [*chosen, "verify-commit", *commits]
+        argv = [*chosen, verb, *names]
         env = _environment(self.home)
         return command.local(git_dir, *argv, env=env, check=False)
 
@@ -182,10 +193,12 @@ def _are_good(git_dir: Path, way: _Way, commits: Sequence[CommitId]) -> bool:
     return way.verify(git_dir, *commits).status == 0
 
 
-def _flaw(git_dir: Path, ways: Sequence[_Way], commit: CommitId) -> str:
-    """Return why *commit* does not count; empty if it does."""
+def _flaw(
+    git_dir: Path, ways: Sequence[_Way], name: str, *, verb: str = "verify-commit"
+) -> str:
+    """Return why a commit, or a tag, does not count; empty if it does."""
     for way in ways:
-        done = way.verify(git_dir, commit)
+        done = way.verify(git_dir, name, verb=verb)
         if done.status != 0:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             return "; ".join(lines) or "it has no signature"

@@ -208,6 +208,78 @@ def test_an_altered_commit_does_not_count(signer: Signer, looking: Looking) -> N
     looking.refused()
 
 
+# --- tags ------------------------------------------------------------------------
+
+
+def tag(signer: Signer, name: str, *options: str) -> None:
+    """Tag the head of the repository, and push that."""
+    work = ["git", "-C", str(signer.repository.work)]
+    chosen = [x for option in signer.options for x in ("-c", option)]
+    env = {"GIT_COMMITTER_NAME": "Carl", "GIT_COMMITTER_EMAIL": "carl@example.org"}
+    run(*work, *chosen, "tag", *options, name, **env)
+    signer.repository.push()
+
+
+@pytest.fixture
+def tagged(signer: Signer) -> Iterator[Looking]:
+    """Look as a process that has taken over v1, which a signed tag vouches for."""
+    signer.allow(f"carl@example.org {signer.ssh_key('key')}")
+    signer.commit(signed=False)
+    tag(signer, "v1", "--sign", "--message", "One")
+    looking = signer.open(tag="v*")
+    looking.look()
+    yield looking
+    looking.close()
+
+
+def test_a_signed_tag_vouches_for_commits_that_are_not(
+    signer: Signer, tagged: Looking
+) -> None:
+    signer.commit(signed=False)
+    newest = signer.commit(signed=False)
+    tag(signer, "v2", "--sign", "--message", "Two")
+
+    assert tagged.look().id == newest
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--annotate", "--message", "Two")], ids=["plain", "annotated"]
+)
+def test_a_tag_that_is_not_signed_vouches_for_nothing(
+    signer: Signer, tagged: Looking, options: tuple[str, ...]
+) -> None:
+    bad = signer.commit(signed=False)
+    tag(signer, "v2", *options)
+
+    assert f"commit {bad[:8]} is not signed" in tagged.refused()
+
+
+def test_a_tag_signed_by_a_key_that_nobody_trusts_vouches_for_nothing(
+    signer: Signer, tagged: Looking
+) -> None:
+    signer.commit(signed=False)
+    signer.ssh_key("other")
+    tag(signer, "v2", "--sign", "--message", "Two")
+
+    told = tagged.refused()
+
+    assert "is not signed" in told
+    assert "nor is tag v2" in told
+
+
+def test_an_old_tag_under_a_new_name_vouches_for_nothing(
+    signer: Signer, tagged: Looking
+) -> None:
+    """Whoever may push has what was signed as a draft be called v9."""
+    work = signer.repository.work
+    signer.commit(signed=False)
+    tag(signer, "draft", "--sign", "--message", "Not yet")
+    git(work, "update-ref", "refs/tags/v9", git(work, "rev-parse", "refs/tags/draft"))
+    signer.repository.push()
+
+    assert "tag v9 was signed under another name" in tagged.refused()
+
+
 @pytest.mark.parametrize("revoked", ["", "list of keys"])
 def test_a_revoked_key_does_not_count(signer: Signer, revoked: str) -> None:
     key = signer.ssh_key("key")
