@@ -33,7 +33,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.loop import pushed
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
-from reconciler.plan import cannot_decrypt, told_shared
+from reconciler.plan import cannot_decrypt, not_judged, told_shared
 from reconciler.revisions import Evaluations, Repository
 from reconciler.settings import Settings
 from reconciler.source import shown
@@ -264,6 +264,8 @@ def _host(
         warn(f"{host}: {seen.known.unbuildable}")
     where = world.connections.way_to(host, desired.target).login
     said = f"evaluates, answers at {where}, {found.verdict.value}"
+    if unjudged := not_judged(desired):
+        said = f"{said}; {unjudged}"
     return _Host(host=host, said=said, boot=boot)
 
 

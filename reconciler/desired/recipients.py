@@ -54,10 +54,19 @@ def sops_recipients(content: bytes, *, pgp: bool) -> tuple[str, ...]:
     *pgp* the host has keys of OpenPGP.
     """
     metadata = _metadata(content.decode("utf-8", errors="replace"))
-    others = {name for name in _OTHERS if metadata.get(name)}
-    if metadata.get("key_groups") or others - (set() if pgp else {_PGP}):
-        return ()
-    return tuple(_named(metadata.get("age")))
+    return () if _others(metadata, pgp=pgp) else tuple(_named(metadata.get("age")))
+
+
+def sops_others(content: bytes, *, pgp: bool) -> str:
+    """Return what else may decrypt a file of sops, for people; empty if nothing."""
+    metadata = _metadata(content.decode("utf-8", errors="replace"))
+    return ", ".join(_others(metadata, pgp=pgp))
+
+
+def _others(metadata: Mapping[str, Any], *, pgp: bool) -> list[str]:
+    names = [name for name in _OTHERS if metadata.get(name) and (pgp or name != _PGP)]
+    told = ["OpenPGP keys" if name == _PGP else name for name in names]
+    return [*told, *(["key groups"] if metadata.get("key_groups") else [])]
 
 
 def ssh_name(kind: str, blob: bytes) -> str:

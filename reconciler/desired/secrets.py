@@ -5,11 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reconciler.desired.recipients import age_recipients, sops_recipients
+from reconciler.desired.recipients import (
+    age_recipients,
+    sops_others,
+    sops_recipients,
+)
 from reconciler.model import DesiredSecret
 
 Json = Mapping[str, Any]
 
+_OTHER_KEYS = "the host has other keys for it than those of its SSH server"
 LIMIT = 4 << 20
 """Bytes of the largest file of secrets that is looked at."""
 
@@ -41,8 +46,9 @@ def secrets_from_json(fields: Iterable[Json]) -> tuple[DesiredSecret, ...]:
 
 
 def _secret(
-    fact: Json, roots: Sequence[Path], recipients: tuple[str, ...]
+    fact: Json, roots: Sequence[Path], found: tuple[tuple[str, ...], str]
 ) -> DesiredSecret:
+    recipients, why = found
     readers = tuple(dict.fromkeys(fact["readers"]))
     return DesiredSecret(
         name=fact["name"],
@@ -54,21 +60,26 @@ def _secret(
         mode=_mode(fact["mode"]),
         readers=readers,
         recipients=recipients if readers else (),
+        unjudged=why if readers else _OTHER_KEYS,
     )
 
 
-def _recipients(path: str, tool: str, pgp: bool) -> tuple[str, ...]:  # noqa: FBT001 -- a key of the cache
-    """Return whom a file names that can be compared; none where it cannot be read."""
+def _recipients(path: str, tool: str, pgp: bool) -> tuple[tuple[str, ...], str]:  # noqa: FBT001 -- a key of the cache
+    """Return whom a file names that can be compared; where nobody, why not."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(LIMIT + 1)
     except (OSError, ValueError):
-        return ()
+        return (), "it cannot be read"
     if len(content) > LIMIT:
-        return ()
+        return (), "it is larger than 4 MiB"
     if tool == "agenix":
-        return age_recipients(content)
-    return sops_recipients(content, pgp=pgp)
+        found = age_recipients(content)
+        return found, "" if found else "it names no SSH key"
+    if others := sops_others(content, pgp=pgp):
+        return (), f"{others} may decrypt it, too"
+    found = sops_recipients(content, pgp=pgp)
+    return found, "" if found else "it names no key of age"
 
 
 def _in_repository(path: Path, roots: Sequence[Path]) -> str:

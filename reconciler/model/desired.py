@@ -149,6 +149,7 @@ class DesiredSecret:
     mode: int
     readers: tuple[str, ...] = ()  # types of the host's own SSH keys that decrypt it
     recipients: tuple[str, ...] = ()  # of the file; empty: nothing can be compared
+    unjudged: str = ""  # why nothing can be, for people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ from reconciler.plan.render import (
     summary_lines,
 )
 from reconciler.plan.restarts import restarts
-from reconciler.plan.secrets import cannot_decrypt
+from reconciler.plan.secrets import cannot_decrypt, not_judged
 from reconciler.plan.shapes import (
     AttemptShape,
     BringsShape,
@@ -122,6 +122,7 @@ __all__ = [
     "needs_reboot",
     "no_plan_as_dict",
     "no_status_as_dict",
+    "not_judged",
     "one_attempt_as_dict",
     "packages_told",
     "plan",

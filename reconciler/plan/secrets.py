@@ -46,6 +46,20 @@ def cannot_decrypt(desired: Desired, known: Known) -> str:
     )
 
 
+def not_judged(desired: Desired) -> str:
+    """Return of which secrets nobody here can say who decrypts them; empty if none."""
+    whys: dict[str, list[str]] = {}
+    for one in desired.secrets:
+        if one.unjudged:
+            files = whys.setdefault(one.unjudged, [])
+            files += [one.file] if one.file not in files else []
+    told = [
+        f"{', '.join(files[:_NAMED])}{', …' if len(files) > _NAMED else ''}: {why}"
+        for why, files in whys.items()
+    ]
+    return f"cannot be judged whether it decrypts {'; '.join(told)}" if told else ""
+
+
 def judge_secrets(desired: Desired, observed: Observed) -> list[Finding]:
     """Return what differs in the secrets of the system that a host runs."""
     if not runs(desired, observed) or is_specialised(desired, observed):

@@ -17,7 +17,7 @@ import pytest
 
 from reconciler.desired import Evaluator, from_json, to_json
 from reconciler.model import Desired, DesiredSecret, HostName, Known, Policy, Verdict
-from reconciler.plan import plan
+from reconciler.plan import not_judged, plan
 from reconciler.remote.connections import Connections
 from reconciler.settings import SshSettings
 from tests.adapters.desired_nix import PLAIN, host, settings
@@ -258,3 +258,22 @@ def test_options_of_other_modules_keep_no_host_from_evaluating(
 
 def test_without_either_tool_there_are_no_secrets(tmp_path: Path) -> None:
     assert evaluate(tmp_path, "", "").secrets == ()
+
+
+def test_what_cannot_be_judged_is_named_and_why(fleet: Fleet) -> None:
+    of_pgp = {"age": [{"recipient": "age1ann"}], "pgp": [{"fp": "A" * 40}]}
+    text = json.dumps({"db": "ENC[AES256_GCM,data:x]", "sops": of_pgp})
+    (fleet.checkout / "secrets" / "db.json").write_text(text)
+    fleet.close_sops("web.json", "age1ann")
+    declared = """
+      sops.secrets.db.sopsFile = ../../secrets/db.json;
+      sops.secrets.web.sopsFile = ../../secrets/web.json;
+      sops.secrets.gone.sopsFile = ../../secrets/gone.json;
+    """
+    desired = evaluate(fleet.checkout, SOPS, declared)
+
+    told = not_judged(desired)
+
+    assert "secrets/db.json: OpenPGP keys may decrypt it, too" in told
+    assert "secrets/gone.json: it cannot be read" in told
+    assert "web.json" not in told

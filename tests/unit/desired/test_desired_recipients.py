@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-from reconciler.desired.recipients import age_recipients, sops_recipients
+from reconciler.desired.recipients import (
+    age_recipients,
+    sops_others,
+    sops_recipients,
+)
 
 ANN, KEANU = f"age1{'a' * 58}", f"age1{'k' * 58}"
 SSH = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -87,6 +91,9 @@ def test_nothing_is_said_where_something_else_may_decrypt(
     text = json.dumps({"sops": {**METADATA, **more}}).encode()
 
     assert sops_recipients(text, pgp=True) == ()
+    (name,) = more
+    told = {"pgp": "OpenPGP keys", "key_groups": "key groups"}.get(name, name)
+    assert sops_others(text, pgp=True) == told
     only_pgp = "pgp" in more
     assert bool(sops_recipients(text, pgp=False)) is only_pgp
 
