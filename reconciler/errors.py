@@ -23,6 +23,7 @@ XX … or made no progress
     │   ├── CommandOutputError   … or printed more than we are willing to keep
     │   └── FetchError           … since Nix could not fetch what a commit needs
     ├── CommandMissingError  a local command is not installed
+    ├── CageError            nothing is evaluated without a cage, and there is none
     ├── StoppingError        the program is ending and starts no more commands
     ├── SourceError          the repository cannot be read just now
     │   └── UnknownCommitError   … or has no such commit, as far as we know
@@ -237,6 +238,13 @@ class CommandMissingError(TemporaryError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"{name} was not found on PATH: install it, or mend PATH")
+
+
+class CageError(TemporaryError):
+    """The settings want every evaluation in a cage, and this machine has none."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"nix.cage is required, and there can be none: {why}")
 
 
 class SourceError(TemporaryError):

@@ -158,6 +158,16 @@ in
       default = null;
       description = "A key as `nix key generate-secret` makes one: what is built here is signed with it, so that whoever gets it from a cache can tell.";
     };
+    cage = mkOption {
+      type = types.enum [ "required" "auto" "off" ];
+      default = "auto";
+      description = "Whether evaluations see no more of this machine than they need. `required`: nothing is evaluated where that cannot be had; `auto`: then evaluations see all that the reconciler's user does; `off`. `reconciler check` says which it is, and what is missing.";
+    };
+    cage_paths = mkOption {
+      type = types.listOf file;
+      default = [ ];
+      description = "Files and folders that evaluations may read besides, such as a file that is no part of the repository. Not for commits that are not on the watched branch. A single path needs no list.";
+    };
   };
   cache = {
     push = mkOption {

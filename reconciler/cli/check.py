@@ -29,13 +29,14 @@ from reconciler.cli.options import AsJson, Hosts
 from reconciler.cli.why import why_always
 from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
 from reconciler.desired import tool_of, trace_problem
+from reconciler.desired.cage import NixCage, told_writer
 from reconciler.errors import ReconcilerError
 from reconciler.loop import pushed
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
 from reconciler.plan import cannot_decrypt, not_judged, told_shared
 from reconciler.revisions import Evaluations, Repository
-from reconciler.settings import Settings
+from reconciler.settings import Cage, Settings
 from reconciler.source import shown
 from reconciler.web.api import Access
 from reconciler.web.webhooks import Routes
@@ -130,6 +131,7 @@ def _check(
     cage = f"none, so that they can do what we can: {without}" if without else ""
     report.add("cage for commands of commits", told=cage or "bubblewrap")
     report.add("what is evaluated", told=_told_spared())
+    _try(report, "cage for evaluations", lambda: _caged(settings), caging(settings))
     report.add(f"state in {settings.state}", open_to_others(settings.state))
     _caches(settings, report)
     for target in settings.notify.targets:
@@ -172,6 +174,21 @@ def _caches(settings: Settings, report: Report) -> None:
     for name in map(shown, settings.cache.push):
         found = known.get(name, pushed.Pushed())
         report.add(f"cache {name}", found.problem, f"{found.waiting} systems wait")
+
+
+def _caged(settings: Settings) -> None:
+    """Raise CageError where there must be one and cannot be."""
+    _ = NixCage(settings, trusted=True).holds
+
+
+def caging(settings: Settings) -> str:
+    """Return whether evaluations run in a cage, and what follows from that."""
+    bare = "so that they can read what we can"
+    if settings.nix.cage is Cage.OFF:
+        return f"off by nix.cage, {bare}"
+    if problem := process.box_problem():
+        return f"none, {bare}: {problem}"
+    return f"bubblewrap; {told_writer()}"
 
 
 def _mode(world: World, report: Report) -> None:

@@ -73,7 +73,7 @@ def import_state(
     except ImportFileError as error:
         message = f"{file}: {error}"
         raise ImportFileError(message) from error
-    result = taken_over(found, settings, Nix(settings.nix).value)
+    result = taken_over(found, settings, Nix(settings).value)
     text = yaml.safe_dump(dict(result.settings), sort_keys=False, allow_unicode=True)
     files = list(result.files)
     if output is not None:

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from reconciler import process
 from reconciler.desired import fingerprint
+from reconciler.desired.cage import FILES
 from reconciler.desired.kept import Question
-from reconciler.desired.nix import FILES, Nix
+from reconciler.desired.nix import Nix
 from reconciler.desired.reading import Arguments, Reading
 from reconciler.desired.spared import LIST_OF_HOSTS as LIST
 from reconciler.model import HostName, subject_of
@@ -106,6 +107,7 @@ class Circumstances:
             },
             "repository.secrets": self.overlays(),
             "the version of Nix": self._nix.version,
+            "nix.cage, or what it shows": self._nix.cage.shown,
             "the reconciler": self.package,
         }
 
@@ -126,7 +128,9 @@ class Circumstances:
             "the layout": asked,
             "what the repository pins nixpkgs to": pins,
         }
-        seen = process.environment_seen(trusted=self._nix.trusted)
+        seen = process.environment_seen(
+            trusted=self._nix.trusted and not self._nix.cage.is_there
+        )
         known = {name: fingerprint.digest({"": part}) for name, part in parts.items()}
         return {
             **known,

@@ -8,12 +8,13 @@ from typing import Any
 
 from reconciler.desired import amiss, build, flake, layout, prebuilt, selection, texts
 from reconciler.desired.build import Way
+from reconciler.desired.cage import FILES
 from reconciler.desired.circumstances import Circumstances
 from reconciler.desired.codec import Where, from_nix, to_json
 from reconciler.desired.failures import Subject, explained
 from reconciler.desired.ground import TREE
 from reconciler.desired.kept import Kept
-from reconciler.desired.nix import FILES, Heard, Mode, Nix, hear_nothing
+from reconciler.desired.nix import Heard, Mode, Nix, hear_nothing
 from reconciler.desired.platforms import Platforms
 from reconciler.desired.reading import Arguments, Reading
 from reconciler.desired.spared import Memory
@@ -65,7 +66,7 @@ class Evaluator:
         """
         self._settings = settings
         sizes = memory.sizes() if memory else None
-        self._nix = Nix(settings.nix, trusted=trusted, sizes=sizes)
+        self._nix = Nix(settings, trusted=trusted, sizes=sizes)
         self._platforms = Platforms(self._nix)
         self._trees = flake.Trees()
         self._answers: Mapping[tuple[str, str, int, int], object] = {}
@@ -397,12 +398,15 @@ class Evaluator:
         hear: Callable[[Heard], None] | None = None,
     ) -> Any:  # noqa: ANN401 -- JSON
         """Return the value of one of our Nix files; EvaluationError, CommandError."""
-        mode = subject.reading.mode
+        reading = subject.reading
         try:
-            answer = self._nix.evaluate(file, arguments, mode=mode, hear=hear)
+            answer = self._nix.evaluate(file, arguments, reading=reading, hear=hear)
         except CommandError as error:
             raise explained(
-                error, subject, again=lambda: self._trace(file, arguments, mode)
+                error,
+                subject,
+                again=lambda: self._trace(file, arguments, reading),
+                refused=lambda said: self._nix.cage.refusal(said, reading.checkout),
             ) from error
         try:
             return json.loads(answer)
@@ -410,10 +414,10 @@ class Evaluator:
             message = f"Nix's answer is not JSON: {error}"
             raise EvaluationError(message, host=subject.host) from error
 
-    def _trace(self, file: str, arguments: Arguments, mode: Mode) -> str:
+    def _trace(self, file: str, arguments: Arguments, reading: Reading) -> str:
         """Return what Nix says with ``--show-trace`` of an evaluation that fails."""
         try:
-            self._nix.evaluate(file, arguments, mode=mode, show_trace=True)
+            self._nix.evaluate(file, arguments, reading=reading, show_trace=True)
         except CommandError as error:
             return error.stderr
         return ""

@@ -98,27 +98,34 @@ class Subject:
 
 
 def explained(
-    error: CommandError, subject: Subject, *, again: Callable[[], str]
+    error: CommandError,
+    subject: Subject,
+    *,
+    again: Callable[[], str],
+    refused: Callable[[str], str] = lambda _said: "",
 ) -> CommandError | EvaluationError:
     """
     Return what to raise for *error*: itself if this machine is to blame.
 
     *again* evaluates once more with a full trace and returns its stderr; it is called
-    only if Nix's first answer names no file of the repository.
+    only if Nix's first answer names no file of the repository. *refused* says what of
+    an error is the cage's doing.
     """
     if isinstance(error, CommandTimeoutError):
         return _endless(error, subject)
     diagnosis = subject.diagnosed(error.stderr)
     if error.status < 0:
         return error
-    if inputs.is_unfetched(diagnosis.message):
-        return _unfetched(error, diagnosis, subject)
-    if _MACHINE.search(diagnosis.message):
-        return error
+    refusal = refused(error.stderr)
+    if not refusal:
+        if inputs.is_unfetched(diagnosis.message):
+            return _unfetched(error, diagnosis, subject)
+        if _MACHINE.search(diagnosis.message):
+            return error
     place = _place(diagnosis, subject)
     if place is None or place.line is None:
         place = _place(subject.diagnosed(again()), subject) or place
-    return _evaluation_error(diagnosis, place, subject)
+    return _evaluation_error(diagnosis, place, subject, refusal)
 
 
 def _unfetched(
@@ -142,14 +149,14 @@ def _endless(error: CommandTimeoutError, subject: Subject) -> EvaluationError:
 
 
 def _evaluation_error(
-    diagnosis: Diagnosis, place: Position | None, subject: Subject
+    diagnosis: Diagnosis, place: Position | None, subject: Subject, refusal: str
 ) -> EvaluationError:
     message = shortened(diagnosis.message, subject.checkout)
     if place is not None:
         line = f":{place.line}" if place.line is not None else ""
         message += f"\nat {place.file}{line}"
     unreadable = amiss.unreadable(subject.checkout / place.file) if place else ""
-    if hint := unreadable or _hint(diagnosis.message, subject):
+    if hint := refusal or unreadable or _hint(diagnosis.message, subject):
         message += f"\n({hint})"
     return EvaluationError(
         message,

@@ -96,11 +96,14 @@ def of_search_path(entries: Sequence[str], nix_path: str | None) -> list[str]:
 
     *entries* are those of ``nix.path``, *nix_path* is the variable NIX_PATH.
     """
+    return [of_entry(entry) for entry in (*entries, *inherited(nix_path))]
+
+
+def inherited(nix_path: str | None) -> list[str]:
+    """Return the entries that Nix takes by itself; *nix_path* is NIX_PATH."""
     if nix_path is None:
-        inherited = [os.path.expanduser(path) for path in _DEFAULT_PATHS]  # noqa: PTH111
-    else:
-        inherited = _split(nix_path)
-    return [of_entry(entry) for entry in (*entries, *inherited)]
+        return [os.path.expanduser(path) for path in _DEFAULT_PATHS]  # noqa: PTH111
+    return _split(nix_path)
 
 
 def of_entry(entry: str) -> str:

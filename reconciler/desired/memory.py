@@ -84,15 +84,40 @@ def available_memory(
     return min([free, *_left_in_groups(group, groups)])
 
 
+def whole_memory(
+    meminfo: Path = Path("/proc/meminfo"),
+    group: Path = Path("/proc/self/cgroup"),
+    groups: Path = CGROUPS,
+) -> int | None:
+    """Return how many bytes one program could ever have; None if that is unknown."""
+    found = [*_limits_of_groups(group, groups)]
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        first = meminfo.read_text().partition("MemTotal:")[2]
+        found.append(int(first.split()[0]) * 1024)
+    return min(found, default=None)
+
+
+def _limits_of_groups(group: Path, groups: Path) -> Iterator[int]:
+    for one in _groups_above(group, groups):
+        with contextlib.suppress(OSError, ValueError):
+            yield int((one / "memory.max").read_text())  # "max" is no number
+
+
 def _left_in_groups(group: Path, groups: Path) -> Iterator[int]:
     """Yield what each limit on our control group leaves, as ``MemoryMax=`` sets one."""
+    for one in _groups_above(group, groups):
+        yield from _left(one)
+
+
+def _groups_above(group: Path, groups: Path) -> Iterator[Path]:
+    """Yield our control group, and those that it is in."""
     with contextlib.suppress(OSError):
         lines = group.read_text().splitlines()
         ours = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
         for folder in (groups / path for path in ours):
-            for one in (folder, *folder.parents):
-                if one.is_relative_to(groups):
-                    yield from _left(one)
+            yield from (
+                one for one in (folder, *folder.parents) if one.is_relative_to(groups)
+            )
 
 
 def _left(group: Path) -> Iterator[int]:

@@ -2,18 +2,29 @@
 
 import json
 import os
+import shutil
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from reconciler import process
 from reconciler.desired import trace
+from reconciler.desired.cage import FILES, NixCage
 from reconciler.desired.memory import Room, available_memory
-from reconciler.settings import NixSettings
+from reconciler.errors import CommandError, CommandTimeoutError
+from reconciler.settings import Settings
 
-FILES = Path(__file__).parent / "nix"
+if TYPE_CHECKING:
+    from reconciler.desired.reading import Reading
+
+T = TypeVar("T")
+Start = Callable[[Sequence[str], trace.Hides], T]
+
+_LINES_HEARD = 200
 
 VERSION_DEADLINE = 30.0  # seconds
 SIGN_DEADLINE = 600.0
@@ -74,17 +85,18 @@ class Nix:
 
     def __init__(
         self,
-        settings: NixSettings,
+        settings: Settings,
         *,
         trusted: bool = True,
         sizes: Mapping[str, int] | None = None,
     ) -> None:
         """
-        Take whether what is evaluated may read our environment.
+        Take whether what is evaluated was merged.
 
         *sizes* are what evaluations of hosts took before, in bytes.
         """
-        self.settings = settings
+        self.settings = settings.nix
+        self.cage = NixCage(settings, trusted=trusted)
         self.trusted = trusted
         cores = os.cpu_count() or 1
         self._room = Room(places=cores, memory=available_memory(), sizes=sizes)
@@ -101,25 +113,29 @@ class Nix:
         file: str,
         arguments: Mapping[str, str],
         *,
-        mode: Mode,
+        reading: "Reading",
         show_trace: bool = False,
         hear: Callable[[Heard], None] | None = None,
     ) -> str:
         """
         Return the JSON that *file* (in ``nix/``) evaluates to with *arguments*.
 
-        Derivations are written to the store. *hear* gets what it looked at. Raises
-        CommandError, CommandTimeoutError after ``nix.evaluate_timeout``,
-        CommandMissingError.
+        It sees the checkout. Derivations are written to the store. *hear* gets what it
+        looked at. Raises CommandError, CommandTimeoutError after
+        ``nix.evaluate_timeout``, CommandMissingError, CageError.
         """
         more = ["--read-write-mode", *(("--show-trace",) if show_trace else ())]
-        argv = self._evaluation(file, arguments, mode, more)
+        argv = self._evaluation(file, arguments, reading.mode, more)
         traces: list[trace.Trace] = []
         listen = traces.append if hear is not None else None
         seconds = self.settings.evaluate_timeout
+
+        def start(words: Sequence[str], hides: trace.Hides) -> process.Completed:
+            with trace.around(words, listen, hides=hides) as traced:
+                return process.run(traced, deadline=seconds, told_as=argv)
+
         with self._room.taken(arguments.get("host", file)) as measured:
-            with trace.around(argv, listen) as traced:
-                done = process.run(traced, deadline=seconds, told_as=argv)
+            done = self._in_cage(argv, reading, start, lambda error: error.stderr)
             measured(done.peak)
         if hear is not None:
             found = traces[0] if traces else None
@@ -131,7 +147,7 @@ class Nix:
         file: str,
         arguments: Mapping[str, str],
         *,
-        mode: Mode,
+        reading: "Reading",
         on_line: Callable[[str], None],
     ) -> bytes:
         """
@@ -140,15 +156,25 @@ class Nix:
         Nothing is written to the store; *on_line* alone hears Nix's stderr, which may
         quote the secret. Raises what `evaluate` raises.
         """
-        argv = self._evaluation(file, arguments, mode, [])
-        with self._room.taken(arguments.get("host", file)) as measured:
+        argv = self._evaluation(file, arguments, reading.mode, [])
+        heard: deque[str] = deque(maxlen=_LINES_HEARD)
+
+        def hear(line: str) -> None:
+            heard.append(line)
+            on_line(line)
+
+        def start(words: Sequence[str], _hides: trace.Hides) -> bytes:
+            heard.clear()
             return process.secret(
-                argv,
+                words,
                 deadline=self.settings.evaluate_timeout,
                 limit=process.STDOUT_LIMIT,
-                on_line=on_line,
+                on_line=hear,
                 on_peak=measured,
             )
+
+        with self._room.taken(arguments.get("host", file)) as measured:
+            return self._in_cage(argv, reading, start, lambda _: "\n".join(heard))
 
     def value(self, expression: str) -> object:
         """
@@ -205,6 +231,28 @@ class Nix:
         argv += ["--key-file", str(key), "--recursive", path]
         process.run(argv, deadline=SIGN_DEADLINE)
 
+    def _in_cage(
+        self,
+        argv: Sequence[str],
+        reading: "Reading",
+        start: Start[T],
+        said: Callable[[CommandError], str],
+    ) -> T:
+        """Have *start* run *argv*, without the network unless something is fetched."""
+        checkout = reading.checkout
+        if not self.cage.holds or shutil.which(trace.PROGRAM) is None:
+            return start(argv, trace.hides_nothing)
+        try:
+            with self.cage.around(argv, checkout) as (words, hides):
+                return start(words, hides)
+        except CommandTimeoutError:
+            raise
+        except CommandError as error:
+            if not self.cage.must_fetch(said(error), checkout):
+                raise
+        with self.cage.around(argv, checkout, fetches=True) as (words, hides):
+            return start(words, hides)
+
     def _evaluation(
         self,
         file: str,
@@ -217,7 +265,7 @@ class Nix:
         argv += mode.program(file)
         for name, value in arguments.items():
             argv += ["--argstr", name, value]
-        if self.trusted:
+        if self.trusted:  # in a cage little of the environment is left
             return [*process.with_steady_environment(argv)]
         return [*process.with_little_environment(argv)]
 

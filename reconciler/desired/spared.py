@@ -196,7 +196,9 @@ class _Reader:
 
     def _is_kept(self, path: str) -> bool:
         """Say whether what it wrote to is there still, and note that it did."""
-        if path.startswith(_OWN):
+        if path.startswith(_OWN) or (
+            self._trace.hides(path) and not _FETCHED.search(path)
+        ):
             return False
         if _FETCHED.search(path):
             self._puzzle(_FETCHES)
@@ -208,6 +210,8 @@ class _Reader:
     def take(self, access: Access) -> None:
         """Add what *access* tells."""
         path = access.path
+        if self._trace.hides(os.path.normpath(path)) and not _FETCHED.search(path):
+            return
         if access.how == READ and access.there and _tells_the_time(path):
             self._puzzle(f"{self._shown(path)} asks for the current time")
         if _FETCHED.search(path):

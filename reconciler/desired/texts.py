@@ -42,7 +42,7 @@ def ask(nix: Nix, arguments: Mapping[str, str], reading: Reading) -> dict[str, b
     said: list[str] = []
     try:
         answer = nix.evaluate_secret(
-            "key-texts.nix", arguments, mode=reading.mode, on_line=said.append
+            "key-texts.nix", arguments, reading=reading, on_line=said.append
         )
     except CommandTimeoutError:
         raise
@@ -50,7 +50,8 @@ def ask(nix: Nix, arguments: Mapping[str, str], reading: Reading) -> dict[str, b
         if error.status < 0:
             raise
         lines = as_in(reading.checkout, reading.copy, said[-_LINES_KEPT:])
-        message = _safe(lines, reading.checkout)
+        refusal = nix.cage.refusal("\n".join(lines), reading.checkout)
+        message = refusal or _safe(lines, reading.checkout)
         raise KeyContentError(message) from None
     return _decoded(answer)
 

@@ -67,6 +67,15 @@ _CHANGES = frozenset(
 _QUIET = frozenset({"getcwd", "mount", "umount2", "pivot_root", "chroot"})
 
 
+Hides = Callable[[str], bool]
+"""Says whether a path stands for nothing of this machine."""
+
+
+def hides_nothing(_path: str) -> bool:
+    """Say that everything is seen."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """That a path was asked for."""
@@ -85,6 +94,7 @@ class Trace:
     made: set[str] = field(default_factory=set)  # paths that it wrote to itself
     puzzles: list[str] = field(default_factory=list)
     began: float = 0.0  # when Nix was started, by the machine's clock
+    hides: Hides = hides_nothing  # what it cannot see, whatever is there
 
 
 Hear = Callable[[Trace], None]
@@ -107,19 +117,24 @@ def problem() -> str:
 
 
 @contextlib.contextmanager
-def around(argv: Sequence[str], hear: Hear | None) -> Iterator[tuple[str, ...]]:
+def around(
+    argv: Sequence[str], hear: Hear | None, *, hides: Hides = hides_nothing
+) -> Iterator[tuple[str, ...]]:
     """
     Give what runs *argv* traced; *hear* gets the trace, if the block ends well.
 
-    Outermost: what *argv* starts before Nix does not count. Where nobody wants to hear,
-    or nothing can be traced, that is *argv* itself.
+    *hides* says what of this machine it does not see. Outermost: what *argv* starts
+    before Nix does not count. Where nobody wants to hear, or nothing can be traced,
+    that is *argv* itself.
     """
     if hear is None or problem() or shutil.which(PROGRAM) is None:
         yield tuple(argv)
         return
     with tempfile.TemporaryDirectory(prefix="reconciler-trace-") as folder:
         yield (*_STRACE, "-o", f"{folder}/of", "--", *argv)
-        hear(read(sorted(Path(folder).iterdir())))
+        trace = read(sorted(Path(folder).iterdir()))
+        trace.hides = hides
+        hear(trace)
 
 
 def read(files: Sequence[Path]) -> Trace:

@@ -5,6 +5,7 @@ Every command gets a deadline and a session of its own, so that it ends together
 its children and cannot ask for a password on our terminal.
 """
 
+from reconciler.process.box import Box, box_problem, folders_of_program
 from reconciler.process.cage import Cage, cage_problem
 from reconciler.process.commands import (
     become,
@@ -20,20 +21,25 @@ from reconciler.process.environment import (
 )
 from reconciler.process.output import STDERR_LIMIT, STDOUT_LIMIT, Completed
 from reconciler.process.running import kill_all
+from reconciler.process.served import served
 
 __all__ = [
     "STDERR_LIMIT",
     "STDOUT_LIMIT",
+    "Box",
     "Cage",
     "Completed",
     "become",
+    "box_problem",
     "cage_problem",
     "environment_seen",
+    "folders_of_program",
     "follow",
     "foreground",
     "kill_all",
     "run",
     "secret",
+    "served",
     "with_little_environment",
     "with_steady_environment",
 ]

@@ -17,7 +17,7 @@ _KEPT = frozenset(
         "USER",
     }
 )
-_KEPT_KINDS = ("LC_", "NIX_", "XDG_")
+_KEPT_KINDS = ("LC_", "NIX_", "NIXPKGS_", "XDG_")
 
 _OF_ONE_START = frozenset(
     {
@@ -42,14 +42,18 @@ _OF_ONE_START = frozenset(
 """What systemd and shells tell each start of a program, anew each time."""
 
 
-def with_little_environment(argv: Sequence[str]) -> tuple[str, ...]:
+def with_little_environment(
+    argv: Sequence[str], variables: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """
     Return a command that runs *argv* without what our environment has for us alone.
 
-    Tokens and passwords are given to daemons there. Only names are arguments here,
-    since everybody sees those.
+    Tokens and passwords are given to daemons there. Only names are arguments here, and
+    *variables*, which are set: everybody sees those.
     """
-    return _without(argv, [name for name in os.environ if not _is_kept(name)])
+    given = [f"{name}={value}" for name, value in sorted((variables or {}).items())]
+    names = [name for name in os.environ if not _is_kept(name)]
+    return _without([*given, *argv], names)
 
 
 def with_steady_environment(argv: Sequence[str]) -> tuple[str, ...]:

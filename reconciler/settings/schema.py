@@ -196,6 +196,17 @@ class RepositorySettings(_Section):
         return not self.verify.asked if self.allow_force is None else self.allow_force
 
 
+class Cage(enum.Enum):
+    """Whether evaluations see nothing of this machine but what they need."""
+
+    REQUIRED = "required"
+    AUTO = "auto"  # where there can be one
+    OFF = "off"
+
+
+Caging = Annotated[Cage, BeforeValidator(values.off)]
+
+
 class NixSettings(_Section):
     """How Nix is called; every deadline in seconds."""
 
@@ -205,6 +216,8 @@ class NixSettings(_Section):
     evaluate_timeout: SomeSeconds = 300.0
     build_timeout: SomeSeconds = 3600.0
     signing_key: FilePath | None = None  # with which what was built here is signed
+    cage: Caging = Cage.AUTO
+    cage_paths: Annotated[tuple[FilePath, ...], BeforeValidator(_list_of_one)] = ()
 
 
 class CacheSettings(_Section):

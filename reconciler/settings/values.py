@@ -47,6 +47,11 @@ def heal(value: object) -> Heal:
     raise ValueError(message)
 
 
+def off(value: object) -> object:
+    """Return *value*, which YAML takes for false where it is a bare ``off``."""
+    return "off" if value is False else value
+
+
 def unit_name(name: str) -> str:
     """Return the whole name of a unit; without a suffix it is that of a service."""
     for whole in (name, f"{name}.service"):

@@ -721,7 +721,9 @@ def test_a_network_may_bring_its_own_nixpkgs(tmp_path: Path) -> None:
         """,
     )
 
-    desired = Evaluator(settings(path=())).evaluate(checkout, KEANU)
+    desired = Evaluator(settings(path=(), cage_paths=(NIXPKGS,))).evaluate(
+        checkout, KEANU
+    )
 
     assert "-nixos-system-keanu-" in desired.toplevel
 
@@ -746,7 +748,9 @@ def test_a_network_of_morphs_says_with_what_it_is_evaluated(tmp_path: Path) -> N
     )
     (checkout / "role.nix").write_text('{ deployment.tags = [ "web" ]; }')
 
-    desired = Evaluator(settings(path=())).evaluate(checkout, KEANU)
+    desired = Evaluator(settings(path=(), cage_paths=(NIXPKGS,))).evaluate(
+        checkout, KEANU
+    )
 
     assert desired.tags == ("web",)
     assert desired.target.address == "of-the-network"

@@ -104,7 +104,8 @@ class Repository:
         self, *, inputs: Mapping[str, str] | None = None, **repository: object
     ) -> Evaluator:
         """Return what reads it, with settings of the section ``repository``."""
-        nix = NixSettings.model_validate({"options": OFFLINE, "inputs": inputs or {}})
+        named = {"inputs": inputs or {}, "cage_paths": (NIXPKGS,)}
+        nix = NixSettings.model_validate({"options": OFFLINE, **named})
         fields = {"url": "/srv/git/machines.git", **repository}
         return Evaluator(
             Settings(repository=RepositorySettings.model_validate(fields), nix=nix)
@@ -367,7 +368,7 @@ def test_an_input_that_is_away_is_named_and_tried_again(
     repository: Repository,
 ) -> None:
     """A forge that was down for a minute must not cost a commit its deployment."""
-    url = "file:///nowhere/private.git"
+    url = f"file://{NIXPKGS}/private.git"
     rev = "89abcdef" * 5
     repository.write(
         "flake.nix",
@@ -534,14 +535,17 @@ def test_a_lock_of_a_newer_version_asks_for_a_newer_nix(
 def test_a_flake_sees_nothing_outside_unless_it_may(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ROLE", "web")
+    monkeypatch.setenv("NIXPKGS_ROLE", "web")
+    monkeypatch.setenv("PASSWORD", "of the daemon")
     repository.flake(
         "nixosConfigurations.web = system [ { deployment.tags = ["
-        ' "role=${builtins.getEnv "ROLE"}" ]; } ];'
+        ' "role=${builtins.getEnv "NIXPKGS_ROLE"}"'
+        ' "password=${builtins.getEnv "PASSWORD"}" ]; } ];'
     )
 
-    assert repository.evaluate("web").tags == ("role=",)
-    assert repository.evaluate("web", pure=False).tags == ("role=web",)
+    assert repository.evaluate("web").tags == ("password=", "role=")
+    seen = repository.evaluate("web", pure=False)
+    assert seen.tags == ("password=", "role=web")
 
 
 def test_secrets_are_not_laid_over_a_flake_which_all_may_read(

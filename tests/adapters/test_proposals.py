@@ -115,7 +115,7 @@ def test_the_same_commit_once_merged(world: World, tmp_path: Path) -> None:
 
     told = look(world, "proposal")
 
-    assert told.units == {"environment-seen.service", "secrets-seen.service"}
+    assert told.units == {"environment-hidden.service", "secrets-seen.service"}
     assert set(told.contents) == {"file", "ran", "text"}
     assert told.digests.problems == {}
     assert (tmp_path / "out/ran").exists()

@@ -16,10 +16,11 @@ import pytest
 from reconciler.desired import Heard, trace
 from reconciler.desired.circumstances import of_environment
 from reconciler.desired.kept import Kept, Question
-from reconciler.desired.nix import Mode, Nix
+from reconciler.desired.nix import Nix
+from reconciler.desired.reading import Reading
 from reconciler.errors import CommandError
 from reconciler.history import History
-from reconciler.settings import NixSettings
+from reconciler.settings import NixSettings, RepositorySettings, Settings
 from tests.adapters.desired_nix import OFFLINE
 from tests.support.repository import Repository, make_repository, mirror_of
 
@@ -57,7 +58,9 @@ class Place:
         self.file.write_text(
             '{ checkout, host }: import (/. + checkout + "/hosts/${host}.nix")'
         )
-        self.nix = Nix(NixSettings(options=OFFLINE))
+        nix = NixSettings(options=OFFLINE, cage_paths=(folder,))
+        url = RepositorySettings(url=str(folder))
+        self.nix = Nix(Settings(repository=url, nix=nix, state=folder))
         self.spared = self.evaluated = self.failed = 0
         for _ in range(12):
             self.edit()
@@ -234,7 +237,10 @@ class Place:
     def _evaluate(self, arguments: dict[str, str], heard: list[Heard]) -> str | None:
         try:
             return self.nix.evaluate(
-                str(self.file), arguments, mode=Mode(), hear=heard.append
+                str(self.file),
+                arguments,
+                reading=Reading(checkout=Path(arguments["checkout"])),
+                hear=heard.append,
             )
         except CommandError:
             return None

@@ -56,6 +56,8 @@ EVERYTHING = {
         evaluate_timeout = 120;
         build_timeout = "1d";
         signing_key = "/etc/signing-key";
+        cage = "required";
+        cage_paths = [ "/srv/modules" ];
     }""",
     "cache": """{
         push = [ "s3://bucket?region=eu-west-1" "attic:fleet" ];

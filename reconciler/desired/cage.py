@@ -1,0 +1,247 @@
+"""
+What an evaluation sees of this machine: the store, the checkout, what it is given.
+
+It begins without the network. One that fails since something has to be fetched is made
+once more with it: only then Nix's own credentials are there too, and only for commits
+of the watched branch. To the store only a daemon of Nix writes: the machine's, or where
+there is none, one of ours that lasts as long as the evaluation.
+"""
+
+import contextlib
+import ipaddress
+import os
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from reconciler import process
+from reconciler.desired import nix_conf
+from reconciler.desired.fingerprint import inherited
+from reconciler.desired.memory import whole_memory
+from reconciler.desired.trace import Hides
+from reconciler.errors import CageError
+from reconciler.process import Box
+from reconciler.settings import Cage, Settings
+
+LINKS_LIMIT = 10_000
+"""Files of the folders of ``repository.secrets`` that are looked at for links."""
+
+FILES = Path(__file__).parent / "nix"
+
+WRITER = Path("/run/nix-writer")
+"""Where the socket of our own daemon of Nix is in the cage, always the same."""
+
+CACHE = "nix-cache"  # in the state directory: what Nix fetched for evaluations
+
+_CREDENTIALS = (".netrc", ".gitconfig", ".config/git", ".git-credentials")
+_OUTSIDE = re.compile(
+    r"unable to download|Could(?:n't| not) resolve host|program 'git' failed"
+    r"|Could not read from remote repository|unable to access '|hg failed with"
+    r"|Cannot find Git revision|[Ff]ailed to fetch"
+)
+_HOST = re.compile(r"[a-z]://(?:[^/@\s'\"]*@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^/:'\"\s]+)")
+_FILE = r"['\"\u2018]?(?P<file>/[^'\"\u2019\n:]+)['\"\u2019]?"
+_UNSEEN = tuple(
+    re.compile(pattern.replace("FILE", _FILE))
+    for pattern in (
+        r"(?:opening|reading)(?: from)?(?: file| directory)? FILE: No such file",
+        r"getting status of FILE: No such file",
+        r"path FILE does not exist",
+        r"unable to download 'file://FILE",
+        r"FILE does not appear to be a git repository",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where Nix keeps what it has, and who writes there."""
+
+    folder: Path
+    state: Path
+    is_ours: bool  # or a daemon's
+
+    @classmethod
+    def of_machine(cls) -> "Store":
+        """Return what Nix takes, by the environment and what is there."""
+        folder = Path(os.environ.get("NIX_STORE_DIR", "/nix/store"))
+        state = Path(os.environ.get("NIX_STATE_DIR", "/nix/var/nix"))
+        remote = os.environ.get("NIX_REMOTE", "")
+        ours = remote == "local" or (not remote and os.access(state, os.W_OK))
+        return cls(folder=folder, state=state, is_ours=ours)
+
+
+def told_writer() -> str:
+    """Return for people who writes to the store on behalf of evaluations."""
+    if Store.of_machine().is_ours:
+        return "a nix-daemon of ours writes to the store and builds what is imported"
+    return "the machine's nix-daemon writes to the store and builds what is imported"
+
+
+class NixCage:
+    """Puts evaluations into a cage, as ``nix.cage`` says; for many threads."""
+
+    def __init__(self, settings: Settings, *, trusted: bool) -> None:
+        """Take whether what is evaluated was merged."""
+        self._settings = settings
+        self._trusted = trusted
+        self.memory = whole_memory()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether evaluations run in it, if they run."""
+        return self._settings.nix.cage is not Cage.OFF and not process.box_problem()
+
+    @property
+    def shown(self) -> list[str]:
+        """What an evaluation depends on that is not a file it reads."""
+        if not self.is_there:
+            return []
+        seen = [str(path) for path in self._settings.nix.cage_paths]
+        return [*seen, nix_conf.without_secrets()]
+
+    @property
+    def holds(self) -> bool:
+        """Whether evaluations run in it; CageError where they must and cannot."""
+        wanted = self._settings.nix.cage
+        if wanted is Cage.OFF:
+            return False
+        problem = process.box_problem()
+        if problem and wanted is Cage.REQUIRED:
+            raise CageError(problem)
+        return not problem
+
+    @contextlib.contextmanager
+    def around(
+        self, argv: Sequence[str], checkout: Path, *, fetches: bool = False
+    ) -> Iterator[tuple[tuple[str, ...], Hides]]:
+        """
+        Give what evaluates *argv* with sight of *checkout*, while it runs.
+
+        And what says which paths of this machine it does not see.
+        """
+        store = Store.of_machine()
+        variables = self._variables(fetches=fetches)
+        box = self._box(store, checkout, fetches=fetches)
+        with contextlib.ExitStack() as stack:
+            if store.is_ours:
+                # Nobody writes to the store from inside; and there, the number of a
+                # process, by which Nix keeps garbage collection off, means nothing.
+                writer = stack.enter_context(process.served(self._writer()))
+                box = replace(box, placed=((writer.parent, WRITER),))
+                variables["NIX_REMOTE"] = f"unix://{WRITER / writer.name}"
+            yield box.around((*argv, *self._options(store)), variables), box.hides()
+
+    def _writer(self) -> list[str]:
+        """Return what writes to our store, and builds what is imported."""
+        options = sorted(self._settings.nix.options.items())
+        words = [word for pair in options for word in ("--option", *pair)]
+        return ["env", "NIX_REMOTE=local", "nix-daemon", "--stdio", *words]
+
+    def _options(self, store: Store) -> tuple[str, ...]:
+        options = self._settings.nix.options
+        sandbox = options.get("sandbox") or nix_conf.value_of("sandbox")
+        if self._trusted or not store.is_ours or sandbox != "false":
+            return ()
+        # A builder could do all that we can.
+        return ("--option", "allow-import-from-derivation", "false")
+
+    def _variables(self, *, fetches: bool) -> dict[str, str]:
+        variables: dict[str, str] = {}
+        if not (fetches and self._trusted):
+            # In no argument: Nix would ask a daemon to do the same.
+            more = [] if fetches else ["download-attempts = 1"]
+            variables["NIX_CONFIG"] = "\n".join([nix_conf.without_secrets(), *more])
+        if (cache := self._cache()) is not None:
+            variables |= {"XDG_CACHE_HOME": str(cache), "NIX_CACHE_HOME": str(cache)}
+        return variables
+
+    def must_fetch(self, stderr: str, checkout: Path) -> bool:
+        """Say whether an evaluation failed for want of the network, and may have it."""
+        return bool(_OUTSIDE.search(stderr)) and not self.refusal(stderr, checkout)
+
+    def refusal(self, said: str, checkout: Path) -> str:
+        """Return what an evaluation wanted and may not have, by Nix's words."""
+        if not self.holds:
+            return ""
+        hosts = (match["host"] for match in _HOST.finditer(said))
+        here = next(filter(_is_here, hosts), "") if _OUTSIDE.search(said) else ""
+        if here:
+            return f"the evaluation may not connect to {here}: nix.cage"
+        found = (pattern.search(said) for pattern in _UNSEEN)
+        files = [Path(match["file"].strip()) for match in found if match]
+        box = self._box(Store.of_machine(), checkout, fetches=False)
+        hidden = next((file for file in files if not box.shows(file)), None)
+        return _told_hidden(hidden) if hidden else ""
+
+    def _box(self, store: Store, checkout: Path, *, fetches: bool) -> Box:
+        cache = self._cache()
+        ours = [checkout.absolute(), FILES, *self._path()]
+        ours += process.folders_of_program("nix-instantiate")
+        if self._trusted:
+            ours += self._overlays()
+            ours += self._settings.nix.cage_paths
+            ours += _credentials() if fetches else ()
+        return Box(
+            seen=(Path("/nix"), store.folder, store.state, *ours),
+            written=(cache,) if cache else (),
+            network=fetches,
+            memory=self.memory,
+        )
+
+    def _path(self) -> Iterator[Path]:
+        """Yield the folders of the search path; what a repository adds is no such."""
+        usual = inherited(os.environ.get("NIX_PATH"))
+        for entry in (*self._settings.nix.path, *usual):
+            name, equals, place = entry.partition("=")
+            place = place if equals and "/" not in name else entry
+            if place.startswith(("/", "~")):
+                yield Path(place).expanduser()
+
+    def _overlays(self) -> Iterator[Path]:
+        """Yield the folders of secrets, and where links in them lead."""
+        for folder in self._settings.repository.secrets.values():
+            yield folder
+            files = islice(folder.rglob("*"), LINKS_LIMIT)
+            yield from (file for file in files if file.is_symlink())
+
+    def _cache(self) -> Path | None:
+        """Return where Nix keeps what it fetched, from one evaluation to the next."""
+        folder = self._settings.state / CACHE
+        if not self._trusted or not os.access(self._settings.state, os.W_OK):
+            return None
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+
+def _is_here(host: str) -> bool:
+    """Say whether *host* is this machine, or where clouds hand out credentials."""
+    if host.lower() in {"localhost", socket.gethostname().lower()}:
+        return True
+    try:
+        if host.startswith("["):
+            address = ipaddress.ip_address(host.strip("[]"))
+        else:  # 127.1 and 2130706433 are the same, for curl too
+            address = ipaddress.ip_address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return False
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return inner.is_loopback or inner.is_link_local or inner.is_unspecified
+
+
+def _told_hidden(file: Path) -> str:
+    real = file.resolve()
+    link = f" (where it is: {real})" if real != file else ""
+    return (
+        f"the evaluation may not read {file}{link}: nix.cage shows it the store, the"
+        " repository and nix.path; what it needs besides, list in nix.cage_paths"
+    )
+
+
+def _credentials() -> Iterator[Path]:
+    """Yield what Nix and git fetch with."""
+    yield from (Path.home() / name for name in _CREDENTIALS)
+    yield from nix_conf.credentials()

@@ -1,0 +1,181 @@
+"""
+Where a program runs that sees nothing but what it is given.
+
+Bubblewrap builds it a machine of its own: the programs and libraries of this one, the
+files that are named, a temporary folder, and neither network nor other processes.
+(`cage` is for programs that see all but what is ours alone.)
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from reconciler.errors import ReconcilerError
+from reconciler.process.commands import run
+from reconciler.process.environment import with_little_environment
+
+PROCESSES = 1024
+"""How many a program in a box may start."""
+
+TEMPORARY_BYTES = 4 << 30
+"""What it may write to its temporary folder, which is memory."""
+
+TEMPORARY = Path("/tmp")  # noqa: S108 -- its own
+
+_TRY_SECONDS = 10.0
+_LINKS = 40  # as the kernel has it
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_CONFIGURATION = (
+    "/etc/ssl/certs",  # and not what is private beside them
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust",
+    "/etc/ca-certificates",
+    "/etc/static",  # of NixOS, a link into the store
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/etc/localtime",
+)
+_OF_NETWORK = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/passwd",
+    "/etc/group",
+)
+_OWN = ("--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--as-pid-1")
+"""As the first process: only so are we told how much memory it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """What a program sees, what it may write to, and whether it has the network."""
+
+    seen: tuple[Path, ...] = ()
+    written: tuple[Path, ...] = ()
+    placed: tuple[tuple[Path, Path], ...] = ()  # what is here, and where it is there
+    network: bool = False
+    memory: int | None = None  # bytes, of each of its processes
+    processes: int = PROCESSES  # root may start as many as it likes
+
+    def around(
+        self, argv: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> tuple[str, ...]:
+        """
+        Return what runs *argv*, with *variables* set; see `box_problem`.
+
+        Folders that are not there are left out.
+        """
+        words = [*_OWN, *(("--share-net",) if self.network else ())]
+        words += ["--dev", "/dev", "--proc", "/proc"]
+        words += ["--size", str(TEMPORARY_BYTES), "--tmpfs", str(TEMPORARY)]
+        if (home := _home()) is not None:
+            words += ["--tmpfs", str(home)]
+        own = {"TMPDIR": str(TEMPORARY), "USER": "reconciler", **(variables or {})}
+        boxed = ["bwrap", *words, *self._mounts(), "--remount-ro", "/", "--", *argv]
+        return with_little_environment([*self._limits(), *boxed], own)
+
+    def hides(self) -> Callable[[str], bool]:
+        """Return what says whether an absolute path is no file of this machine."""
+        links: dict[Path, str] = {}
+        named = {*self._named(), *(_followed(path, links) for path in self._named())}
+        seen = {str(path) for path in (*named, *links) if path is not None}
+        above = {str(one) for path in seen for one in Path(path).parents}
+        exact, below = seen | above, tuple(f"{path}/" for path in seen)
+        return lambda path: path not in exact and not path.startswith(below)
+
+    def _limits(self) -> tuple[str, ...]:
+        # Before anything is started: a limit set from outside might come too late.
+        memory = "" if self.memory is None else f"ulimit -d {self.memory >> 10}; "
+        count = self.processes  # bash, and dash
+        limit = f"{memory}ulimit -u {count} 2>/dev/null || ulimit -p {count}; "
+        return ("sh", "-c", f'{limit}exec "$@"', "sh")
+
+    def shows(self, path: Path) -> bool:
+        """Say whether a program in it can see what is at *path*."""
+        real = path.resolve()
+        places = (*self._named(), Path("/dev"))
+        return any(real.is_relative_to(place.resolve()) for place in places)
+
+    def _named(self) -> tuple[Path, ...]:
+        network = _OF_NETWORK if self.network else ()
+        system = (Path(name) for name in (*_SYSTEM, *_CONFIGURATION, *network))
+        return (*system, *self.seen, *self.written)
+
+    def _mounts(self) -> list[str]:
+        links: dict[Path, str] = {}
+        written = {_followed(path, links) for path in self.written}
+        named = {_followed(path, links) for path in self._named()}
+        places = sorted(place for place in named if place is not None)
+        words = [str(word) for pair in self.placed for word in ("--ro-bind", *pair)]
+        for place in places:
+            around = [one for one in places if one in place.parents]
+            if not around or (around[-1] in written) != (place in written):
+                bind = "--bind" if place in written else "--ro-bind"
+                words += [bind, str(place), str(place)]
+        for link, target in sorted(links.items()):
+            if not any(link.is_relative_to(place) for place in places):
+                words += ["--symlink", target, str(link)]
+        return words
+
+
+def folders_of_program(name: str) -> tuple[Path, ...]:
+    """Return where the program *name* is, with what it may need beside it."""
+    found = shutil.which(name)
+    if found is None:
+        return ()
+    folder = Path(found).absolute().parent
+    real = Path(found).resolve().parent
+    beside = (real.parent / other for other in ("lib", "libexec"))
+    return (folder, real, *beside) if real.parent != Path("/") else (folder,)
+
+
+@lru_cache(maxsize=1)
+def box_problem() -> str:
+    """Return why there can be no box on this machine; empty if there can."""
+    if not shutil.which("bwrap"):
+        return "bwrap was not found on PATH: install bubblewrap"
+    try:
+        run(Box().around(["true"]), deadline=_TRY_SECONDS)
+    except ReconcilerError as error:
+        return str(error)
+    return ""
+
+
+def _home() -> Path | None:
+    """Return the home folder, which is empty there; None if that cannot be."""
+    home = Path(os.environ.get("HOME", ""))
+    taken = (*map(Path, _SYSTEM), Path("/etc"), Path("/nix"), Path("/dev"), TEMPORARY)
+    if not home.is_absolute() or home == Path("/"):
+        return None
+    inside = (home.is_relative_to(place) for place in taken)
+    return None if any(inside) or home.is_symlink() else home
+
+
+def _followed(path: Path, links: dict[Path, str]) -> Path | None:
+    """
+    Return where *path* really is, and note the links on the way.
+
+    None for what is not there, and for the root, which holds everything.
+    """
+    place, rest = Path("/"), list(path.parts[1:])
+    found: dict[Path, str] = {}
+    while rest:
+        place = place.parent if (name := rest.pop(0)) == ".." else place / name
+        if not place.is_symlink():
+            continue
+        found[place] = target = str(place.readlink())
+        if len(found) > _LINKS:
+            return None
+        aim = Path(target)
+        place = Path("/") if aim.is_absolute() else place.parent
+        rest = [part for part in aim.parts if part != "/"] + rest
+    if place == Path("/") or not place.exists():
+        return None
+    links.update(found)
+    return place
