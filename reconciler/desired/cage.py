@@ -181,6 +181,8 @@ class NixCage:
         cache = self._cache()
         ours = [checkout.absolute(), FILES, *self._path()]
         ours += process.folders_of_program("nix-instantiate")
+        if (physical := self._settings.repository.physical) is not None:
+            ours.append(physical)
         if self._trusted:
             ours += self._overlays()
             ours += self._settings.nix.cage_paths
