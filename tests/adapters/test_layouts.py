@@ -104,7 +104,7 @@ class Repository:
         self, *, inputs: Mapping[str, str] | None = None, **repository: object
     ) -> Evaluator:
         """Return what reads it, with settings of the section ``repository``."""
-        named = {"inputs": inputs or {}, "cage_paths": (NIXPKGS,)}
+        named = {"inputs": inputs or {}, "cage_paths": (NIXPKGS, "/nowhere")}
         nix = NixSettings.model_validate({"options": OFFLINE, **named})
         fields = {"url": "/srv/git/machines.git", **repository}
         return Evaluator(
@@ -368,7 +368,7 @@ def test_an_input_that_is_away_is_named_and_tried_again(
     repository: Repository,
 ) -> None:
     """A forge that was down for a minute must not cost a commit its deployment."""
-    url = f"file://{NIXPKGS}/private.git"
+    url = "file:///nowhere/private.git"
     rev = "89abcdef" * 5
     repository.write(
         "flake.nix",
