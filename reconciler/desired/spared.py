@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -63,8 +63,8 @@ class Memory(Protocol):
         """Return the last evaluations of *subject*, newest first."""
         ...
 
-    def group(self, digest: str) -> str:
-        """Return the text of a group; empty if it is gone."""
+    def groups(self, digests: Sequence[str]) -> Mapping[str, str]:
+        """Return the texts of groups by digest, of those that are there."""
         ...
 
     def sizes(self) -> Mapping[str, int]:
@@ -123,16 +123,12 @@ class Comparison:
         if other:
             yield from (f"{name} differs" for name in other[:REASONS_LIMIT])
             return
-        for digest in one.groups:
-            if reasons := self._group(digest):
-                yield from reasons
-                return
-
-    def _group(self, digest: str) -> tuple[str, ...]:
-        if digest not in self._groups:
-            text = self._memory.group(digest)
+        new = [digest for digest in one.groups if digest not in self._groups]
+        texts = self._memory.groups(new) if new else {}
+        for digest in new:
+            text = texts.get(digest)
             self._groups[digest] = tuple(self._changed(text)) if text else (NEVER,)
-        return self._groups[digest]
+        yield from next(filter(None, map(self._groups.__getitem__, one.groups)), ())
 
     def _changed(self, text: str) -> Iterator[str]:
         told: dict[str, None] = {}
@@ -321,17 +317,23 @@ class Names:
         if of != needles:
             clean = set()
             self._known = (needles, clean)
+        seen: set[bytes] = set()
         todo = [path for path in _STORE_PATH.findall(data) if path.endswith(b".drv")]
         while todo:
             path = todo.pop()
-            if path in clean:
+            if path in clean or path in seen:
                 continue
-            data = _text_of(path)
-            if any(needle in data for needle in needles):
-                return True
-            clean.add(path)
-            if path.endswith(b".drv"):
-                todo += [one for one in _inputs(data) if one not in clean]
+            seen.add(path)
+            text = _text_of(path)
+            is_derivation = path.endswith(b".drv")
+            if any(needle in text for needle in needles) or (
+                is_derivation and not text
+            ):
+                return True  # also where it was collected: then nobody knows
+            if is_derivation:
+                todo += _inputs(text)
+        # Only now: of what is built from something else, that may still name it.
+        clean |= seen
         return False
 
 

@@ -1,7 +1,7 @@
 """What evaluations looked at, and how the last commit was read for each host."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
@@ -36,11 +36,14 @@ class Lookings:
             rows = list(connection.execute(query.order_by(lookings.c.seq.desc())))
         return [_looked_at(row) for row in rows]
 
-    def group(self, digest: str) -> str:
-        """Return the text of a group; empty if it is gone."""
-        query = select(looked.c.text).where(looked.c.digest == digest)
+    def groups(self, digests: Sequence[str]) -> dict[str, str]:
+        """Return the texts of groups by digest, of those that are there."""
+        found: dict[str, str] = {}
         with self._database.reading() as connection:
-            return connection.execute(query).scalar_one_or_none() or ""
+            for some in _parts(digests):
+                query = select(looked).where(looked.c.digest.in_(some))
+                found |= {row.digest: row.text for row in connection.execute(query)}
+        return found
 
     def answer(self, key: str) -> str | None:
         """Return the answer of an evaluation; None if it is gone."""
@@ -89,15 +92,13 @@ class Lookings:
         if one.seconds is not None:
             fields |= {"seconds": one.seconds, "memory": one.memory}
         mine = evaluated.c.host == one.host
-        before = self.note_of(one.host)
-        same = before is not None and before.commit == one.commit
-        if same and one.result is Evaluated.UNCHANGED:
-            return
         with self._database.writing() as connection:
-            changed = connection.execute(update(evaluated).where(mine).values(**fields))
-            if not changed.rowcount:
-                new = insert(evaluated).values(host=one.host, **fields)
-                connection.execute(new)
+            query = select(evaluated.c.commit_id).where(mine)
+            before = connection.execute(query).scalar_one_or_none()
+            if before is None:
+                connection.execute(insert(evaluated).values(host=one.host, **fields))
+            elif before != one.commit or one.result is not Evaluated.UNCHANGED:
+                connection.execute(update(evaluated).where(mine).values(**fields))
 
     def note_of(self, host: HostName) -> EvaluationNote | None:
         """Return how the last commit was read for *host*; None if none was."""
@@ -149,7 +150,7 @@ def _known(connection: Connection, digests: list[str]) -> set[str]:
     return found
 
 
-def _parts(digests: list[str]) -> Iterator[list[str]]:
+def _parts(digests: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(digests), _AT_ONCE):
         yield digests[start : start + _AT_ONCE]
 

@@ -159,8 +159,9 @@ class Evaluations:
             raise failed.error
         good = self._kept(revision, host, key)
         if good is None:
-            key = self._key(revision, host, fresh=True)
-            good = self._kept(revision, host, key) or self._anew(revision, host, key)
+            # What lies outside is looked at once more only if Nix is to be asked.
+            good, reasons = self._unchanged(revision, host, key)
+            good = good or self._anew(revision, host, reasons)
         self._works(host, good, kept=not revision.aside)
         return good.desired
 
@@ -171,18 +172,31 @@ class Evaluations:
         self._note(revision, host, Evaluated.UNCHANGED)
         return LastGood(desired=desired, commit=commit, key=key, answer=key)
 
-    def _anew(self, revision: Revision, host: HostName, key: str) -> LastGood:
-        """Return the answer of before if nothing it looked at differs; else ask Nix."""
+    def _unchanged(
+        self, revision: Revision, host: HostName, key: str
+    ) -> tuple[LastGood | None, tuple[str, ...]]:
+        """Return the answer of before if nothing it looked at differs, or why not."""
         commit = revision.commit.id
         try:
             answer, reasons = self._world.evaluator.unchanged(revision.checkout, host)
         except ReconcilerError:
-            answer, reasons = "", ()  # evaluating raises the same
+            return None, ()  # evaluating raises the same
         desired = self._answered(host, answer) if answer else None
-        if desired is not None:
-            self._note(revision, host, Evaluated.UNCHANGED)
-            return LastGood(desired=desired, commit=commit, key=key, answer=answer)
-        desired = self._evaluate(key, revision, host, reasons or (COLLECTED,))
+        if desired is None:
+            return None, reasons or (COLLECTED,)
+        self._note(revision, host, Evaluated.UNCHANGED)
+        return LastGood(desired=desired, commit=commit, key=key, answer=answer), ()
+
+    def _anew(
+        self, revision: Revision, host: HostName, reasons: tuple[str, ...]
+    ) -> LastGood:
+        """Return what Nix says, unless somebody was just told that."""
+        key = self._key(revision, host, fresh=True)
+        good = self._kept(revision, host, key)
+        if good is not None:
+            return good
+        desired = self._evaluate(key, revision, host, reasons)
+        commit = revision.commit.id
         return LastGood(desired=desired, commit=commit, key=key, answer=key)
 
     def _answered(self, host: HostName, answer: str) -> Desired | None:

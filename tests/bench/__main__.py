@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import memory, passes, push, reboot
+from tests.bench import memory, passes, push, reboot, spared
 from tests.bench.report import Section, show
 from tests.bench.setting import fleet_in, scratch
 
-PARTS = ("push", "reboot", "pass", "memory")
+PARTS = ("push", "spared", "reboot", "pass", "memory")
 
 
 def main() -> int:
@@ -26,6 +26,9 @@ def main() -> int:
     with scratch() as folder, fleet_in(folder) as fleet:
         if "push" in chosen.only:
             sections.append(push.measure(made(folder, "push"), fleet, chosen.rounds))
+            show(sections[-1], console)
+        if "spared" in chosen.only:
+            sections.append(spared.measure(made(folder, "spared"), chosen.rounds))
             show(sections[-1], console)
         if "reboot" in chosen.only:
             where = made(folder, "reboot")
