@@ -360,9 +360,9 @@ class Evaluator:
         )
 
     def _replaced(self, options: tuple[str, ...]) -> dict[str, object]:
-        """Return what ``fetchTree`` takes for each input that the settings replace."""
+        """Return what is known of each tree that the settings put in place of one."""
         return {
-            name: self._trees.add_input(name, place, options).fetched()
+            name: self._trees.add_input(name, place, options).known
             if isinstance(place, Path)
             else place
             for name, place in self._settings.nix.inputs.items()

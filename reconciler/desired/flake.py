@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -44,9 +45,14 @@ class Tree:
     hash: str  # of its NAR, as an SRI
     stamp: str  # of the checkout that it is a copy of
 
-    def fetched(self, checkout: Path | None = None) -> dict[str, object]:
+    @property
+    def known(self) -> dict[str, object]:
+        """What is known of it as an input of a flake."""
+        return {"path": self.path, "narHash": self.hash, **_dated({"lastModified": 0})}
+
+    def fetched(self, checkout: Path) -> dict[str, object]:
         """Return what ``fetchTree`` takes, with what git tells of the *checkout*."""
-        told = _told_by_git(checkout) if checkout else {}
+        told = _told_by_git(checkout)
         return {"type": "path", "path": self.path, "narHash": self.hash, **told}
 
     def reference(self, checkout: Path, folder: str) -> str:
@@ -59,7 +65,7 @@ class Tree:
 
 
 def stored(lock: Path) -> dict[str, dict[str, object]]:
-    """Return what ``fetchTree`` takes for each node of *lock* whose tree is here."""
+    """Return what is known of the tree of each node of *lock* that is here."""
     try:
         nodes = json.loads(lock.read_bytes())["nodes"].items()
         locked = {name: node["locked"] for name, node in nodes if "locked" in node}
@@ -78,7 +84,15 @@ def _in_store(locked: Mapping[str, Any]) -> dict[str, object]:
         return {}
     told = ("narHash", "rev", "revCount", "lastModified")
     known = {name: locked[name] for name in told if name in locked}
-    return {"type": "path", "path": str(path), **known}
+    return {"path": str(path), **_dated(known)}
+
+
+def _dated(known: Mapping[str, Any]) -> dict[str, object]:
+    """Return what ``fetchTree`` would tell of a tree; flakes may read when it was."""
+    if "lastModified" not in known:
+        return dict(known)
+    when = datetime.fromtimestamp(known["lastModified"], tz=UTC)
+    return {**known, "lastModifiedDate": when.strftime("%Y%m%d%H%M%S")}
 
 
 def _path_of(digest: bytes) -> Path:

@@ -3,12 +3,26 @@
 # ones too, and `follows` counts.
 #   tree       what fetchTree takes, of the flake itself
 #   folder     where in it the flake is
-#   stored     node of the lock -> what fetchTree takes, of those that are in the store:
-#              `getFlake` finds them there itself, fetchTree does not always
-#   replaced   input ("private", "a/b" for an input of an input) -> what fetchTree takes
+#   stored     node of the lock -> what is known of its tree, of those that are in the
+#              store: `getFlake` finds them there itself, fetchTree may fetch or hash them
+#   replaced   input ("private", "a/b" for an input of an input) -> the same, or a reference
 { tree, folder, stored, replaced }:
 let
   rootSource = builtins.fetchTree tree;
+
+  # What is in the store is taken as it is: it has that hash, or it would not be there.
+  ofStore =
+    known:
+    removeAttrs known [ "path" ]
+    // {
+      outPath = builtins.path {
+        inherit (known) path;
+        name = "source";
+        sha256 = known.narHash;
+      };
+    }
+    // (if known ? rev then { shortRev = builtins.substring 0 7 known.rev; } else { });
+  sourceFor = place: if builtins.isString place then builtins.fetchTree place else ofStore place;
   below = if folder == "." then "" else "/${folder}";
 
   file = "${rootSource}${below}/flake.lock";
@@ -42,7 +56,7 @@ let
   named = builtins.listToAttrs (
     map (input: {
       name = replacedNode input;
-      value = builtins.fetchTree replaced.${input};
+      value = sourceFor replaced.${input};
     }) (builtins.attrNames replaced)
   );
 
@@ -62,8 +76,10 @@ let
         parent = sourceOf (follow lock.root node.parent) lock.nodes.${follow lock.root node.parent};
       in
       parent // { outPath = "${parent}/${node.locked.path}"; }
+    else if stored ? ${key} then
+      ofStore stored.${key}
     else
-      builtins.fetchTree (stored.${key} or (removeAttrs node.locked [ "dir" ]));
+      builtins.fetchTree (removeAttrs node.locked [ "dir" ]);
 
   # Before, the folder was no part of it.
   knowsFolders = builtins.compareVersions builtins.nixVersion "2.14" >= 0;
