@@ -111,6 +111,11 @@ in
       default = null;
       description = "A network file on this machine that adds to the hosts of a NixOps network, as `reconciler import` writes one: what NixOps kept of them in its state.";
     };
+    mount_at = mkOption {
+      type = types.nullOr file;
+      default = null;
+      description = "Where evaluations see the checkout, for a repository whose files import each other by absolute paths: `/home/me/nixos-configs`. This machine has nothing there. Needs the cage.";
+    };
     pure = mkOption {
       type = types.bool;
       default = true;

@@ -22,7 +22,7 @@ from reconciler.desired import nix_conf
 from reconciler.desired.fingerprint import inherited
 from reconciler.desired.memory import whole_memory
 from reconciler.desired.trace import Hides
-from reconciler.errors import CageError
+from reconciler.errors import CageError, LayoutError
 from reconciler.process import Box
 from reconciler.settings import Cage, Settings
 
@@ -114,6 +114,16 @@ class NixCage:
             raise CageError(problem)
         return not problem
 
+    def require_for_mount(self) -> None:
+        """Raise LayoutError where `repository.mount_at` is set and cannot be had."""
+        if self._settings.repository.mount_at is not None and not self.holds:
+            message = (
+                "repository.mount_at needs the cage of evaluations, in which the"
+                f" checkout is at {self._settings.repository.mount_at}:"
+                f" {process.box_problem() or 'nix.cage is off'}"
+            )
+            raise LayoutError(message)
+
     @contextlib.contextmanager
     def around(
         self, argv: Sequence[str], checkout: Path, *, fetches: bool = False
@@ -131,7 +141,7 @@ class NixCage:
                 # Nobody writes to the store from inside; and there, the number of a
                 # process, by which Nix keeps garbage collection off, means nothing.
                 writer = stack.enter_context(process.served(self._writer()))
-                box = replace(box, placed=((writer.parent, WRITER),))
+                box = replace(box, placed=(*box.placed, (writer.parent, WRITER)))
                 variables["NIX_REMOTE"] = f"unix://{WRITER / writer.name}"
             yield box.around((*argv, *self._options(store)), variables), box.hides()
 
@@ -187,7 +197,9 @@ class NixCage:
             ours += self._overlays()
             ours += self._settings.nix.cage_paths
             ours += _credentials() if fetches else ()
+        seen_at = self._settings.repository.mount_at
         return Box(
+            placed=((checkout.resolve(), seen_at),) if seen_at else (),
             seen=(Path("/nix"), store.folder, store.state, *ours),
             written=(cache,) if cache else (),
             network=fetches,

@@ -18,7 +18,7 @@ from reconciler.desired.spared import LIST_OF_HOSTS as LIST
 from reconciler.model import HostName, subject_of
 from reconciler.settings import HostSettings, Settings
 
-EVALUATED = {"arguments", "dir", "entry", "exclude", "layout", "pure"}
+EVALUATED = {"arguments", "dir", "entry", "exclude", "layout", "mount_at", "pure"}
 """Settings of the section ``repository`` that evaluations depend on."""
 
 

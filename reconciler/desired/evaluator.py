@@ -90,7 +90,7 @@ class Evaluator:
             known = self._ask_again("hosts.nix", reading.arguments, subject)
             names = known["names"]
             # A network or hive may be empty: a guard asks before all hosts go.
-            if not names and reading.copy:  # of a flake
+            if not names and isinstance(found, layout.Flake):
                 raise amiss.no_hosts(found, checkout, known["others"])
         chosen = selection.select(
             sorted(map(layout.check_name, names)), self._settings.repository
@@ -308,15 +308,21 @@ class Evaluator:
 
     def _reading(self, checkout: Path, found: layout.Found) -> Reading:
         layout.refuse_settings(found, self._settings.repository)
+        self._nix.cage.require_for_mount()
         if isinstance(found, layout.Flake):
             return self._flake(checkout, found)
         if isinstance(found, layout.Paths):
             prebuilt_hosts = prebuilt.hosts(checkout / found.file)
             return Reading(checkout=checkout, hosts=prebuilt_hosts)
         names = found.hosts if isinstance(found, layout.HostFolders) else None
+        seen_at = self._settings.repository.mount_at
         return Reading(
             checkout=checkout,
-            arguments=arguments_for(checkout, found, self._settings.repository),
+            # Where its files import each other: else some would be there twice.
+            arguments=arguments_for(
+                seen_at or checkout, found, self._settings.repository
+            ),
+            copy=str(seen_at or ""),
             hosts=names,
             mode=Mode(pins=self._pins(checkout)),
         )

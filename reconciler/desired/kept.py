@@ -27,7 +27,10 @@ FRESH_SECONDS = 5.0
 
 COMPARISONS_KEPT = 4
 
-OF_FLAKE = "a flake is evaluated at each commit: it may tell which one it is"
+OF_FLAKE = (
+    "a flake is evaluated at each commit, for it may tell which one it is; so is what"
+    " repository.mount_at has elsewhere"
+)
 
 _STORE_PATH = re.compile(rf"{re.escape(STORE)}/[0-9a-z]{{32}}-[0-9A-Za-z+._?=-]+")
 

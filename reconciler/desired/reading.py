@@ -16,7 +16,7 @@ class Reading:
     checkout: Path
     arguments: Arguments = field(default_factory=dict)
     hosts: tuple[HostName, ...] | None = None  # known without asking Nix
-    copy: str = ""  # in the store, which Nix reads instead of the checkout
+    copy: str = ""  # which Nix reads instead: in the store, or repository.mount_at
     lock: Path | None = None  # of a flake
     mode: Mode = field(default_factory=Mode)
 

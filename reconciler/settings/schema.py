@@ -87,6 +87,7 @@ Share = Annotated[float, BeforeValidator(values.share)]
 Size = Annotated[int, BeforeValidator(values.size)]
 Port = Annotated[Number, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, BeforeValidator(values.not_empty), AfterValidator(_absolute)]
+MountPoint = Annotated[FilePath, AfterValidator(values.mount_point)]
 Url = Annotated[Text, AfterValidator(_url)]
 Branch = Annotated[Text, AfterValidator(git_values.branch)]
 Tag = Annotated[Text, AfterValidator(git_values.tag_pattern)]
@@ -179,6 +180,7 @@ class RepositorySettings(_Section):
     exclude: Annotated[tuple[Text, ...], BeforeValidator(_list_of_one)] = ()
     arguments: Annotated[dict[NixName, NixValue], BeforeValidator(_or_empty)] = {}
     physical: FilePath | None = None  # a network that adds to that of the repository
+    mount_at: MountPoint | None = None  # where evaluations see the checkout
     pure: Flag = True  # whether a flake may look at nothing outside of it
     secrets: Annotated[dict[Folder, FilePath], BeforeValidator(_or_empty)] = {}
     without_submodules: Annotated[

@@ -267,6 +267,26 @@ def absolute(path: Path, folder: Path | None) -> Path:
     return path if folder is None else folder / path
 
 
+_TAKEN = ("/bin", "/dev", "/etc", "/lib", "/nix", "/proc", "/run", "/sys", "/usr")
+
+
+def mount_point(path: Path) -> Path:
+    """Return *path* if a repository may seem to be there."""
+    taken = next((one for one in _TAKEN if path.is_relative_to(one)), None)
+    if (
+        path.is_absolute()
+        and ".." not in path.parts
+        and path != Path("/")
+        and not taken
+    ):
+        return path
+    message = (
+        f"a repository cannot be at {path}: write the path by which its files import"
+        " each other, such as /home/me/nixos-configs"
+    )
+    raise ValueError(message)
+
+
 def entry(text: str) -> str:
     """Return *text* if it can be a file or attribute of the repository."""
     if text and not text.startswith(("-", "/", "~")) and ".." not in text.split("/"):

@@ -46,6 +46,7 @@ EVERYTHING = {
         without_submodules = [ "vendor" ];
         arguments = { domain = "example.org"; zones = [ 1 null { a = true; } ]; };
         physical = "/var/lib/physical.nix";
+        mount_at = "/home/me/nixos-configs";
         pure = false;
         secrets."common/secrets" = "/var/lib/secrets";
     }""",
