@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 LOOK = 5.0  # seconds between two looks at what was built
 IDLE = 3600.0  # where there is no cache
 BACKOFF_CAP = 1800.0  # seconds at most between two tries at a cache
-AFTER_A_BUG = 60.0
+AFTER_TROUBLE = 60.0  # our own: a bug, or a state directory that is full
 
 
 class Caches:
@@ -37,6 +37,7 @@ class Caches:
         self._wake = threading.Event()
         self._retry: Backoff[str] = Backoff(base=20.0, cap=BACKOFF_CAP)
         self._not_before: dict[str, float] = {}  # on World.monotonic
+        self._failed: dict[str, list[StorePath]] = {}  # the one that did last is last
         for cache in world.settings.cache.push:
             world.metrics.cache_known(shown(cache))
 
@@ -44,20 +45,21 @@ class Caches:
         """Push until the program ends."""
         while not self._world.stopping.is_set():
             wait = LOOK if self._world.settings.cache.push else IDLE
-            self._wake.wait(wait if self.turn() else AFTER_A_BUG)
+            self._wake.wait(wait if self.turn() else AFTER_TROUBLE)
 
     def shut(self) -> None:
         """Wake the thread, to see that the program ends."""
         self._wake.set()
 
     def turn(self) -> bool:
-        """Push what there is to each cache once; return False after a bug."""
+        """Push what there is to each cache once; return False if that went amiss."""
         try:
             self._push_all()
         except StoppingError:
             pass
         except (ReconcilerError, OSError) as error:
             log.warning("what was pushed is not known", error=str(error))
+            return False
         except Exception:
             # A bug must cost time, not the thread.
             log.exception("pushing to caches failed in a way we do not know")
@@ -83,16 +85,25 @@ class Caches:
         return list(found)
 
     def _push_to(self, cache: str, systems: Sequence[StorePath]) -> None:
-        """Push what *cache* was not given; at a failure the rest waits, too."""
+        """
+        Push what *cache* was not given; at a failure the rest waits, too.
+
+        What failed comes last the next time: one system that a cache does not take,
+        or that cannot be read, must not keep those of other hosts from it.
+        """
         name = shown(cache)
         before = pushed.read(self._world.settings.state).get(name, Pushed())
         has = [one for one in before.has if one in systems]
-        left = [one for one in systems if one not in has]
+        failed = [one for one in self._failed.get(cache, ()) if one in systems]
+        left = [one for one in systems if one not in (*has, *failed)]
+        left += [one for one in failed if one not in has]
         problem = ""
         while left and not problem:
             problem = self._try(cache, left[0])
             if not problem:
                 has.append(left.pop(0))
+        failed = [one for one in failed if one in left[1:]]
+        self._failed[cache] = [*failed, left[0]] if problem else []
         self._note(name, before, Pushed(has=tuple(has), waiting=len(left)), problem)
         if problem:
             wait = self._retry.failed(cache)
@@ -107,8 +118,9 @@ class Caches:
             push(world.settings.nix, cache, system)
         except CacheError as error:
             world.metrics.cache_pushed(name, well=False)
-            log.warning("cannot push to a cache", cache=name, error=str(error))
-            return shown(str(error))
+            problem = shown(str(error))
+            log.warning("cannot push to a cache", cache=name, error=problem)
+            return problem
         world.metrics.cache_pushed(name, well=True)
         log.info("pushed to a cache", cache=name, system=system)
         return ""

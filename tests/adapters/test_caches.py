@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from reconciler.desired import Evaluator
 from reconciler.desired.pushing import argv_of
@@ -139,6 +140,48 @@ def test_a_cache_that_fails_keeps_no_other_from_its_systems(pushing: Pushing) ->
     assert pushing.caches(f"file://{pushing.folder}/file", pushing.url).turn()
 
     assert pushing.has(system)
+
+
+def test_a_system_that_cannot_be_pushed_keeps_no_other_back(pushing: Pushing) -> None:
+    pushing.build(KEANU)
+    root = pushing.scene.world.gc_root(KEANU)
+    root.unlink()
+    (pushing.folder / "no-system").touch()
+    root.symlink_to(pushing.folder / "no-system")
+    system = pushing.build(LUFTA)
+    caches = pushing.caches(pushing.url)
+
+    for _ in range(2):
+        assert caches.turn()
+        pushing.scene.clock.advance(60)
+
+    assert pushing.has(system)
+    assert pushing.known().waiting == 1
+    assert pushing.known().problem
+
+
+def test_a_login_in_the_url_of_a_cache_is_nowhere_shown(pushing: Pushing) -> None:
+    pushing.build(LUFTA)
+    tool = pushing.folder / "nix"
+    tool.write_text('#!/bin/sh\necho "error: cannot reach $*" >&2\nexit 1\n')
+    tool.chmod(0o755)
+
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as logs:
+        patch.setenv("PATH", f"{pushing.folder}:/usr/bin:/bin")
+        assert pushing.caches("https://me:hush@127.0.0.1:1/x").turn()
+
+    known = pushed.read(pushing.scene.settings.state)
+    assert known["https://127.0.0.1:1/x"].problem
+    assert any(line["event"] == "cannot push to a cache" for line in logs)
+    events = [event.text for event in pushing.scene.history.events()]
+    assert "hush" not in f"{logs} {known} {events}"
+
+
+def test_what_cannot_be_noted_is_not_tried_again_at_once(pushing: Pushing) -> None:
+    pushing.build(LUFTA)
+    (pushing.scene.settings.state / pushed.FILE).mkdir()
+
+    assert not pushing.caches(pushing.url).turn()
 
 
 @pytest.mark.parametrize(
