@@ -1,7 +1,7 @@
 """Have a system on its host: built here and copied, or built by the host itself."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler import apply
@@ -55,6 +55,8 @@ class Making:
     def there(self) -> None:
         """Have the host build the system itself, unless it has it."""
         self._protect()
+        if self.desired.programs:
+            self.step("build what checks run here", Phase.BUILD, self._build_programs)
         if not self._is_there():
             self.step("copy the derivation", Phase.COPY, self._copy_derivation)
             self.step("build on the host", Phase.BUILD, self._build_there)
@@ -71,6 +73,15 @@ class Making:
         self._protect()
         self.world.connections.copy(
             self.desired, deadline=COPY_DEADLINE, on_line=self.log
+        )
+
+    def _build_programs(self) -> None:
+        """Build the programs of those health checks that are run here."""
+        self.world.evaluator.have_derivation(self.desired, self.checkout)
+        root, file = self.world.gc_root(self.desired.host), self.desired.programs
+        programs = replace(self.desired, derivation=file, toplevel=file)
+        self.world.evaluator.build(
+            programs, root=root.with_name(f"{root.name}.checks"), on_line=self.log
         )
 
     def _copy_derivation(self) -> None:

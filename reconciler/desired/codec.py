@@ -80,6 +80,7 @@ def from_nix(
         toplevel=StorePath(facts["toplevel"]),
         derivation=StorePath(facts["derivation"]),
         platform=facts["platform"],
+        programs=StorePath(next(iter(facts["programsHere"]), "")),
         units=ruled(units, rules),
         target=target,
         address_from=source,

@@ -211,9 +211,11 @@ class Evaluator:
         """
         Have the derivation of *desired* in our store, made again from *checkout*.
 
-        Raises BuildError if it is gone and cannot be, and what `evaluate` raises.
+        And that of the programs which its checks run here. Raises BuildError if it is
+        gone and cannot be, and what `evaluate` raises.
         """
-        if not Path(desired.derivation).exists() and checkout is not None:
+        needed = [Path(one) for one in (desired.derivation, desired.programs) if one]
+        if checkout is not None and not all(path.exists() for path in needed):
             self._evaluate_again(desired, checkout)
 
     def build_there(

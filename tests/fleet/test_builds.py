@@ -114,6 +114,25 @@ def test_to_compare_a_system_it_is_built_there_and_not_switched_to(rig: Rig) -> 
     assert host.running_toplevel == running
 
 
+def test_a_check_that_is_run_here_finds_its_program_here(rig: Rig) -> None:
+    program = f"""
+      pkgs.runCommand "check" {{ }} ''
+        printf '#!/bin/sh\\necho {uuid.uuid4()}\\n' >$out; chmod +x $out
+      ''
+    """
+    check = f'{{ from = "reconciler"; command = [ "${{{program}}}" ]; }}'
+    set_extra(rig, HOST, f"{THERE} deployment.healthChecks.command = [ {check} ];")
+    before = last_ended(rig, HOST)
+    rig.push("With a check that is run here")
+
+    wait_until(lambda: last_ended(rig, HOST).id != before.id, DEADLINE, "the attempt")
+
+    done = last_ended(rig, HOST)
+    assert done.outcome is Outcome.SUCCEEDED, done.message
+    assert "build what checks run here" in [step.name for step in done.steps]
+    assert not Path(rig.host(HOST).running_toplevel).exists()
+
+
 @pytest.mark.matrix
 def test_a_build_whose_daemon_was_killed_is_taken_up(rig: Rig) -> None:
     """What nobody waits for any more is ended, and what it made is kept."""

@@ -62,6 +62,16 @@ let
     message = "deployment.healthChecks.command: exactly one of command and cmd must be set, and it is not where the description is ${builtins.toJSON check.description}.";
   };
 
+  fileOf =
+    pkgs: commands:
+    let
+      named = builtins.filter builtins.hasContext (builtins.concatMap argvOf commands);
+    in
+    if named == [ ] then
+      [ ]
+    else
+      [ (pkgs.writeText "health-check-programs" (lib.concatStringsSep "\n" named)) ];
+
   plain = builtins.unsafeDiscardStringContext;
 
   commonFacts = check: {
@@ -96,16 +106,12 @@ in
   assertionsFor = checks: map oneCommand (commandsOf checks);
 
   # Commands may name programs by their store paths, which must then be on the host.
-  programsOf =
+  programsOf = pkgs: checks: fileOf pkgs (commandsOf checks);
+
+  # The same of those that are run where the reconciler is: there, whoever builds the rest.
+  programsHere =
     pkgs: checks:
-    let
-      words = builtins.concatMap argvOf (commandsOf checks);
-      named = builtins.filter builtins.hasContext words;
-    in
-    if named == [ ] then
-      [ ]
-    else
-      [ (pkgs.writeText "health-check-programs" (lib.concatStringsSep "\n" named)) ];
+    fileOf pkgs (builtins.filter (check: check.from == "reconciler") (commandsOf checks));
 
   factsOf = checks: {
     http = map httpFacts (checks.http or [ ]);

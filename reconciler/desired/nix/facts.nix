@@ -87,6 +87,9 @@ builtins.seq toplevel.drvPath {
   warnings = map plain (config.warnings or [ ]);
   keys = builtins.mapAttrs (_: keys.factsOf) (deployment.keys or { });
   checks = checks.factsOf (deployment.healthChecks or { });
+  programsHere = map (file: plain file.drvPath) (
+    checks.programsHere (node.pkgs or config._module.args.pkgs) (deployment.healthChecks or { })
+  );
   places = import ./places.nix { inherit node outside; };
   rules = builtins.mapAttrs (_: rule: { inherit (rule) heal mayFail; }) (
     deployment.units or { }

@@ -36,6 +36,7 @@ def facts(**deployment: object) -> dict[str, Any]:
         "toplevel": "/nix/store/t",
         "derivation": "/nix/store/t.drv",
         "platform": "aarch64-linux",
+        "programsHere": [],
         "defaultUnit": "multi-user.target",
         "units": {
             "withinbot.service": {
