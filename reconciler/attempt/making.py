@@ -1,5 +1,6 @@
 """Have a system on its host: built here and copied, or built by the host itself."""
 
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,8 +56,9 @@ class Making:
     def there(self) -> None:
         """Have the host build the system itself, unless it has it."""
         self._protect()
-        if self.desired.programs:
-            self.step("build what checks run here", Phase.BUILD, self._build_programs)
+        if (programs := self.desired.programs) is not None:
+            build = functools.partial(self._build_programs, programs)
+            self.step("build what checks run here", Phase.BUILD, build)
         if not self._is_there():
             self.step("copy the derivation", Phase.COPY, self._copy_derivation)
             self.step("build on the host", Phase.BUILD, self._build_there)
@@ -75,10 +77,10 @@ class Making:
             self.desired, deadline=COPY_DEADLINE, on_line=self.log
         )
 
-    def _build_programs(self) -> None:
+    def _build_programs(self, file: StorePath) -> None:
         """Build the programs of those health checks that are run here."""
         self.world.evaluator.have_derivation(self.desired, self.checkout)
-        root, file = self.world.gc_root(self.desired.host), self.desired.programs
+        root = self.world.gc_root(self.desired.host)
         programs = replace(self.desired, derivation=file, toplevel=file)
         self.world.evaluator.build(
             programs, root=root.with_name(f"{root.name}.checks"), on_line=self.log

@@ -80,7 +80,7 @@ def from_nix(
         toplevel=StorePath(facts["toplevel"]),
         derivation=StorePath(facts["derivation"]),
         platform=facts["platform"],
-        programs=StorePath(next(iter(facts["programsHere"]), "")),
+        programs=next(map(StorePath, facts["programsHere"]), None),
         units=ruled(units, rules),
         target=target,
         address_from=source,

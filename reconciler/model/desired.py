@@ -166,7 +166,7 @@ class Desired:
     tags: tuple[str, ...] = ()
     fast_connection: bool = False  # deployment.hasFastConnection: do not substitute
     platform: str = ""  # that it is built on: x86_64-linux; empty: not known
-    programs: StorePath = StorePath("")  # .drv of what its checks run where we are
+    programs: StorePath | None = None  # .drv of what its checks run where we are
     build_on_host: bool = False  # deployment.buildOnTarget and its like: not here
     checks: tuple[HealthCheck, ...] = ()  # deployment.healthChecks
     rules: Mapping[UnitName, UnitRule] = field(default_factory=dict)  # also of others
