@@ -96,6 +96,7 @@ def test_what_does_not_build_there_is_told_with_the_end_of_its_log(rig: Rig) -> 
     assert "from the builder" in log
 
 
+@pytest.mark.matrix
 def test_to_compare_a_system_it_is_built_there_and_not_switched_to(rig: Rig) -> None:
     rig.stop_daemon()
     host = rig.host(HOST)
@@ -122,10 +123,14 @@ def test_a_check_that_is_run_here_finds_its_program_here(rig: Rig) -> None:
     """
     check = f'{{ from = "reconciler"; command = [ "${{{program}}}" ]; }}'
     set_extra(rig, HOST, f"{THERE} deployment.healthChecks.command = [ {check} ];")
-    before = last_ended(rig, HOST)
-    rig.push("With a check that is run here")
+    rig.stop_daemon()
+    commit = rig.push("With a check that is run here")
+    rig.run_daemon()
 
-    wait_until(lambda: last_ended(rig, HOST).id != before.id, DEADLINE, "the attempt")
+    def ended() -> bool:
+        return last_ended(rig, HOST).commit == commit
+
+    wait_until(ended, DEADLINE, "the attempt")
 
     done = last_ended(rig, HOST)
     assert done.outcome is Outcome.SUCCEEDED, done.message
