@@ -20,6 +20,7 @@ ReconcilerError
     ├── CommandError         a local command exited with a non-zero status
     │   ├── CommandTimeoutError  … or did not end within its deadline
 XX … or made no progress
+    │   ├── CommandMemoryError   … or wanted more memory than it may have
     │   ├── CommandOutputError   … or printed more than we are willing to keep
     │   └── FetchError           … since Nix could not fetch what a commit needs
     ├── CommandMissingError  a local command is not installed
@@ -214,6 +215,15 @@ class CommandOutputError(CommandError):
         super().__init__(argv, status=141, stderr=stderr)
         self.limit = limit  # bytes
         self.args = (f"{argv[0]} printed more than {limit >> 20} MiB and was killed",)
+
+
+class CommandMemoryError(CommandError):
+    """A command wanted more memory than it may have, and ended."""
+
+    def __init__(self, *, limit: int, cause: CommandError) -> None:
+        super().__init__(cause.argv, status=cause.status, stderr=cause.stderr)
+        self.limit = limit  # bytes
+        self.args = (f"{cause.argv[0]} took more than {limit / (1 << 30):.1f} GiB",)
 
 
 class FetchError(CommandError):

@@ -148,6 +148,16 @@ in
       default = { };
       description = "What replaces inputs of a flake, whatever its lock says: `{private: /srv/private}`, or `home-manager/nixpkgs` for an input of an input. A folder of this machine (of a git repository, what is committed there), or a flake reference that names a commit. See layouts.md.";
     };
+    memory = mkOption {
+      type = types.str;
+      default = "75%";
+      description = "What all evaluations may take together: a part of the memory that is free when the reconciler starts, or a size such as `6G`. See layouts.md.";
+    };
+    jobs = mkOption {
+      type = types.nullOr types.ints.positive;
+      default = null;
+      description = "How many evaluations there are at once, at most. As many as the machine has cores, if there is none.";
+    };
     evaluate_timeout = mkOption {
       type = duration;
       default = "5m";

@@ -20,7 +20,6 @@ from pathlib import Path
 from reconciler import process
 from reconciler.desired import nix_conf
 from reconciler.desired.fingerprint import inherited
-from reconciler.desired.memory import whole_memory
 from reconciler.desired.trace import Hides
 from reconciler.errors import CageError, LayoutError
 from reconciler.process import Box
@@ -88,7 +87,6 @@ class NixCage:
         """Take whether what is evaluated was merged."""
         self._settings = settings
         self._trusted = trusted
-        self.memory = whole_memory()
 
     @property
     def is_there(self) -> bool:
@@ -203,7 +201,6 @@ class NixCage:
             seen=(Path("/nix"), store.folder, store.state, *ours),
             written=(cache,) if cache else (),
             network=fetches,
-            memory=self.memory,
         )
 
     def _path(self) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from reconciler.desired.messages import (
 from reconciler.desired.reading import Reading
 from reconciler.errors import (
     CommandError,
+    CommandMemoryError,
     CommandTimeoutError,
     EvaluationError,
     FetchError,
@@ -113,6 +114,8 @@ def explained(
     """
     if isinstance(error, CommandTimeoutError):
         return _endless(error, subject)
+    if isinstance(error, CommandMemoryError):
+        return _too_large(error, subject)
     diagnosis = subject.diagnosed(error.stderr)
     if error.status < 0:
         return error
@@ -144,6 +147,16 @@ def _endless(error: CommandTimeoutError, subject: Subject) -> EvaluationError:
     message = (
         f"evaluating {what} did not end within {error.seconds:g} s and was stopped: "
         "look for an endless recursion, or raise nix.evaluate_timeout in the settings"
+    )
+    return EvaluationError(message, host=subject.host)
+
+
+def _too_large(error: CommandMemoryError, subject: Subject) -> EvaluationError:
+    what = subject.host or "the list of hosts"
+    message = (
+        f"evaluating {what} took more than the {error.limit / (1 << 30):.1f} GiB that"
+        " nix.memory allows, also alone, and was stopped: look for an endless"
+        " recursion, or raise nix.memory in the settings"
     )
     return EvaluationError(message, host=subject.host)
 

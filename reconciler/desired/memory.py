@@ -4,11 +4,15 @@ How many evaluations run at once: as many as cores and memory allow.
 What one takes is not known beforehand: a host that reads all others (`nodes`) takes as
 much as all of them. So it is measured, and kept across restarts. The very first one
 runs alone, and one that has not run yet is taken to be as large as the largest so far.
+
+Each may take what it is given and no more, and all of that together is no more than
+there is: one that grows ends itself, and neither another one nor the reconciler.
 """
 
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 EVALUATION_BYTES = 2 << 30
@@ -16,7 +20,17 @@ EVALUATION_BYTES = 2 << 30
 
 CGROUPS = Path("/sys/fs/cgroup")
 
-Hear = Callable[[int], None]
+MARGIN = 1.25
+"""How much more than its last time one may take before it is ended, and made alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What one evaluation is given."""
+
+    limit: int  # bytes
+    is_all: bool  # whether there is no more than that
+    measured: Callable[[int], None]  # hears how many it took
 
 
 class Room:
@@ -29,37 +43,47 @@ class Room:
         self._places = places
         self._memory = memory
         self._changed = threading.Condition()
-        self._running: dict[object, str] = {}
+        self._running: dict[object, int] = {}  # what each is given
         self._sizes = {subject: size for subject, size in (sizes or {}).items() if size}
 
     @contextlib.contextmanager
-    def taken(self, subject: str) -> Iterator[Hear]:
+    def taken(self, subject: str, *, alone: bool = False) -> Iterator[Place]:
         """
-        Wait for room for *subject*, and take it; what is yielded hears its real size.
+        Wait for room for *subject*, and take it; all that there is, if *alone*.
 
-        One that is larger than all that there is runs alone.
+        One that is larger than that runs alone, too.
         """
         token = object()
         with self._changed:
-            self._changed.wait_for(lambda: self._fits(subject))
-            self._running[token] = subject
+            self._changed.wait_for(lambda: self._fits(subject, alone=alone))
+            limit = self._running[token] = self._given(subject, alone=alone)
         try:
-            yield lambda size: self._measured(subject, size)
+            yield Place(
+                limit=limit,
+                is_all=limit >= self._memory,
+                measured=lambda size: self._measured(subject, size),
+            )
         finally:
             with self._changed:
                 del self._running[token]
                 self._changed.notify_all()
 
-    def _fits(self, subject: str) -> bool:
+    def _fits(self, subject: str, *, alone: bool) -> bool:
         running = self._running.values()
         if not running:
             return True
-        if not self._sizes or len(running) >= self._places:
+        if len(running) >= self._places:
             return False
-        return sum(map(self._size, (*running, subject))) <= self._memory
+        return sum((*running, self._given(subject, alone=alone))) <= self._memory
 
-    def _size(self, subject: str) -> int:
-        return self._sizes.get(subject) or max(self._sizes.values())
+    def _given(self, subject: str, *, alone: bool) -> int:
+        """Return what *subject* may take: an equal part, or more if it took more."""
+        known = self._sizes.get(subject) or max(self._sizes.values(), default=0)
+        if alone or not known:
+            return self._memory
+        return min(
+            self._memory, max(round(known * MARGIN), self._memory // self._places)
+        )
 
     def _measured(self, subject: str, size: int) -> None:
         if size > 0:
@@ -82,25 +106,6 @@ def available_memory(
     kibibytes = fields.get("MemAvailable", "").split()
     free = int(kibibytes[0]) * 1024 if kibibytes else EVALUATION_BYTES
     return min([free, *_left_in_groups(group, groups)])
-
-
-def whole_memory(
-    meminfo: Path = Path("/proc/meminfo"),
-    group: Path = Path("/proc/self/cgroup"),
-    groups: Path = CGROUPS,
-) -> int | None:
-    """Return how many bytes one program could ever have; None if that is unknown."""
-    found = [*_limits_of_groups(group, groups)]
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        first = meminfo.read_text().partition("MemTotal:")[2]
-        found.append(int(first.split()[0]) * 1024)
-    return min(found, default=None)
-
-
-def _limits_of_groups(group: Path, groups: Path) -> Iterator[int]:
-    for one in _groups_above(group, groups):
-        with contextlib.suppress(OSError, ValueError):
-            yield int((one / "memory.max").read_text())  # "max" is no number
 
 
 def _left_in_groups(group: Path, groups: Path) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 from collections import deque
@@ -14,9 +15,15 @@ from typing import TYPE_CHECKING, TypeVar
 from reconciler import process
 from reconciler.desired import trace
 from reconciler.desired.cage import FILES, NixCage
-from reconciler.desired.memory import Room, available_memory
-from reconciler.errors import CommandError, CommandTimeoutError
+from reconciler.desired.memory import (
+    EVALUATION_BYTES,
+    Place,
+    Room,
+    available_memory,
+)
+from reconciler.errors import CommandError, CommandMemoryError, CommandTimeoutError
 from reconciler.settings import Settings
+from reconciler.settings.values import memory_of
 
 if TYPE_CHECKING:
     from reconciler.desired.reading import Reading
@@ -25,6 +32,7 @@ T = TypeVar("T")
 Start = Callable[[Sequence[str], trace.Hides], T]
 
 _LINES_HEARD = 200
+_OUT_OF_MEMORY = re.compile(r"^error: out of memory|bad_alloc", re.MULTILINE)
 
 VERSION_DEADLINE = 30.0  # seconds
 SIGN_DEADLINE = 600.0
@@ -99,7 +107,13 @@ class Nix:
         self.cage = NixCage(settings, trusted=trusted)
         self.trusted = trusted
         cores = os.cpu_count() or 1
-        self._room = Room(places=cores, memory=available_memory(), sizes=sizes)
+        self._room = Room(
+            places=self.settings.jobs or cores,
+            memory=memory_of(
+                self.settings.memory, max(EVALUATION_BYTES, available_memory())
+            ),
+            sizes=sizes,
+        )
         self._builds = threading.BoundedSemaphore(cores)
 
     @cached_property
@@ -130,13 +144,23 @@ class Nix:
         listen = traces.append if hear is not None else None
         seconds = self.settings.evaluate_timeout
 
-        def start(words: Sequence[str], hides: trace.Hides) -> process.Completed:
-            with trace.around(words, listen, hides=hides) as traced:
-                return process.run(traced, deadline=seconds, told_as=argv)
+        def said(error: CommandError) -> str:
+            return error.stderr
 
-        with self._room.taken(arguments.get("host", file)) as measured:
-            done = self._in_cage(argv, reading, start, lambda error: error.stderr)
-            measured(done.peak)
+        def within(place: Place) -> process.Completed:
+            bounds = process.limits(memory=place.limit)
+
+            def start(words: Sequence[str], hides: trace.Hides) -> process.Completed:
+                with trace.around(words, listen, hides=hides) as traced:
+                    return process.run(
+                        (*bounds, *traced), deadline=seconds, told_as=argv
+                    )
+
+            done = self._in_cage(argv, reading, start, said)
+            place.measured(done.peak)
+            return done
+
+        done = self._in_room(arguments.get("host", file), within, said)
         if hear is not None:
             found = traces[0] if traces else None
             hear(Heard(trace=found, seconds=done.seconds, memory=done.peak))
@@ -163,18 +187,25 @@ class Nix:
             heard.append(line)
             on_line(line)
 
-        def start(words: Sequence[str], _hides: trace.Hides) -> bytes:
-            heard.clear()
-            return process.secret(
-                words,
-                deadline=self.settings.evaluate_timeout,
-                limit=process.STDOUT_LIMIT,
-                on_line=hear,
-                on_peak=measured,
-            )
+        def said(_error: CommandError) -> str:
+            return "\n".join(heard)
 
-        with self._room.taken(arguments.get("host", file)) as measured:
-            return self._in_cage(argv, reading, start, lambda _: "\n".join(heard))
+        def within(place: Place) -> bytes:
+            bounds = process.limits(memory=place.limit)
+
+            def start(words: Sequence[str], _hides: trace.Hides) -> bytes:
+                heard.clear()
+                return process.secret(
+                    (*bounds, *words),
+                    deadline=self.settings.evaluate_timeout,
+                    limit=process.STDOUT_LIMIT,
+                    on_line=hear,
+                    on_peak=place.measured,
+                )
+
+            return self._in_cage(argv, reading, start, said)
+
+        return self._in_room(arguments.get("host", file), within, said)
 
     def value(self, expression: str) -> object:
         """
@@ -230,6 +261,31 @@ class Nix:
         argv = ["nix", "--extra-experimental-features", "nix-command", "store", "sign"]
         argv += ["--key-file", str(key), "--recursive", path]
         process.run(argv, deadline=SIGN_DEADLINE)
+
+    def _in_room(
+        self,
+        subject: str,
+        within: Callable[[Place], T],
+        said: Callable[[CommandError], str],
+        *,
+        alone: bool = False,
+    ) -> T:
+        """
+        Have *within* evaluate with the memory that it is given; once more with all.
+
+        Raises CommandMemoryError where all is not enough.
+        """
+        with self._room.taken(subject, alone=alone) as place:
+            try:
+                return within(place)
+            except CommandTimeoutError:
+                raise
+            except CommandError as error:
+                if not _OUT_OF_MEMORY.search(said(error)):
+                    raise
+                if place.is_all:
+                    raise CommandMemoryError(limit=place.limit, cause=error) from error
+        return self._in_room(subject, within, said, alone=True)
 
     def _in_cage(
         self,

@@ -14,7 +14,12 @@ from pathlib import Path
 from reconciler.desired.messages import as_in, diagnose, relative, shortened
 from reconciler.desired.nix import Nix
 from reconciler.desired.reading import Reading
-from reconciler.errors import CommandError, CommandTimeoutError, KeyContentError
+from reconciler.errors import (
+    CommandError,
+    CommandMemoryError,
+    CommandTimeoutError,
+    KeyContentError,
+)
 
 _LINES_KEPT = 4000
 """Lines of stderr that are looked at, from its end."""
@@ -44,7 +49,7 @@ def ask(nix: Nix, arguments: Mapping[str, str], reading: Reading) -> dict[str, b
         answer = nix.evaluate_secret(
             "key-texts.nix", arguments, reading=reading, on_line=said.append
         )
-    except CommandTimeoutError:
+    except (CommandTimeoutError, CommandMemoryError):
         raise
     except CommandError as error:
         if error.status < 0:

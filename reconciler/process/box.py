@@ -52,6 +52,21 @@ _OWN = ("--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--as-pid-1")
 """As the first process: only so are we told how much memory it took."""
 
 
+def limits(
+    *, memory: int | None = None, processes: int | None = None
+) -> tuple[str, ...]:
+    """
+    Return what to put before a command none of whose processes gets more *memory*.
+
+    In bytes. *processes* is how many there may be, which root is not held to.
+    """
+    # Before anything is started: a limit set from outside might come too late.
+    words = [] if memory is None else [f"ulimit -d {memory >> 10}"]
+    if processes is not None:  # bash, and dash
+        words.append(f"ulimit -u {processes} 2>/dev/null || ulimit -p {processes}")
+    return ("sh", "-c", "; ".join([*words, 'exec "$@"']), "sh")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
     """What a program sees, what it may write to, and whether it has the network."""
@@ -60,7 +75,6 @@ class Box:
     written: tuple[Path, ...] = ()
     placed: tuple[tuple[Path, Path], ...] = ()  # what is here, and where it is there
     network: bool = False
-    memory: int | None = None  # bytes, of each of its processes
     processes: int = PROCESSES  # root may start as many as it likes
 
     def around(
@@ -78,7 +92,8 @@ class Box:
             words += ["--tmpfs", str(home)]
         own = {"TMPDIR": str(TEMPORARY), "USER": "reconciler", **(variables or {})}
         boxed = ["bwrap", *words, *self._mounts(), "--remount-ro", "/", "--", *argv]
-        return with_little_environment([*self._limits(), *boxed], own)
+        bounds = limits(processes=self.processes)
+        return with_little_environment([*bounds, *boxed], own)
 
     def hides(self) -> Callable[[str], bool]:
         """Return what says whether an absolute path is no file of this machine."""
@@ -88,13 +103,6 @@ class Box:
         above = {str(one) for path in seen for one in Path(path).parents}
         exact, below = seen | above, tuple(f"{path}/" for path in seen)
         return lambda path: path not in exact and not path.startswith(below)
-
-    def _limits(self) -> tuple[str, ...]:
-        # Before anything is started: a limit set from outside might come too late.
-        memory = "" if self.memory is None else f"ulimit -d {self.memory >> 10}; "
-        count = self.processes  # bash, and dash
-        limit = f"{memory}ulimit -u {count} 2>/dev/null || ulimit -p {count}; "
-        return ("sh", "-c", f'{limit}exec "$@"', "sh")
 
     def shows(self, path: Path) -> bool:
         """Say whether a program in it can see what is at *path*."""

@@ -85,6 +85,7 @@ Number = Annotated[int, Strict()]
 SomeSeconds = Annotated[float, BeforeValidator(values.positive_duration)]
 Share = Annotated[float, BeforeValidator(values.share)]
 Size = Annotated[int, BeforeValidator(values.size)]
+Memory = Annotated[Text, AfterValidator(values.memory)]
 Port = Annotated[Number, Field(ge=1, le=65535)]
 FilePath = Annotated[Path, BeforeValidator(values.not_empty), AfterValidator(_absolute)]
 MountPoint = Annotated[FilePath, AfterValidator(values.mount_point)]
@@ -215,6 +216,8 @@ class NixSettings(_Section):
     path: Annotated[tuple[NixPathEntry, ...], BeforeValidator(_or_empty_list)] = ()
     options: Annotated[dict[NixOptionName, NixOption], BeforeValidator(_or_empty)] = {}
     inputs: Annotated[dict[InputName, InputPlace], BeforeValidator(_or_empty)] = {}
+    memory: Memory = "75%"  # for all evaluations, of what is free or in bytes
+    jobs: Annotated[int, Field(ge=1)] | None = None  # None: as many as cores
     evaluate_timeout: SomeSeconds = 300.0
     build_timeout: SomeSeconds = 3600.0
     signing_key: FilePath | None = None  # with which what was built here is signed

@@ -24,6 +24,7 @@ _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS), re.ASCII)
 _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(rf"({_NUMBER})([KMGT]?)", re.ASCII)
+_PERCENT = re.compile(rf"({_NUMBER})%", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", re.ASCII)
 _HOOK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
@@ -125,6 +126,22 @@ def size(value: object) -> int:
         message = f"is no size: {value!r}; write 512K, 256M, 1.5G or a number of bytes"
         raise ValueError(message)
     return round(float(match[1]) * _SIZES[match[2]])
+
+
+def memory(text: str) -> str:
+    """Return *text* if `memory_of` understands it."""
+    memory_of(text, 0)
+    return text
+
+
+def memory_of(text: str, free: int) -> int:
+    """Return the bytes that *text* means: a size, or a part of what is *free*: 75%."""
+    if not (match := _PERCENT.fullmatch(text)):
+        return size(text)
+    if 0 < (percent := float(match[1])) <= 100:  # noqa: PLR2004 -- of a hundred
+        return round(free * percent / 100)
+    message = f"should be more than 0% and 100% at most, not {text}"
+    raise ValueError(message)
 
 
 # --- hosts and addresses ---------------------------------------------------------

@@ -290,19 +290,30 @@ def test_it_starts_so_many_processes_and_no_more() -> None:
         started(20)
 
 
-def test_it_takes_so_much_memory_and_no_more(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cage, "whole_memory", lambda: 600 << 20)
-    evaluator = machine.evaluator()
+def test_it_takes_so_much_memory_and_no_more(machine: Machine) -> None:
+    evaluator = machine.evaluator(memory="600M")
     times = "builtins.genList (x: x) 30"
     grow = f"builtins.stringLength (builtins.foldl' (a: _: a + a) ''x'' ({times}))"
     host(machine.checkout, "keanu", f"{{ ... }}: builtins.seq ({grow}) {{ {PLAIN} }}")
 
-    with pytest.raises((CommandError, EvaluationError)):
+    told = r"keanu took more than the 0\.6 GiB that nix\.memory allows, also alone"
+    with pytest.raises(EvaluationError, match=told):
         evaluator.evaluate(machine.checkout, KEANU)
 
     host(machine.checkout, "keanu", f"{{ ... }}: {{ {PLAIN} }}")
+    assert evaluator.evaluate(machine.checkout, KEANU).units
+
+
+def test_one_that_needs_more_than_its_part_is_made_alone_with_all(
+    machine: Machine,
+) -> None:
+    evaluator = machine.evaluator(memory="2G", jobs=20)
+    host(machine.checkout, "keanu", f"{{ ... }}: {{ {PLAIN} }}")
+    evaluator.evaluate(machine.checkout, KEANU)  # so that there are parts
+    times = "builtins.genList (x: x) 27"
+    grow = f"builtins.stringLength (builtins.foldl' (a: _: a + a) ''x'' ({times}))"
+    host(machine.checkout, "keanu", f"{{ ... }}: builtins.seq ({grow}) {{ {PLAIN} }}")
+
     assert evaluator.evaluate(machine.checkout, KEANU).units
 
 

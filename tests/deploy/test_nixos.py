@@ -54,6 +54,8 @@ EVERYTHING = {
         path = [ "nixpkgs=/srv/nixpkgs" ];
         options = { cores = 4; sandbox = false; substituters = "https://example.org"; };
         inputs.private = "/srv/private";
+        memory = "6G";
+        jobs = 3;
         evaluate_timeout = 120;
         build_timeout = "1d";
         signing_key = "/etc/signing-key";

@@ -28,7 +28,13 @@ from reconciler.settings import (
     local_path,
 )
 from reconciler.settings.schema import UnitSettings
-from reconciler.settings.values import DURATION_FORMS, LONGEST, duration, heal
+from reconciler.settings.values import (
+    DURATION_FORMS,
+    LONGEST,
+    duration,
+    heal,
+    memory_of,
+)
 from tests.support.wait import within
 
 DOCS = Path(__file__).parents[2] / "docs/settings.md"
@@ -591,6 +597,25 @@ def test_what_is_no_size(tmp_path: Path, text: str) -> None:
         loaded(tmp_path, f"{MINIMAL}policy: {{min_free: {text}}}\n")
 
     assert "policy.min_free: " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "of_ten_thousand"), [("75%", 7500), ("0.5%", 50), ("6K", 6144)]
+)
+def test_memory_is_a_part_of_what_is_free_or_a_size(
+    tmp_path: Path, text: str, of_ten_thousand: int
+) -> None:
+    settings = loaded(tmp_path, f"{MINIMAL}nix: {{memory: {text}}}\n")
+
+    assert memory_of(settings.nix.memory, 10_000) == of_ten_thousand
+
+
+@pytest.mark.parametrize("text", ["0%", "101%", "half", "%", "75 %"])
+def test_what_is_no_memory(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        loaded(tmp_path, f"{MINIMAL}nix: {{memory: '{text}'}}\n")
+
+    assert "nix.memory: " in str(refused.value)
 
 
 # --- arguments of networks -------------------------------------------------------

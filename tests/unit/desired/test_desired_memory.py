@@ -30,10 +30,10 @@ class Evaluations:
             thread.start()
 
     def _run(self, name: str, size: int) -> None:
-        with self._room.taken(name) as measured:
+        with self._room.taken(name) as place:
             self.running.add(name)
             self._ends[name].wait(SOON)
-            measured(size)
+            place.measured(size)
         self.running.discard(name)
 
     def end(self, *names: str) -> None:
@@ -55,8 +55,8 @@ class Evaluations:
 
 def measured(room: Room, **sizes: int) -> None:
     for name, size in sizes.items():
-        with room.taken(name) as measure:
-            measure(size)
+        with room.taken(name) as place:
+            place.measured(size)
 
 
 def test_the_first_one_runs_alone_since_nobody_knows_its_size() -> None:
@@ -72,7 +72,7 @@ def test_the_first_one_runs_alone_since_nobody_knows_its_size() -> None:
 
 
 def test_what_was_measured_before_a_restart_counts_from_the_beginning() -> None:
-    room = Room(places=2, memory=10, sizes={"keanu": 4, "lufta": 5, "gone": 0})
+    room = Room(places=2, memory=12, sizes={"keanu": 4, "lufta": 5, "gone": 0})
     evaluations = Evaluations(room)
 
     evaluations.begin("keanu", "lufta")
@@ -95,7 +95,7 @@ def test_there_are_no_more_than_places() -> None:
 
 def test_one_that_reads_all_hosts_gets_the_room_that_it_takes() -> None:
     """`nodes`: it takes as much as all of them; three of 2 GiB are not 6."""
-    room = Room(places=8, memory=10)
+    room = Room(places=8, memory=12)
     measured(room, azure=2, keanu=2, monitoring=7)
     evaluations = Evaluations(room)
     evaluations.begin("monitoring", size=7)
@@ -111,7 +111,7 @@ def test_one_that_reads_all_hosts_gets_the_room_that_it_takes() -> None:
 
 
 def test_an_unknown_one_is_taken_for_as_large_as_the_largest() -> None:
-    room = Room(places=8, memory=10)
+    room = Room(places=8, memory=12)
     measured(room, azure=2, monitoring=7)
     evaluations = Evaluations(room)
     evaluations.begin("azure")
@@ -121,6 +121,35 @@ def test_an_unknown_one_is_taken_for_as_large_as_the_largest() -> None:
     evaluations.begin("newer")
     assert len(evaluations.running) == 2
     evaluations.end_all()
+
+
+def test_each_may_take_its_part_and_all_of_them_no_more_than_there_is() -> None:
+    room = Room(places=4, memory=100)
+    with room.taken("first") as place:
+        assert (place.limit, place.is_all) == (100, True)
+        place.measured(60)
+    with room.taken("first") as large:
+        assert (large.limit, large.is_all) == (75, False)
+    measured(room, small=4)
+    with room.taken("small") as small, room.taken("first") as large:
+        assert (small.limit, large.limit) == (25, 75)
+
+
+def test_who_had_too_little_gets_all_and_waits_for_it() -> None:
+    room = Room(places=4, memory=100, sizes={"azure": 4, "keanu": 4})
+    with room.taken("azure"):
+        given: list[int] = []
+
+        def alone() -> None:
+            with room.taken("keanu", alone=True) as place:
+                given.append(place.limit)
+
+        thread = threading.Thread(target=alone)
+        thread.start()
+        thread.join(0.1)
+        assert given == []
+    thread.join(SOON)
+    assert given == [100]
 
 
 def test_one_that_is_too_large_runs_alone() -> None:
