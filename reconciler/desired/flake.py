@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,13 @@ class Tree:
     path: str  # the copy
     hash: str  # of its NAR, as an SRI
     stamp: str  # of the checkout that it is a copy of
+    told: Mapping[str, Any] = field(default_factory=dict)  # by git, of an input
 
     @property
     def known(self) -> dict[str, object]:
         """What is known of it as an input of a flake."""
-        return {"path": self.path, "narHash": self.hash, **_dated({"lastModified": 0})}
+        told = _dated({"lastModified": 0, **self.told})
+        return {"path": self.path, "narHash": self.hash, **told}
 
     def fetched(self, checkout: Path) -> dict[str, object]:
         """Return what ``fetchTree`` takes, with what git tells of the *checkout*."""
@@ -153,18 +155,21 @@ class Trees:
                 return known
         with tempfile.TemporaryDirectory(prefix="reconciler-input-") as place:
             head = Path(place, "source")
-            _cloned(folder, head)
-            tree = _added(head, options, stamp)
+            told = _cloned(folder, head)
+            tree = replace(_added(head, options, stamp), told=told)
         with self._lock:
             self._known[folder] = tree
         return tree
 
 
-def _cloned(folder: Path, head: Path) -> None:
-    """Put what is committed in *folder* into *head*."""
+def _cloned(folder: Path, head: Path) -> Mapping[str, Any]:
+    """Put what is committed in *folder* into *head*; return which commit that is."""
     argv = ("git", "clone", "-q", "--depth=1", "--no-tags", f"file://{folder}")
     process.run((*argv, str(head)), deadline=DEADLINE)
+    show = ("git", "-C", str(head), "show", "-s", "--format=%H %ct", "HEAD")
+    rev, when = process.run(show, deadline=DEADLINE).stdout.split()
     shutil.rmtree(head / ".git")
+    return {"rev": rev, "lastModified": int(when)}
 
 
 def _added(folder: Path, options: tuple[str, ...], stamp: str) -> Tree:
