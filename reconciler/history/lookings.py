@@ -7,7 +7,13 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from reconciler.history.database import Database
 from reconciler.history.records import clean
-from reconciler.history.schema import evaluated, evaluations, looked, lookings
+from reconciler.history.schema import (
+    evaluated,
+    evaluations,
+    last_good,
+    looked,
+    lookings,
+)
 from reconciler.model import (
     CommitId,
     Evaluated,
@@ -77,11 +83,13 @@ class Lookings:
             connection.execute(insert(lookings).values(**_fields(one)))
             connection.execute(delete(lookings).where(gone))
 
-    def note(self, one: EvaluationNote) -> None:
+    def note(self, one: EvaluationNote, *, moves: bool = False) -> None:
         """
         Replace how the last commit was read for a host; costs stay if unknown.
 
-        That the same commit was read once more, and is unchanged, is no news.
+        That the same commit was read once more, and is unchanged, is no news. If it
+        *moves*, what the last commit said of the host that Nix could evaluate is what
+        this one says.
         """
         fields: dict[str, object] = {
             "commit_id": one.commit,
@@ -93,6 +101,9 @@ class Lookings:
             fields |= {"seconds": one.seconds, "memory": one.memory}
         mine = evaluated.c.host == one.host
         with self._database.writing() as connection:
+            if moves:
+                same = update(last_good).where(last_good.c.host == one.host)
+                connection.execute(same.values(commit_id=one.commit))
             query = select(evaluated.c.commit_id).where(mine)
             before = connection.execute(query).scalar_one_or_none()
             if before is None:

@@ -184,8 +184,9 @@ class Evaluations:
         desired = self._answered(host, answer) if answer else None
         if desired is None:
             return None, reasons or (COLLECTED,)
-        self._note(revision, host, Evaluated.UNCHANGED)
-        return LastGood(desired=desired, commit=commit, key=key, answer=answer), ()
+        good = LastGood(desired=desired, commit=commit, key=key, answer=answer)
+        self._note(revision, host, Evaluated.UNCHANGED, good=good)
+        return good, ()
 
     def _anew(
         self, revision: Revision, host: HostName, reasons: tuple[str, ...]
@@ -289,8 +290,13 @@ class Evaluations:
         result: Evaluated,
         reasons: tuple[str, ...] = (),
         took: Sequence[Heard] = (),
+        good: LastGood | None = None,
     ) -> None:
-        """Record how a commit was read for *host*; not for who only asks about it."""
+        """
+        Record how a commit was read for *host*; not for who only asks about it.
+
+        *good* is what it says, where that is what the one before said.
+        """
         world = self._world
         world.metrics.evaluated(host, result)
         self._show_cost(host, took)
@@ -305,7 +311,11 @@ class Evaluations:
             seconds=took[0].seconds if took else None,
             memory=took[0].memory if took else None,
         )
-        world.history.lookings.note(note)
+        saved = self._saved.get(host)
+        moves = bool(good and saved and saved.desired is good.desired)
+        world.history.lookings.note(note, moves=moves)
+        if good is not None and moves:
+            self._saved[host] = good  # in one transaction: there are many hosts
 
     def _show_cost(self, host: HostName, took: Sequence[Heard]) -> None:
         """Show what the last evaluation took, be it before a restart."""
