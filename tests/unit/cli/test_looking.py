@@ -6,6 +6,7 @@ import os
 import pytest
 
 from reconciler.errors import BuildError, EvaluationError
+from reconciler.loop import pushed
 from reconciler.model import HostName, UnitName
 from tests.support.scene import Scene
 from tests.support.world import FAILED, FIRST, toplevel_of
@@ -519,3 +520,29 @@ def test_a_repository_that_is_away_is_a_warning_where_there_is_a_mirror(
 
     assert said.status == 0
     assert said.err == "warning: git.example: Connection refused\n"
+
+
+# --- caches ----------------------------------------------------------------------
+
+
+def test_a_cache_that_takes_nothing_is_told_by_status_and_check(
+    cli: Cli, deployed: Scene
+) -> None:
+    cache = "https://me:token@cache.example.org"
+    with cli.settings.open("a") as file:
+        file.write(f"\ncache: {{push: ['{cache}', 'attic:fleet']}}\n")
+    bad = pushed.Pushed(waiting=2, problem="no route to host", since=1.0)
+    pushed.write(
+        deployed.settings.state,
+        {"https://cache.example.org": bad, "attic:fleet": pushed.Pushed()},
+    )
+
+    status, checked = cli("status"), cli("check")
+
+    assert "cannot push to the cache https://cache.example.org (2 waiting" in status.err
+    assert "no route to host" in status.err
+    assert "attic:fleet" not in status.err
+    assert "✗ cache https://cache.example.org  no route to host" in checked.out
+    assert "✗ command attic" in checked.out
+    assert "✓ cache attic:fleet" in checked.out
+    assert "token" not in status.err + checked.out
