@@ -287,6 +287,11 @@ in
       default = "30s";
       description = "How often each host is looked at. More than 0.";
     };
+    bell = mkOption {
+      type = types.enum [ "auto" "off" ];
+      default = "auto";
+      description = "`auto` has hosts ring: over the connection that is open anyway they say when to look again, so that little is lost by an `interval` of minutes. With `off` nothing runs on a host while nobody looks.";
+    };
     settle = mkOption {
       type = duration;
       default = "10s";

@@ -192,7 +192,7 @@ list_active() {
     [ -n "$listed" ] || return 1
     printf '%s\n' "$listed" | while read -r name _; do
         case $name in
-        "$unit".* | run-*.service | user@*.service | session-*) ;;
+        "$unit".* | reconciler-bell-* | run-*.service | user@*.service | session-*) ;;
         *) printf '%s\n' "$name" ;;
         esac
     done

@@ -1,5 +1,8 @@
 """``reconciler status [HOST]``: how hosts stand, as the last pass left them."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
 import typer
 from rich.text import Text
 
@@ -16,6 +19,7 @@ from reconciler.cli.screen.words import (
     note,
     short_path,
     state,
+    told_bell,
     told_hold,
     told_quarantine,
     when,
@@ -23,13 +27,14 @@ from reconciler.cli.screen.words import (
 from reconciler.errors import DaemonError, StateError
 from reconciler.history import History
 from reconciler.loop import pushed
-from reconciler.model import HostName, HostStatus
+from reconciler.model import Bell, BellState, HostName, HostStatus
 from reconciler.model.selection import select
 from reconciler.plan import attempt_as_dict, status_as_dict
 from reconciler.settings import Settings
 from reconciler.source import shown
 
 RECENT = 5  # attempts shown of one host
+FEW = 5  # hosts without a bell that are named
 ASKING = 2.0  # seconds that a daemon has to say what it does
 
 
@@ -40,9 +45,10 @@ def status(
     Show how hosts stood when last looked at; of one, all of it.
 
     Reads what the daemon (or the last `apply`) recorded and asks no host, and a daemon
-    that runs only whether it is looking at the repository for long; `plan` looks
-    at the hosts now. Of one host, named by itself: what differs and its last attempts,
-    as JSON one object with `attempts` besides.
+    that runs only whether it is looking at the repository for long, and which hosts
+    ring when something changes there; `plan` looks at the hosts now. Of one host, named
+    by itself: what differs and its last attempts, as JSON one object with `attempts`
+    besides.
 
     ```
     reconciler status
@@ -51,9 +57,9 @@ def status(
     ```
     """
     settings = chosen(context).settings()
-    _warn_of_long_look(settings)
+    bells = _told_by_daemon(settings)
     with recorded(context) as history:
-        found = _read(history) if history else {}
+        found = _read(history, bells) if history else {}
         if history and not hosts:
             _warn_of_targets(history, settings)
             _warn_of_caches(settings)
@@ -67,14 +73,22 @@ def status(
     _show_all([found[name] for name in names], as_json=as_json)
 
 
-def _warn_of_long_look(settings: Settings) -> None:
-    """Say what a daemon on this machine does since long; one need not run."""
+def _told_by_daemon(settings: Settings) -> Mapping[str, Bell]:
+    """
+    Return how the bells of hosts stand, and say what the daemon does since long.
+
+    That is one on this machine; none need run.
+    """
     try:
-        doing = ask(settings, "GET", "/status", seconds=ASKING).get("doing", "")
+        told = ask(settings, "GET", "/status", seconds=ASKING)
     except DaemonError:
-        return
-    if doing:
+        return {}
+    if doing := told.get("doing", ""):
         warn(f"the daemon is {doing}; what follows is from before")
+    return {
+        host: Bell(state=BellState(bell["state"]), why=bell["why"])
+        for host, bell in told.get("bells", {}).items()
+    }
 
 
 def _tell_of_none(hosts: list[str] | None, *, running: bool, as_json: bool) -> None:
@@ -95,10 +109,13 @@ def _tell_of_none(hosts: list[str] | None, *, running: bool, as_json: bool) -> N
         out.print("No host was looked at yet: start `reconciler run`.")
 
 
-def _read(history: History) -> dict[HostName, HostStatus]:
+def _read(history: History, bells: Mapping[str, Bell]) -> dict[HostName, HostStatus]:
     if problem := history.repository.problem():
         warn(f"the repository, when last looked at: {problem}")
-    return {one.host: one for one in history.statuses(now=now())}
+    return {
+        one.host: replace(one, bell=bells.get(one.host))
+        for one in history.statuses(now=now())
+    }
 
 
 # --- all of them -----------------------------------------------------------------
@@ -157,7 +174,17 @@ def _row(status: HostStatus) -> Row:
 
 
 def _summary(found: list[HostStatus]) -> str:
-    return counted([state(status).plain for status in found])
+    told = counted([state(status).plain for status in found])
+    return "; ".join([told, *_told_polled(found)])
+
+
+def _told_polled(found: list[HostStatus]) -> Iterator[str]:
+    """Name the few hosts that do not ring where others do."""
+    bells = {one.host: one.bell for one in found if one.bell and one.reachable}
+    without = [host for host, bell in bells.items() if bell.why]
+    if 0 < len(without) < len(bells):
+        few = len(without) <= FEW
+        yield f"polled: {', '.join(without) if few else len(without)}"
 
 
 # --- one -------------------------------------------------------------------------
@@ -191,6 +218,7 @@ def _facts(status: HostStatus) -> Paragraphs:
         ("services", f"{status.units_active} of {status.units_desired} active"),
         ("drift since", f"{when(since)} ({ago(now() - since)})" if since else "-"),
         ("last looked at", f"{when(status.updated_at)}"),
+        ("bell", told_bell(status.bell)),
     ]
     if status.hold is not None:
         rows.append(("hold", Text(told_hold(status.hold, now()), "magenta")))

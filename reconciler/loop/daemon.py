@@ -28,6 +28,7 @@ from reconciler.errors import (
 )
 from reconciler.history import RETRY
 from reconciler.loop.arrivals import Arrivals
+from reconciler.loop.bells import Bells
 from reconciler.loop.brought import BroughtLater
 from reconciler.loop.caches import Caches
 from reconciler.loop.evaluation_stage import EvaluationStage
@@ -76,6 +77,7 @@ class Daemon:
         )
         self._brought = BroughtLater(world, self._evaluations)
         self._caches = Caches(world)
+        self.bells = Bells(world, self._queue)
         self._places = Places(world.settings.policy.parallel)
         self._pass = HostPass(
             world,
@@ -85,6 +87,7 @@ class Daemon:
             later=self._stage.ask,
             brought=self._brought,
         )
+        self._pass.hang(self.bells)
         self._retry: Backoff[HostName] = Backoff(base=2.0, cap=PASS_BACKOFF_CAP)
         self._orders = OrderWatch(world)
         self._watch = RepositoryWatch(
@@ -287,6 +290,7 @@ class Daemon:
     def _wipe(self, host: HostName) -> None:
         """Drop what we have of a host that is gone."""
         self._lost.pop(host, None)
+        self.bells.forget(host)
         self._places.forget(host)
         self._retry.forget(host)
         self._gate.forget(host)

@@ -1,7 +1,7 @@
 """One pass: desired, observed, plan, apply, status, for one host."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 
 import structlog
@@ -21,6 +21,7 @@ from reconciler.errors import (
     StoppingError,
 )
 from reconciler.history import CUT_SHORT
+from reconciler.loop.bells import Bells
 from reconciler.loop.brought import BroughtLater
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.lead_times import LeadTimes
@@ -91,6 +92,7 @@ class HostPass:
         self._gate = gate
         self._later = later
         self._brought = brought
+        self._bells: Bells | None = None
         self._standings = Standings(world, repository, evaluations)
         self._boots: dict[HostName, str] = {}
         self._back_at: dict[HostName, float] = {}  # answered again after a reboot
@@ -161,6 +163,10 @@ class HostPass:
         alone = replace(seen.known, shared=frozenset(), alike=frozenset())
         return bool(stranger(seen.observed, alone))
 
+    def hang(self, bells: Bells) -> None:
+        """Have hosts that answer ring from now on."""
+        self._bells = bells
+
     def forget(self, host: HostName) -> None:
         """Forget a host that left the repository."""
         self._lead_times.forget(host)
@@ -184,7 +190,7 @@ class HostPass:
         world, host = self._world, wanted.desired.host
         if not world.history.unfinished(host):
             return seen
-        with world.history.lock(host):
+        with world.history.lock(host), self._hushed(host):
             for attempt in world.history.unfinished(host):
                 guard = world.history.guard(attempt.id)
                 if guard is None:
@@ -256,11 +262,22 @@ class HostPass:
             end_vain_turn(self._world, seen_of_aim.known, observed)
         self._standings.seen(revision, wanted, observed, plan, error)
         self._measure(revision, wanted, plan)
+        self._tend(wanted.desired, seen)
         if error is not None and not isinstance(error, PermanentError):
             return Failed(error, after=after)
         if plan.waits_for is not None:
             return Again(REBOOT_TURN)
         return Again(wait) if plan.steps else Done()
+
+    def _hushed(self, host: HostName) -> AbstractContextManager[None]:
+        return self._bells.hushed(host) if self._bells else nullcontext()
+
+    def _tend(self, desired: Desired, seen: Look) -> None:
+        """See to it that a host rings, unless it is another machine."""
+        if self._bells and not stranger(seen.observed, seen.known):
+            history = self._world.history
+            adopted = seen.known.adopted or history.is_adopted(desired.host)
+            self._bells.tend(desired, adopted=adopted)
 
     def _aim(self, wanted: Wanted, seen: Look, held: ExitStack) -> tuple[Wanted, Look]:
         """
@@ -304,7 +321,7 @@ class HostPass:
         observed = seen.observed
         baseline = baseline_of(world, desired, seen)
         guard = Guard(boot_id=observed.boot_id, baseline=baseline.to_json())
-        with world.history.lock(desired.host):
+        with world.history.lock(desired.host), self._hushed(desired.host):
             if any(world.orders(desired.host, desired.toplevel)):
                 world.history.turns.end_reboot(desired.host, unless_begun=True)
                 return None

@@ -70,6 +70,7 @@ class Families:
         self.registry = CollectorRegistry(auto_describe=True)
         self.labels: dict[str, tuple[str, ...]] = {}  # by name without suffix
         self._about_hosts()
+        self._about_bells()
         self._about_keys()
         self._about_work()
         self._about_the_repository()
@@ -86,6 +87,7 @@ class Families:
             self.evaluation_seconds,
             self.evaluation_memory,
             self.path_changes,
+            self.bell_rings,
         )
 
     def _about_hosts(self) -> None:
@@ -93,6 +95,17 @@ class Families:
         self.registry.register(self.hosts)
         for family in FAMILIES:
             self.labels[PREFIX + family.name] = ("host", *family.labels)
+
+    def _about_bells(self) -> None:
+        self.host_bell = self._gauge(
+            "host_bell",
+            "1 for how it comes that the host is looked at: it rings; it rings without"
+            " end, and is polled (flapping); it has no bell, and is polled.",
+            *("host", "state"),
+        )
+        self.bell_rings = self._counter(
+            "bell_rings", "How often the host said that something has changed.", "host"
+        )
 
     def _about_keys(self) -> None:
         self.key_uploads = self._counter(

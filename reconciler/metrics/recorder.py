@@ -19,6 +19,7 @@ from reconciler.metrics.queue import QueueReading
 from reconciler.metrics.web import ApiMetrics, WebhookMetrics
 from reconciler.model import (
     Attempt,
+    BellState,
     Commit,
     CommitId,
     Evaluated,
@@ -116,6 +117,20 @@ class Metrics:
         with self._lock:
             if host in self._hosts:
                 self._families.reboot_to_active.observe(seconds)
+
+    def host_bell(self, host: HostName, state: BellState) -> None:
+        """Show how it comes that *host* is looked at."""
+        with self._lock:
+            if host in self._hosts:
+                for one in BellState:
+                    shown = self._families.host_bell.labels(host, one.value)
+                    shown.set(one is state)
+
+    def host_rang(self, host: HostName) -> None:
+        """Count that *host* said that something has changed."""
+        with self._lock:
+            if host in self._hosts:
+                self._families.bell_rings.labels(host).inc()
 
     def pass_ended(self, host: HostName, result: PassResult | str) -> None:
         """Count a pass. Raises ValueError for a *result* that is none."""
@@ -289,6 +304,7 @@ class Metrics:
         yield from ((family, [str(host)]) for family in families.by_host())
         yield from ((families.attempts, [host, o.value]) for o in Outcome)
         yield from ((families.rollbacks, [host, r.value]) for r in WENT_BACK)
+        yield from ((families.host_bell, [host, s.value]) for s in BellState)
         yield from ((families.passes, [host, r.value]) for r in PassResult)
         yield from ((families.evaluations, [host, r.value]) for r in Evaluated)
         yield from ((families.key_uploads, [host, r.value]) for r in KeyResult)

@@ -14,6 +14,7 @@ from reconciler.model.attempts import (
     StepRecord,
 )
 from reconciler.model.base import Account, Base, Ground, Mount, Takeover
+from reconciler.model.bells import Bell, BellState, BellUse
 from reconciler.model.brought import (
     Brought,
     BroughtCommit,
@@ -83,6 +84,9 @@ __all__ = [
     "Adopt",
     "Attempt",
     "Base",
+    "Bell",
+    "BellState",
+    "BellUse",
     "Brought",
     "BroughtCommit",
     "CheckKind",

@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass, field
 
+from reconciler.model.bells import Bell
 from reconciler.model.names import CommitId, HostName, StorePath
 from reconciler.model.orders import Hold, Quarantine
 from reconciler.model.plan import Drift, Verdict
@@ -106,6 +107,7 @@ class HostStatus:
     error: str = ""  # why there is no plan, or why the last attempt failed
     hold: Hold | None = None
     quarantine: Quarantine | None = None  # of the target
+    bell: Bell | None = None  # None: only a daemon that runs knows
 
     @property
     def is_away(self) -> bool:

@@ -1,5 +1,6 @@
 """What a host is: one script run on it, and pure parsers of its answer."""
 
+from reconciler.observed.bell import bell
 from reconciler.observed.checks import checks_seconds, run_checks
 from reconciler.observed.closures import System, requisites, system
 from reconciler.observed.etc_files import etc_files, etc_texts
@@ -12,6 +13,7 @@ from reconciler.observed.rounds import rounds_end_well
 __all__ = [
     "Generation",
     "System",
+    "bell",
     "checks_seconds",
     "deadline_for",
     "etc_files",

@@ -20,6 +20,9 @@ GOES_ON = frozenset({"always", "on-success"})
 """Values of Restart= with which a service is to run that has ended well."""
 
 
+SHUTDOWN = "shutdown.target"
+
+
 def is_template(name: str) -> bool:
     """Whether *name* is that of a template: ``getty@.service``."""
     return "@." in name
@@ -43,8 +46,10 @@ def read_units(
     for block in answer.units:
         unit = reading.unit(block)
         names = words(block.get("Names", ""))
-        # Targets are told for what they pull in; those not asked about do not count.
-        if unit.name in asked or not unit.name.endswith(TARGET):
+        # Targets are told for what they pull in; those not asked about do not count,
+        # but for the one that ends all units.
+        counts = unit.name in asked or not unit.name.endswith(TARGET)
+        if counts or (unit.name == SHUTDOWN and unit.queued):
             units[unit.name] = unit
         aliases |= dict.fromkeys(names, unit)
     for name in asked:

@@ -61,6 +61,7 @@ from reconciler.plan.render import (
     as_dict,
     as_text,
     attempt_as_dict,
+    bell_as_dict,
     no_plan_as_dict,
     no_status_as_dict,
     one_attempt_as_dict,
@@ -71,6 +72,7 @@ from reconciler.plan.restarts import restarts
 from reconciler.plan.secrets import cannot_decrypt, not_judged
 from reconciler.plan.shapes import (
     AttemptShape,
+    BellShape,
     BringsShape,
     HostShape,
     OneAttemptShape,
@@ -88,6 +90,7 @@ __all__ = [
     "Arrival",
     "AttemptShape",
     "Baseline",
+    "BellShape",
     "BringsShape",
     "FileDiff",
     "HostShape",
@@ -106,6 +109,7 @@ __all__ = [
     "as_dict",
     "as_text",
     "attempt_as_dict",
+    "bell_as_dict",
     "brought_as_dict",
     "brought_lines",
     "brought_record",

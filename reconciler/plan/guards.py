@@ -20,6 +20,7 @@ FEW = 3
 
 NAMED = 5  # how many of those that would go are named
 _REBUILD = UnitName("nixos-rebuild-switch-to-configuration.service")
+_SHUTDOWN = UnitName("shutdown.target")
 _OURS = UnitName("reconciler-activation.service")
 
 
@@ -124,6 +125,14 @@ def waits_for_adoption(host: HostName, known: Known, policy: Policy) -> str:
         "waits for adoption: it was never as its commit says, so nothing is done before"
         f" somebody has seen what that changes: reconciler adopt {host}"
     )
+
+
+def goes_down(observed: Observed) -> str:
+    """Return that the host is being shut down, or an empty text."""
+    shutdown = observed.units.get(_SHUTDOWN)
+    if shutdown is not None and shutdown.queued:
+        return "this host is being shut down; waiting"
+    return ""
 
 
 def switched_by_somebody(observed: Observed) -> str:

@@ -22,6 +22,7 @@ from reconciler.model import (
 from reconciler.plan.diff import NO_DIGESTS, findings
 from reconciler.plan.guards import (
     driven_by_another,
+    goes_down,
     removes_too_much,
     switched_by_somebody,
     told_alike,
@@ -182,10 +183,10 @@ def _judge(
     2. Held by a person: HELD.
     3. This system failed here before: QUARANTINED.
     4. The policy says to look only: REPORTED.
-    5. Somebody else is switching the host just now, another reconciler drives it, or
-       the system takes away more than may go unasked, or needs secrets that the host
-       cannot decrypt: BLOCKED; or nobody has given the host to us: UNADOPTED. Unless
-       what follows says that it is left as it is.
+    5. The host goes down, somebody else is switching it just now, another reconciler
+       drives it, or the system takes away more than may go unasked, or needs secrets
+       that the host cannot decrypt: BLOCKED; or nobody has given the host to us:
+       UNADOPTED. Unless what follows says that it is left as it is.
     6. A commit changes the host: DEPLOY, which closes all other drift with it.
     7. The host changed by itself or by hand: HEAL; or REPORTED if the policy says so,
        or it has another system and updates itself.
@@ -316,9 +317,13 @@ def _blocked(
     observed: Observed, known: Known, policy: Policy
 ) -> tuple[Verdict, str] | None:
     """Return what keeps us from the host whatever its system is, if anything does."""
-    others = switched_by_somebody(observed) or driven_by_another(observed, known)
-    if others:
-        return Verdict.BLOCKED, others
+    reason = (
+        goes_down(observed)
+        or switched_by_somebody(observed)
+        or driven_by_another(observed, known)
+    )
+    if reason:
+        return Verdict.BLOCKED, reason
     if unadopted := waits_for_adoption(observed.host, known, policy):
         return Verdict.UNADOPTED, unadopted
     return None

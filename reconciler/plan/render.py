@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from reconciler.model import (
     Attempt,
+    Bell,
     Brought,
     CommitId,
     Desired,
@@ -29,6 +30,7 @@ from reconciler.model import (
 from reconciler.plan.attempt_brought import brought_record
 from reconciler.plan.shapes import (
     AttemptShape,
+    BellShape,
     DriftShape,
     HoldShape,
     HostShape,
@@ -269,7 +271,13 @@ def status_as_dict(status: HostStatus) -> HostShape:
         "error": status.error,
         "hold": _hold_as_dict(status.hold),
         "quarantine": _quarantine_as_dict(status.quarantine),
+        "bell": bell_as_dict(status.bell) if status.bell else None,
     }
+
+
+def bell_as_dict(bell: Bell) -> BellShape:
+    """Return *bell* for JSON."""
+    return {"state": bell.state.value, "why": bell.why}
 
 
 def no_status_as_dict(host: HostName, commit: CommitId, error: str) -> HostShape:
@@ -292,6 +300,7 @@ def no_status_as_dict(host: HostName, commit: CommitId, error: str) -> HostShape
         "error": error,
         "hold": None,
         "quarantine": None,
+        "bell": None,
     }
 
 

@@ -118,6 +118,13 @@ class QuarantineShape(TypedDict):
     failures: int
 
 
+class BellShape(TypedDict):
+    """How it comes that a host is looked at."""
+
+    state: str  # rings; flapping: it rings without end; polled: it has no bell
+    why: str  # it does not count, or empty
+
+
 class HostShape(TypedDict):
     """How a host stood when it was last looked at."""
 
@@ -138,6 +145,7 @@ class HostShape(TypedDict):
     error: str
     hold: HoldShape | None
     quarantine: QuarantineShape | None
+    bell: BellShape | None  # null: no daemon runs that would know, or it is new
 
 
 class AttemptStepShape(TypedDict):

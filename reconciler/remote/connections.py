@@ -22,12 +22,22 @@ from reconciler.model import Desired, HostName, StorePath, Target
 from reconciler.remote import building, copying, session, ssh_config
 from reconciler.remote.age_names import age_names
 from reconciler.remote.connect import bounded, open_connection, shut
-from reconciler.remote.hosts import HostReader, HostWriter, OnLine, RemoteResult
+from reconciler.remote.ears import Ears, TooFewSessionsError
+from reconciler.remote.hosts import (
+    Hear,
+    HostReader,
+    HostWriter,
+    OnLine,
+    RemoteResult,
+)
 from reconciler.remote.known_hosts import add, entry_name, known_keys
 from reconciler.remote.route import find_route
 from reconciler.settings import SshSettings
 
 log = structlog.get_logger(__name__)
+
+LISTEN_SECONDS = 10.0
+"""How long a host may take to begin with what is to be listened to."""
 
 TIMED_OUT = frozenset({124, 137, -1})
 """How timeout(1) ends after its signal; after SIGKILL; or with that SIGKILL itself."""
@@ -57,6 +67,7 @@ class Connections:
         self._account = account
         self._links: dict[HostName, dict[Target, _Link]] = {}
         self._ways = _Ways()
+        self._ears = Ears()
         self._lock = threading.Lock()
 
     def reader(self, host: HostName, target: Target) -> HostReader:
@@ -100,6 +111,14 @@ class Connections:
         for link in links:
             link.drop()
 
+    def listen(self, host: HostName, target: Target, script: str, hear: Hear) -> bool:
+        """See Transport."""
+        return self._link(host, target).listen(self._ears, script, hear)
+
+    def ignore(self, host: HostName) -> None:
+        """See Transport."""
+        self._ears.close(host)
+
     def leave(self, host: HostName, way: Target) -> None:
         """See Transport."""
         with self._lock:
@@ -118,6 +137,7 @@ class Connections:
 
     def forget(self, host: HostName) -> None:
         """See Transport."""
+        self.ignore(host)
         with self._lock:
             links = self._links.pop(host, {})
         for link in links.values():
@@ -125,6 +145,7 @@ class Connections:
 
     def close(self) -> None:
         """See Transport."""
+        self._ears.stop()
         with self._lock:
             hosts, self._links = self._links, {}
         for links in hosts.values():
@@ -312,6 +333,29 @@ class _Link:
         if result.status in TIMED_OUT and result.seconds >= deadline:
             raise RemoteTimeoutError(what, host=self.host, seconds=deadline)
         return result
+
+    def listen(self, ears: Ears, script: str, hear: Hear) -> bool:
+        """Have *script* run over this connection; return whether it is new."""
+        what, line = "listening", session.lasting_line(script, self.target)
+        connection = self._open(LISTEN_SECONDS)
+        if ears.has(self.host, line, connection):
+            return False
+        late = threading.Event()
+        try:
+            with bounded(LISTEN_SECONDS, lambda: self._abandon(connection)) as late:
+                ears.open(self.host, line, connection, hear)
+        except TooFewSessionsError as error:
+            stderr = str(TooFewSessionsError.__doc__)
+            raise RemoteError(what, host=self.host, status=-1, stderr=stderr) from error
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            if late.is_set():
+                seconds = LISTEN_SECONDS
+                raise RemoteTimeoutError(
+                    what, host=self.host, seconds=seconds
+                ) from error
+            message = f"{self.host}: the connection broke during {what}"
+            raise ConnectError(message, host=self.host) from error
+        return True
 
     def _over(
         self, connection: fabric.Connection, command: session.Command, what: str

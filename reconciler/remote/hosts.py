@@ -9,6 +9,9 @@ from reconciler.model import Desired, HostName, StorePath, Target
 OnLine = Callable[[str], None]
 """Gets each line of output, without its newline, as it arrives."""
 
+Hear = Callable[[str | None], None]
+"""Gets each line that a host says by itself; None once it will say no more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteResult:
@@ -157,6 +160,19 @@ class Transport(Protocol):
 
         Raises StateError.
         """
+
+    def listen(self, host: HostName, target: Target, script: str, hear: Hear) -> bool:
+        """
+        Have *host* run the sh *script* as root until the connection ends, and hear it.
+
+        Return False if that very script runs there already. It ends with its input, and
+        says something, be it empty lines, twice in `SILENT_AFTER` seconds: a host that
+        does not is frozen, and the connection to it is closed. Raises ConnectError,
+        HostKeyError, RemoteError, RemoteTimeoutError.
+        """
+
+    def ignore(self, host: HostName) -> None:
+        """End what `listen` began; nothing more is heard of it."""
 
     def leave(self, host: HostName, way: Target) -> None:
         """Drop the connection by a *way* by which *host* is not reached any more."""

@@ -58,6 +58,15 @@ def script_command(script: str, target: Target, *, deadline: float) -> Command:
     return Command(line=_line(argv, target, deadline), stdin=script.encode())
 
 
+def lasting_line(script: str, target: Target) -> str:
+    """
+    Return the command line that runs the sh *script* as root for as long as it likes.
+
+    Its standard input is what tells it when to end, so the script is an argument.
+    """
+    return _root_line(("sh", "-c", script), target)
+
+
 def argv_command(
     argv: Sequence[str],
     target: Target,
@@ -73,9 +82,13 @@ def argv_command(
 
 def _line(argv: Sequence[str], target: Target, deadline: float) -> str:
     # Inside the escalation: an unprivileged timeout(1) could not kill root's process.
-    become = () if target.user == "root" else target.escalation
     bound = ("timeout", "-k", f"{KILL_AFTER:g}", f"{deadline:.3f}")
-    return " ".join(quote(word) for word in (*become, *bound, *argv))
+    return _root_line((*bound, *argv), target)
+
+
+def _root_line(argv: Sequence[str], target: Target) -> str:
+    become = () if target.user == "root" else target.escalation
+    return " ".join(quote(word) for word in (*become, *argv))
 
 
 def quote(word: str) -> str:

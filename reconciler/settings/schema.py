@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from reconciler.messages import FIELDS, LINK_FIELDS, Kind
-from reconciler.model import Adopt, Heal, Mode, Reboot, Specialisation
+from reconciler.model import Adopt, BellUse, Heal, Mode, Reboot, Specialisation
 from reconciler.settings import git_values, nix_values, senders, values
 
 
@@ -70,6 +70,11 @@ def _asking(value: object) -> object:
 
 def _or_empty_list(value: object) -> object:
     return () if value is None else value
+
+
+def _or_off(value: object) -> object:
+    """Let YAML's bare ``off``, which it takes for false, be the word."""
+    return "off" if value is False else value
 
 
 def _list_of_one(value: object) -> object:
@@ -279,6 +284,7 @@ class PolicySettings(_Section):
     heal: Flag = True
     parallel: Annotated[Number, Field(ge=1, le=1000)] = 10
     interval: SomeSeconds = 30.0  # each host is looked at this often
+    bell: Annotated[BellUse, BeforeValidator(_or_off)] = BellUse.AUTO
     settle: SomeSeconds = 10.0  # a new system must stay healthy so long
     confirm_timeout: SomeSeconds = 60.0  # and become so within this, or is rolled back
     switch_timeout: SomeSeconds = 900.0  # for switch-to-configuration itself

@@ -89,6 +89,7 @@ EVERYTHING = {
         heal = false;
         parallel = 3;
         interval = 5;
+        bell = "off";
         settle = "3s";
         confirm_timeout = "30s";
         switch_timeout = "5m";

@@ -88,6 +88,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 def test_the_whole_in_figures(shared: Api) -> None:
     status = shared.get("/status").json()
 
+    bells = status.pop("bells")
+    assert {host: bell["state"] for host, bell in bells.items()} == {
+        "keanu": "polled",
+        "lufta": "polled",
+    }
     assert status == {
         "healthy": True,
         "problem": "",
@@ -116,9 +121,12 @@ def test_hosts_and_attempts_are_what_the_command_line_tells(shared: Api) -> None
     attempts = [attempt_as_dict(one) for one in history.attempts()]
     hosts = shared.get("/hosts").json()
 
-    assert [drop(host, "updated_at") for host in hosts] == [
-        drop(status, "updated_at") for status in statuses
+    # How its bell stands only the daemon knows, and the command line asks it.
+    assert [drop(host, "updated_at", "bell") for host in hosts] == [
+        drop(status, "updated_at", "bell") for status in statuses
     ]
+    bells = shared.get("/status").json()["bells"]
+    assert {host["host"]: host["bell"] for host in hosts} == bells
     assert shared.get("/attempts").json() == attempts
     one = shared.get("/hosts/lufta").json()
     assert one["attempts"] == [a for a in attempts if a["host"] == "lufta"]

@@ -45,7 +45,13 @@ from reconciler.model import (
     Target,
     UnitName,
 )
-from reconciler.remote import HostReader, HostWriter, OnLine, RemoteResult
+from reconciler.remote import (
+    Hear,
+    HostReader,
+    HostWriter,
+    OnLine,
+    RemoteResult,
+)
 from reconciler.remote.copying import copy_closure, try_copying
 from reconciler.settings import HostSettings
 from reconciler.source import Flaw
@@ -486,6 +492,7 @@ class FakeConnections:
         self.machines: dict[HostName, Machine] = {}
         self.reconnected: list[HostName] = []  # one entry for each time
         self.forgotten: list[HostName] = []
+        self.heard: dict[HostName, tuple[str, Hear]] = {}  # scripts, and who hears
         self.ways: dict[HostName, Target] = {}
         self.names_of_keys: frozenset[str] = frozenset()
         self._mirror = mirror
@@ -544,6 +551,18 @@ class FakeConnections:
 
     def introduce(self, known: Target, target: Target) -> None:
         """See Connections."""
+
+    def listen(self, host: HostName, target: Target, script: str, hear: Hear) -> bool:
+        """See Connections; tests say in the hosts' place what there is to hear."""
+        self.reader(host, target)
+        new = self.heard.get(host, ("", hear))[0] != script
+        if new:
+            self.heard[host] = (script, hear)
+        return new
+
+    def ignore(self, host: HostName) -> None:
+        """See Connections."""
+        self.heard.pop(host, None)
 
     def leave(self, host: HostName, way: Target) -> None:
         """See Connections."""

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from rich.text import Text
 
 from reconciler.model import (
+    Bell,
+    BellState,
     Drift,
     DriftKind,
     Hold,
@@ -87,6 +89,15 @@ def _told_drift(drift: Drift) -> str:
     if drift.kind is DriftKind.SYSTEM:
         return f"it runs {short(drift.observed)}"
     return f"{drift.kind.value} {drift.subject}".strip()
+
+
+def told_bell(bell: Bell | None) -> str:
+    """Say how it comes that a host is looked at, besides every now and then."""
+    if bell is None:
+        return "not known: no daemon runs that looks at it"
+    if bell.state is BellState.FLAPPING:
+        return f"flapping, so polled: {bell.why}"
+    return f"polled: {bell.why}" if bell.why else "it rings"
 
 
 def told_hold(hold: Hold, now: float) -> str:

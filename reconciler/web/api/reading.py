@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -24,6 +24,7 @@ from reconciler.plan import (
     Standing,
     arrival_as_dict,
     attempt_as_dict,
+    bell_as_dict,
     one_attempt_as_dict,
     status_as_dict,
 )
@@ -154,7 +155,9 @@ def _about_the_past(routes: APIRouter, parts: Parts) -> None:
 
 
 def _statuses(parts: Parts) -> list[HostStatus]:
-    found = parts.history.statuses(now=parts.now())
+    bells = parts.daemon.bells.all()
+    known = parts.history.statuses(now=parts.now())
+    found = [replace(one, bell=bells.get(one.host)) for one in known]
     return sorted(found, key=lambda status: status.host)
 
 
@@ -172,6 +175,7 @@ def _figures(parts: Parts) -> Json:
         "unreachable": sum(one.is_away for one in statuses),
         "held": sum(one.hold is not None for one in statuses),
         "quarantined": sum(one.quarantine is not None for one in statuses),
+        "bells": {one.host: bell_as_dict(one.bell) for one in statuses if one.bell},
     }
 
 

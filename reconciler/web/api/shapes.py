@@ -6,6 +6,8 @@ That is in `reconciler.plan.shapes`. Keys stay; new ones may come.
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reconciler.plan import BellShape
+
 Seconds = float
 """Since the epoch."""
 
@@ -40,6 +42,9 @@ class StatusShape(_Shape):
     unreachable: int
     held: int
     quarantined: int
+    bells: dict[str, BellShape] = Field(
+        description="how it comes that each host is looked at"
+    )
 
 
 class LogShape(_Shape):

@@ -146,6 +146,24 @@ def test_which_hosts_are_gone_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shutdown", "verdict"),
+    [
+        pytest.param({**STOPPED, "queued": True}, Verdict.BLOCKED, id="begun"),
+        pytest.param(STOPPED, Verdict.HEAL, id="not begun"),
+    ],
+)
+def test_nothing_is_started_on_a_host_that_goes_down(
+    shutdown: dict[str, object], verdict: Verdict
+) -> None:
+    seen = observed(have(**STOPPED), have("shutdown.target", **shutdown))
+
+    made = plan(desired(want()), seen, known=KNOWN, policy=Policy())
+
+    assert made.verdict is verdict
+    assert bool(made.steps) is (verdict is Verdict.HEAL)
+
+
+@pytest.mark.parametrize(
     ("units", "switching", "verdict"),
     [
         pytest.param((), True, Verdict.BLOCKED, id="the lock is held"),

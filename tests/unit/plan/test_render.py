@@ -4,6 +4,8 @@ import dataclasses
 import json
 
 from reconciler.model import (
+    Bell,
+    BellState,
     CommitId,
     Hold,
     HostStatus,
@@ -241,7 +243,10 @@ def test_a_status_for_machines() -> None:
         "error": "",
         "hold": None,
         "quarantine": None,
+        "bell": None,
     }
+    rings = dataclasses.replace(status, bell=Bell(state=BellState.RINGS))
+    assert status_as_dict(rings)["bell"] == {"state": "rings", "why": ""}
     unknown = dataclasses.replace(status, verdict=None, error="no route to host")
     assert status_as_dict(unknown)["verdict"] is None
     assert status_as_dict(unknown)["in_sync"] is False
