@@ -509,18 +509,33 @@ def test_the_system_is_the_same_with_an_input_as_it_is_locked(
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
-        ({"gone": "/srv"}, "flake.lock has no input gone"),
-        ({"nixpkgs/gone": "/srv"}, "flake.lock has no input nixpkgs/gone"),
+        ({"gone": "{folder}"}, "flake.lock has no input gone"),
+        ({"nixpkgs/gone": "{folder}"}, "flake.lock has no input nixpkgs/gone"),
         ({"nixpkgs": "/nowhere"}, "nix.inputs.nixpkgs: /nowhere is no folder"),
     ],
 )
 def test_an_input_that_cannot_be_replaced_is_named(
-    repository: Repository, inputs: Mapping[str, str], told: str
+    repository: Repository, tmp_path: Path, inputs: Mapping[str, str], told: str
 ) -> None:
     repository.flake(TWO)
+    folder = tmp_path / "input"
+    folder.mkdir()
+    places = {name: place.format(folder=folder) for name, place in inputs.items()}
 
     with pytest.raises(PermanentError, match=told):
-        repository.hosts(inputs=inputs)
+        repository.hosts(inputs=places)
+
+
+def test_no_input_is_replaced_in_a_lock_of_a_newer_version(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.flake(TWO)
+    (tmp_path / "input").mkdir()
+    file = repository.checkout / "flake.lock"
+    file.write_text(file.read_text().replace('"version": 7', '"version": 8'))
+
+    with pytest.raises(PermanentError, match=r"version 8: nix\.inputs cannot replace"):
+        repository.hosts(inputs={"nixpkgs": str(tmp_path / "input")})
 
 
 def test_a_lock_of_a_newer_version_asks_for_a_newer_nix(

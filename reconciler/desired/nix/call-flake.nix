@@ -28,9 +28,17 @@ let
   file = "${rootSource}${below}/flake.lock";
   lock =
     if builtins.pathExists file then
-      builtins.fromJSON (builtins.readFile file)
+      known (builtins.fromJSON (builtins.readFile file))
     else
       throw "the flake has no flake.lock, which nix.inputs replaces parts of: run `nix flake lock`, commit";
+
+  # What a newer one means nobody here knows.
+  known =
+    read:
+    if builtins.elem read.version [ 5 6 7 ] then
+      read
+    else
+      throw "lock file of the flake has unsupported version ${toString read.version}: nix.inputs cannot replace parts of it";
 
   # Which node an input is: the name of one, or a path of inputs from the root.
   nodeOf = spec: if builtins.isList spec then follow lock.root spec else spec;
