@@ -11,11 +11,15 @@ Private keys are in it in clear. None of what is here is ever printed as a whole
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.errors import ImportFileError
+from reconciler.settings import values
+
+SSH_PORT = 22
+LAST_PORT = 65535
 
 _PRIVATE = ("sshPrivateKey", "clientPrivateKey", "privateClientKey")
 _PUBLIC = ("sshPublicKey", "clientPublicKey", "publicClientKey")
@@ -54,7 +58,7 @@ class Machine:
     name: str
     type: str
     address: str = ""
-    port: int = 22
+    port: int = SSH_PORT
     public_ipv4: str = ""
     private_ipv4: str = ""
     vpn_key: str = ""
@@ -124,7 +128,8 @@ def _deployment(uuid: str, fields: object) -> Deployment:
         search_path=tuple(_inner(fields, "nixPath", list, uuid)),
         arguments=_inner(fields, "args", dict, uuid),
         machines=tuple(
-            _machine(name, one, resources) for name, one in sorted(machines.items())
+            _machine(f"{uuid}.resources", name, one, resources)
+            for name, one in sorted(machines.items())
         ),
         others=tuple(f"{name} ({resources[name].get('type')})" for name in others),
     )
@@ -149,7 +154,7 @@ def _inner(fields: Json, name: str, kind: type, place: str) -> Any:  # noqa: ANN
         return kind()
     try:
         found = json.loads(text) if isinstance(text, str) else text
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     inside = found.values() if isinstance(found, dict) else found
     if isinstance(found, kind) and all(isinstance(one, str) for one in inside or ()):
@@ -158,17 +163,20 @@ def _inner(fields: Json, name: str, kind: type, place: str) -> Any:  # noqa: ANN
     raise ImportFileError(message)
 
 
-def _machine(name: str, fields: Json, resources: Mapping[str, Json]) -> Machine:
+def _machine(
+    place: str, name: str, fields: Json, resources: Mapping[str, Json]
+) -> Machine:
     public = _text(fields, "publicIpv4") or _ending(fields, "mainIPv4")
     private = _text(fields, "privateIpv4")
     by_private = any(_flag(fields, key) for key in _keys(fields, "usePrivateIpAddress"))
     address = _text(fields, "targetHost") or (by_private and private) or public
-    port = _text(fields, "targetPort") or "22"
+    address = address or private
+    at = f"{place}.{_require(place, values.host_name, name)}"
     return Machine(
         name=name,
         type=fields["type"],
-        address=address or private,
-        port=int(port) if port.isdecimal() else 22,
+        address=address and _require(at, values.address, address),
+        port=_port(f"{at}.targetPort", _text(fields, "targetPort")),
         public_ipv4=public,
         private_ipv4=private,
         vpn_key=_text(fields, "publicVpnKey"),
@@ -179,6 +187,23 @@ def _machine(name: str, fields: Json, resources: Mapping[str, Json]) -> Machine:
         key_file=_ending(fields, "privateKeyFile"),
         disk_keys=_has_disk_keys(fields),
     )
+
+
+def _require(place: str, check: Callable[[str], str], text: str) -> str:
+    """Return *text*, of the export, if our settings could hold it."""
+    try:
+        return check(text)
+    except ValueError as error:
+        message = f"{place}: {error}: correct it there, or take it out"
+        raise ImportFileError(message) from error
+
+
+def _port(place: str, text: str) -> int:
+    port = int(text or SSH_PORT) if text.isdecimal() or not text else 0
+    if 0 < port <= LAST_PORT:
+        return port
+    message = f"{place}: {text!r} is no port: correct it there, or take it out"
+    raise ImportFileError(message)
 
 
 def _private_key(fields: Json, resources: Mapping[str, Json]) -> str:

@@ -8,6 +8,13 @@ from reconciler.desired.nixops_physical import extra_hosts, quoted
 from reconciler.desired.nixops_state import chosen, deployments
 from reconciler.errors import ImportFileError
 
+
+def machine_of(name: str, **fields: object) -> str:
+    """Return an export of one machine."""
+    machine = {"type": "none", **fields}
+    return json.dumps({"u": {"resources": {name: machine}}})
+
+
 PROD = {"a": {"name": "prod", "resources": {}}}
 
 
@@ -21,6 +28,16 @@ PROD = {"a": {"name": "prod", "resources": {}}}
         ('{"u": {"resources": {"a": {}}}}', "", "u.resources.a is no resource"),
         ('{"u": {"resources": {}, "args": "[1]"}}', "", "u.args is not what NixOps"),
         ('{"u": {"resources": {}, "nixExprs": "{"}}', "", "u.nixExprs is not what"),
+        (
+            json.dumps({"u": {"resources": {}, "args": "[" * 100_000}}),
+            "",
+            "u.args is not what NixOps",
+        ),
+        (machine_of(".."), "", "u.resources: '..' is no host name"),
+        (machine_of(""), "", "u.resources: '' is no host name"),
+        (machine_of("a", targetHost="-oX"), "", "u.resources.a: '-oX' is neither"),
+        (machine_of("a", targetPort="70000"), "", "a.targetPort: '70000' is no port"),
+        (machine_of("a", targetPort="ssh"), "", "a.targetPort: 'ssh' is no port"),
         (json.dumps({**PROD, "b": PROD["a"]}), "", "holds prod (a), prod (b): choose"),
         (json.dumps(PROD), "test", "holds prod (a): choose one with --deployment"),
     ],
