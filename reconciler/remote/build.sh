@@ -4,12 +4,13 @@
 #   sh -c SCRIPT build DERIVATION SYSTEM ROOT SECONDS
 #
 # In a unit of its own, so that all of it ends in time, whoever is still there to see; what
-# an earlier attempt left building is ended first. Prints what Nix says.
+# an earlier attempt left building is ended first. It is called after ROOT: who builds to
+# compare ends no build that is to be deployed. Prints what Nix says.
 set -u
 PATH=/run/current-system/sw/bin:/run/wrappers/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 derivation=$1 system=$2 root=$3 seconds=$4
-unit=reconciler-build
+unit=${root##*/}-build
 nix=$(command -v nix-store) || {
     echo "error: this host has no nix-store" >&2
     exit 1

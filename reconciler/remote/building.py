@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from reconciler import process
 from reconciler.errors import (
@@ -19,7 +19,6 @@ from reconciler.remote.session import quote
 LINGER = 30.0
 """Seconds beyond the deadline after which the host ends a build that nobody ended."""
 
-_STOP = ("systemctl", "stop", "reconciler-build.service")
 _STOP_DEADLINE = 30.0
 _PATH = "PATH=/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
 _UNREACHED = 255  # how ssh ends where the connection is at fault
@@ -49,8 +48,9 @@ def build(
     try:
         process.run(argv, deadline=deadline, on_line=on_line)
     except CommandTimeoutError:
+        stop = ("systemctl", "stop", f"{PurePosixPath(root).name}-build.service")
         with contextlib.suppress(ReconcilerError):
-            process.run(_remotely(desired, config, _STOP), deadline=_STOP_DEADLINE)
+            process.run(_remotely(desired, config, stop), deadline=_STOP_DEADLINE)
         raise
     except CommandError as error:
         if error.status != _UNREACHED:

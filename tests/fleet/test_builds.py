@@ -103,9 +103,12 @@ def test_to_compare_a_system_it_is_built_there_and_not_switched_to(rig: Rig) -> 
     running = host.running_toplevel
     set_extra(rig, HOST, THERE + named("third"))
     rig.push("To be looked at")
+    host.exec("systemd-run", f"--unit={UNIT}", "sleep", "1000")
 
     assert "not built yet" in flat(rig.run("plan", HOST, status=2).stdout)
     compared = rig.run("diff", HOST, "--build").stdout
+    assert host.is_active(UNIT), "what an attempt builds goes on"
+    host.exec("systemctl", "stop", UNIT)
 
     assert "no package has another version, 3 built anew" in compared
     assert "not built yet" not in flat(rig.run("plan", HOST, status=2).stdout)
