@@ -93,6 +93,8 @@ def _chosen(
 
 def _by_rule(host: HostName, facts: Json, rule: str | None) -> Place:
     fields = {"name": host, "hostName": facts["hostName"], "fqdn": facts["fqdn"]}
+    if facts.get("nowhere"):
+        return Place(source="")
     if rule is None or any(f"{{{n}}}" in rule and not v for n, v in fields.items()):
         return Place(source="")
     return Place(source="ssh.address", address=rule.format(**fields))

@@ -7,7 +7,7 @@ import pytest
 from reconciler.desired import Evaluator
 from reconciler.errors import EvaluationError, LayoutError
 from reconciler.model import HostName
-from reconciler.settings import RepositorySettings
+from reconciler.settings import RepositorySettings, SshSettings
 from tests.adapters.desired_nix import PLAIN, host, settings, write
 
 pytestmark = pytest.mark.nix
@@ -139,6 +139,17 @@ def test_a_physical_network_adds_to_hosts_and_makes_none(tmp_path: Path) -> None
 
 
 # --- options of morph's ----------------------------------------------------------
+
+
+def test_no_rule_says_where_a_host_is_that_is_only_built(tmp_path: Path) -> None:
+    only = "deployment.buildOnly = true;"
+    write(tmp_path, network=f"{{ network = {{ }}; keanu = {{ {PLAIN} {only} }}; }}")
+    ruled = SshSettings(address="{name}.lan")
+    evaluator = Evaluator(settings().model_copy(update={"ssh": ruled}))
+
+    target = evaluator.evaluate(tmp_path, KEANU).target
+
+    assert target.address == ""
 
 
 def test_what_morph_says_has_its_meaning_or_a_note(tmp_path: Path) -> None:

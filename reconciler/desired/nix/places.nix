@@ -31,7 +31,8 @@ in
   hostName = orNull (config.networking.hostName or null);
   fqdn = orNull (config.networking.fqdn or null);
   port = firstPort;
-  # Of morph's: nobody can reach it.
+  # Of morph's: nobody can reach it, and no rule says where it is.
+  nowhere = deployment.buildOnly or false == true;
   places = if deployment.buildOnly or false == true then [ ] else
     when (outside ? deploy) (
       place "deploy.nodes" {
