@@ -13,6 +13,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import threading
@@ -25,7 +26,13 @@ from urllib.parse import quote
 
 from reconciler import process
 from reconciler.desired import fingerprint
-from reconciler.errors import LayoutError
+from reconciler.errors import (
+    CommandError,
+    CommandTimeoutError,
+    FetchError,
+    LayoutError,
+)
+from reconciler.errors import quote as quoted
 
 STAMP = "commit.json"
 """Beside the checkout: what git tells of its commit; see `source.checkout`."""
@@ -155,19 +162,38 @@ class Trees:
                 return known
         with tempfile.TemporaryDirectory(prefix="reconciler-input-") as place:
             head = Path(place, "source")
-            told = _cloned(folder, head)
+            told = _cloned(name, folder, head)
             tree = replace(_added(head, options, stamp), told=told)
         with self._lock:
             self._known[folder] = tree
         return tree
 
 
-def _cloned(folder: Path, head: Path) -> Mapping[str, Any]:
-    """Put what is committed in *folder* into *head*; return which commit that is."""
-    argv = ("git", "clone", "-q", "--depth=1", "--no-tags", f"file://{folder}")
-    process.run((*argv, str(head)), deadline=DEADLINE)
-    show = ("git", "-C", str(head), "show", "-s", "--format=%H %ct", "HEAD")
-    rev, when = process.run(show, deadline=DEADLINE).stdout.split()
+def _cloned(name: str, folder: Path, head: Path) -> Mapping[str, Any]:
+    """
+    Put what is committed in *folder*, whoever owns that, into *head*.
+
+    Return which commit that is. Raises FetchError for the input *name*.
+    """
+    real = folder.resolve()
+    places = dict.fromkeys([folder, folder / ".git", real, real / ".git"])
+    # Its serving side is the one to ask whose it is, and does not inherit `-c`.
+    options = [f"-c {shlex.quote(f'safe.directory={place}')}" for place in places]
+    serving = f"--upload-pack=git {' '.join(options)} upload-pack"
+    argv = ("git", "clone", "-q", "--no-local", "--depth=1", "--no-tags", serving)
+    show = ("show", "-s", "--no-show-signature", "--format=%H %ct", "HEAD")
+    try:
+        process.run((*argv, "--", str(folder), str(head)), deadline=DEADLINE)
+        shown = process.run(("git", "-C", str(head), *show), deadline=DEADLINE)
+    except CommandTimeoutError:
+        raise
+    except CommandError as error:
+        told = (
+            f"nix.inputs.{name}: what is committed in {folder} cannot be read:"
+            f" {quoted(error.stderr)}"
+        )
+        raise FetchError(told, cause=error) from error
+    rev, when = shown.stdout.split()
     shutil.rmtree(head / ".git")
     return {"rev": rev, "lastModified": int(when)}
 

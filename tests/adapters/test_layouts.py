@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from textwrap import dedent
 import pytest
 
 from reconciler.desired import Evaluator
+from reconciler.desired.flake import Trees
 from reconciler.errors import (
     EvaluationError,
     FetchError,
@@ -398,6 +400,26 @@ def test_an_input_that_is_away_is_named_and_tried_again(
 
 
 # --- inputs that the settings replace --------------------------------------------
+
+
+def test_the_head_of_a_folder_is_taken_whoever_owns_it(tmp_path: Path) -> None:
+    """People commit there as themselves, and the daemon is another user."""
+    folder = tmp_path / "it's 100%20"
+    folder.mkdir()
+    git = ("git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b")
+    (folder / "file").write_text("committed")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *words], check=True, timeout=60)
+    (folder / "file").write_text("not yet")
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", "1:1", str(folder)], check=True, timeout=60)
+
+    tree = Trees().add_input("private", folder, ())
+
+    assert Path(tree.path, "file").read_text() == "committed"
+    shutil.rmtree(folder / ".git" / "objects")
+    with pytest.raises(FetchError, match=r"inputs\.private: .* cannot be read: fatal"):
+        Trees().add_input("private", folder, ())
 
 
 PRIVATE = """{
