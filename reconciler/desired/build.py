@@ -126,7 +126,8 @@ def _failure(
     log_of: Callable[[str], str],
     where: str = "",
 ) -> BuildError:
-    gone = not Path(desired.derivation).exists()
+    # A host has its own copy, whatever became of ours while it was building.
+    gone = not (where or Path(desired.derivation).exists())
     if gone or _NOT_THERE.search(error.stderr):
         message = (
             f"{desired.derivation} was garbage-collected{where} before it was built: "
