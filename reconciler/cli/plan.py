@@ -284,20 +284,12 @@ def apply(
         known = {one.host: one for one in world.history.statuses()}
         statuses = [known[name] for name in names if name in known]
         done = _last_attempts(world, names)
-    if as_json:
-        problems = {
-            name: _problem(one) for name, one in zip(names, results, strict=True)
-        }
-        print_json(
-            [
-                status_as_dict(known[name])
-                if name in known
-                else no_status_as_dict(name, revision.commit.id, problems[name])
-                for name in names
-            ]
-        )
-    else:
-        _show_applied(statuses, {h: a for h, a in done.items() if a != before.get(h)})
+        if as_json:
+            _print_applied(dict(zip(names, results, strict=True)), known, revision)
+        else:
+            new = {h: one for h, one in done.items() if one != before.get(h)}
+            _show_applied(statuses, new)
+        _push(world)
     good = len(statuses) == len(names) and all(one.in_sync for one in statuses)
     failed = any(isinstance(result, Failed) for result in results)
     wrong = failed or not good or repository.passed_over is not None
@@ -332,10 +324,16 @@ def _bring(
         return result
 
     results = for_each(world, names, run)
-    if not is_running(world.settings):  # a daemon works it out, and pushes
+    if not is_running(world.settings):  # a daemon works it out
         brought.turn()
-        Caches(world).turn()
     return results
+
+
+def _push(world: World) -> None:
+    """Push to caches what no daemon will; all else is told by now, for it may last."""
+    if world.settings.cache.push and not is_running(world.settings):
+        with waiting("pushing to caches"):
+            Caches(world).turn()
 
 
 def _problem(result: Result) -> str:
@@ -347,6 +345,22 @@ def _last_attempts(world: World, names: list[HostName]) -> dict[HostName, Attemp
         one for name in names for one in world.history.attempts(host=name, limit=1)
     ]
     return {one.host: one for one in found}
+
+
+def _print_applied(
+    results: Mapping[HostName, Result],
+    known: Mapping[HostName, HostStatus],
+    revision: Revision,
+) -> None:
+    """Print what became of each host for ``--json``."""
+    print_json(
+        [
+            status_as_dict(known[name])
+            if name in known
+            else no_status_as_dict(name, revision.commit.id, _problem(result))
+            for name, result in results.items()
+        ]
+    )
 
 
 def _show_applied(

@@ -5,9 +5,11 @@ import os
 
 import pytest
 
+from reconciler.cli.common import out
 from reconciler.errors import BuildError, EvaluationError
 from reconciler.loop import pushed
 from reconciler.model import HostName, UnitName
+from reconciler.settings import CacheSettings
 from tests.support.scene import Scene
 from tests.support.world import FAILED, FIRST, toplevel_of
 from tests.unit.cli.conftest import Cli
@@ -546,3 +548,19 @@ def test_a_cache_that_takes_nothing_is_told_by_status_and_check(
     assert "✗ command attic" in checked.out
     assert "✓ cache attic:fleet" in checked.out
     assert "token" not in status.err + checked.out
+
+
+def test_apply_tells_what_it_did_before_it_pushes(
+    cli: Cli, deployed: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that is away may take an hour to be given up."""
+    push = {"cache": CacheSettings(push=("attic:fleet",))}
+    deployed.settings = deployed.settings.model_copy(update=push)
+    turn = "reconciler.cli.plan.Caches.turn"
+    monkeypatch.setattr(turn, lambda _caches: out.print("now it pushes"))
+
+    for options in ([], ["--json"]):
+        said = cli("apply", *options)
+
+        assert said.lines[-1] == "now it pushes"
+        assert "keanu" in "".join(said.lines[:-1])
