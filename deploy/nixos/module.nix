@@ -171,6 +171,7 @@ in
         pkgs.gitMinimal
         pkgs.openssh
         pkgs.strace
+        pkgs.bubblewrap
       ]
       ++ lib.optional (cfg.settings.repository.verify.openpgp != [ ]) pkgs.gnupg
       ++ lib.optional (pushesBy "attic") pkgs.attic-client
@@ -222,8 +223,15 @@ in
           "AF_UNIX"
           "AF_INET"
           "AF_INET6"
+          "AF_NETLINK"
         ];
-        RestrictNamespaces = true;
+        RestrictNamespaces = [
+          "user"
+          "mnt"
+          "pid"
+          "net"
+          "ipc"
+        ];
         RestrictRealtime = true;
         RestrictSUIDSGID = true;
         RemoveIPC = true;
@@ -233,6 +241,7 @@ in
         SystemCallFilter = [
           "@system-service"
           "~@privileged"
+          "@mount capset" # for bubblewrap
           "ptrace process_vm_readv" # for strace
         ];
         SystemCallErrorNumber = "EPERM";

@@ -48,8 +48,13 @@ _OF_NETWORK = (
     "/etc/passwd",
     "/etc/group",
 )
-_OWN = ("--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--as-pid-1")
+_OWN = (
+    *("--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL"),
+    *("--die-with-parent", "--as-pid-1"),
+)
 """As the first process: only so are we told how much memory it took."""
+
+_FRESH_PROC = ("--proc", "/proc")
 
 
 def limits(
@@ -85,8 +90,8 @@ class Box:
 
         Folders that are not there are left out.
         """
-        words = [*_OWN, *(("--share-net",) if self.network else ())]
-        words += ["--dev", "/dev", "--proc", "/proc"]
+        words = [*_OWN, *(() if self.network else ("--unshare-net",))]
+        words += ["--dev", "/dev", *_proc()]
         words += ["--size", str(TEMPORARY_BYTES), "--tmpfs", str(TEMPORARY)]
         if (home := _home()) is not None:
             words += ["--tmpfs", str(home)]
@@ -148,11 +153,33 @@ def box_problem() -> str:
     """Return why there can be no box on this machine; empty if there can."""
     if not shutil.which("bwrap"):
         return "bwrap was not found on PATH: install bubblewrap"
+    return _fails(Box().around(["true"]))
+
+
+def _fails(argv: Sequence[str]) -> str:
     try:
-        run(Box().around(["true"]), deadline=_TRY_SECONDS)
+        run(argv, deadline=_TRY_SECONDS)
     except ReconcilerError as error:
         return str(error)
     return ""
+
+
+@lru_cache(maxsize=1)
+def _proc() -> tuple[str, ...]:
+    """
+    Return what makes ``/proc``: of its own processes, or nothing but its program.
+
+    Where parts of our ``/proc`` are covered, as in hardened units and containers, the
+    kernel makes no other.
+    """
+    binds = ("--ro-bind", "/", "/", "--dev", "/dev")
+    if shutil.which("bwrap") and not _fails(
+        ["bwrap", *_OWN, *binds, *_FRESH_PROC, "--", "true"]
+    ):
+        return _FRESH_PROC
+    program = shutil.which("nix-instantiate") or shutil.which("true") or "/bin/true"
+    # Newer versions of Nix ask for their own name.
+    return ("--tmpfs", "/proc", "--symlink", program, "/proc/self/exe")
 
 
 def _home() -> Path | None:

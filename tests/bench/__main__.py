@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import memory, passes, push, reboot, spared
+from tests.bench import cage, memory, passes, push, reboot, spared
 from tests.bench.report import Section, show
 from tests.bench.setting import fleet_in, scratch
 
-PARTS = ("push", "spared", "reboot", "pass", "memory")
+PARTS = ("push", "spared", "reboot", "pass", "memory", "cage")
 
 
 def main() -> int:
@@ -41,6 +41,9 @@ def main() -> int:
             show(sections[-1], console)
         if "memory" in chosen.only:
             sections.append(memory.measure(made(folder, "memory"), fleet))
+            show(sections[-1], console)
+        if "cage" in chosen.only:
+            sections.append(cage.measure(made(folder, "cage"), chosen.rounds))
             show(sections[-1], console)
     if chosen.json:
         print_json(sections)

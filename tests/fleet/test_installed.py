@@ -140,6 +140,24 @@ def test_it_is_hardened_as_far_as_the_documentation_says(site: Site) -> None:
     assert f"`systemd-analyze security`: {exposure}" in documentation
 
 
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="there is no bubblewrap")
+def test_evaluations_have_a_cage_below_all_that(site: Site) -> None:
+    """A commit cannot read what the daemon can, and the next one is served."""
+    assert "no cage" not in site.journal()
+    file = f"hosts/{OTHER}/configuration.nix"
+    database = f"/{installed.STATE}/history.sqlite"
+    read = f'networking.hostName = builtins.readFile {database} + "'
+    site.repository.edit(file, 'networking.hostName = "', read)
+    site.push("Read what is none of its business")
+    told = f"the evaluation may not read {database}: nix.cage"
+    wait_until(lambda: told in site.run("status", "--json"), DEADLINE, told)
+
+    site.repository.edit(file, read, 'networking.hostName = "')
+    site.push("Read it no more")
+
+    site.wait_in_sync()
+
+
 def test_commands_work_as_the_documentation_says(site: Site) -> None:
     """As the daemon's user, who may read what systemd has given to the daemon."""
     told = json.loads(site.run("check", "--json"))

@@ -122,6 +122,8 @@ def _add_program(tar: tarfile.TarFile, wheel: Path) -> None:
     link = tarfile.TarInfo(f"{PREFIX}/bin/python3")
     link.type, link.linkname = tarfile.SYMTYPE, f"/usr/bin/{PYTHON}"
     tar.addfile(link)
+    if bwrap := shutil.which("bwrap"):  # the image was made without
+        tar.add(bwrap, "usr/bin/bwrap")
 
 
 def _add_units(tar: tarfile.TarFile) -> None:

@@ -185,11 +185,15 @@ def _pids_below(folder: Path) -> Iterator[int]:
 
 
 def _pid_inside(pid: int) -> int | None:
-    """Return the number of *pid* in its own pid namespace, None if it has ended."""
+    """
+    Return the number of *pid* in the host's pid namespace, None if it has ended.
+
+    A host may have namespaces in its own, each with a PID 1.
+    """
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("NSpid:"):
-                return int(line.split()[-1])
+                return int(line.split()[1:][:2][-1])
     return None
 
 

@@ -170,6 +170,10 @@ in
   git = tool "git" { bin = names "git git-receive-pack git-upload-archive git-upload-pack"; };
   gitMinimal = pkgs.git;
   strace = tool "strace" { };
+  bubblewrap = tool "bubblewrap" {
+    bin = [ "bwrap" ];
+    mainProgram = "bwrap";
+  };
   sudo = tool "sudo" { };
   curl = tool "curl" { };
   inotify-tools = tool "inotify-tools" {
