@@ -124,16 +124,24 @@ class NixCage:
 
     @contextlib.contextmanager
     def around(
-        self, argv: Sequence[str], checkout: Path, *, fetches: bool = False
+        self,
+        argv: Sequence[str],
+        checkout: Path,
+        *,
+        fetches: bool = False,
+        pure: bool = False,
     ) -> Iterator[tuple[tuple[str, ...], Hides]]:
         """
         Give what evaluates *argv* with sight of *checkout*, while it runs.
 
-        And what says which paths of this machine it does not see.
+        And what says which paths of this machine it does not see. *pure* is an
+        evaluation that reads no file by its path, so that only git gets at SSH keys.
         """
         store = Store.of_machine()
         variables = self._variables(fetches=fetches)
         box = self._box(store, checkout, fetches=fetches)
+        if fetches and pure and self._trusted:
+            box = replace(box, seen=(*box.seen, Path.home() / ".ssh"))
         with contextlib.ExitStack() as stack:
             if store.is_ours:
                 # Nobody writes to the store from inside; and there, the number of a

@@ -306,7 +306,9 @@ class Nix:
         except CommandError as error:
             if not self.cage.must_fetch(said(error), checkout):
                 raise
-        with self.cage.around(argv, checkout, fetches=True) as (words, hides):
+        pure = bool(reading.mode.package)
+        fetching = self.cage.around(argv, checkout, fetches=True, pure=pure)
+        with fetching as (words, hides):
             return start(words, hides)
 
     def _evaluation(

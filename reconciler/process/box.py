@@ -47,6 +47,7 @@ _OF_NETWORK = (
     "/etc/protocols",
     "/etc/passwd",
     "/etc/group",
+    "/etc/ssh/ssh_known_hosts",
 )
 _OWN = (
     *("--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL"),

@@ -46,16 +46,17 @@ class Machine:
             argv = [*git, "-c", "user.email=x@example.org", *words]
             subprocess.run(argv, check=True, timeout=20)
 
-    def evaluator(self, *, trusted: bool = True, **nix: object) -> Evaluator:
-        """Return what evaluates the checkout, with settings of the section ``nix``."""
+    def settings(self, **nix: object) -> Settings:
+        """Return settings with fields of the section ``nix``."""
         base = settings(**nix)
         repository = base.repository.model_copy(
             update={"secrets": {"secrets": self.folder / "overlay"}}
         )
-        return Evaluator(
-            Settings(repository=repository, nix=base.nix, state=self.state),
-            trusted=trusted,
-        )
+        return Settings(repository=repository, nix=base.nix, state=self.state)
+
+    def evaluator(self, *, trusted: bool = True, **nix: object) -> Evaluator:
+        """Return what evaluates the checkout."""
+        return Evaluator(self.settings(**nix), trusted=trusted)
 
     def try_to(self, attack: str, **how: object) -> str:
         """Evaluate a host that needs *attack*; return what is said of its failure."""
@@ -242,6 +243,37 @@ def test_it_has_the_network_to_fetch(
     assert machine.evaluator().evaluate(machine.checkout, KEANU).tags == ("hi",)
     assert machine.evaluator().evaluate(machine.checkout, KEANU).tags == ("hi",)
     assert asked == ["/tag"]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "fetches", "pure"),
+    [
+        (True, True, True),
+        (True, True, False),
+        (True, False, True),
+        (False, True, True),
+    ],
+)
+def test_keys_are_there_to_fetch_where_no_evaluation_reads_them(
+    machine: Machine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    trusted: bool,
+    fetches: bool,
+    pure: bool,
+) -> None:
+    """What a flake is locked to may be fetched by git over ssh."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/id_ed25519").write_text("key")
+    argv = ["cat", str(tmp_path / ".ssh/id_ed25519")]
+    nix = cage.NixCage(machine.settings(), trusted=trusted)
+
+    with nix.around(argv, machine.checkout, fetches=fetches, pure=pure) as (words, _):
+        done = process.run(words, deadline=20, check=False)
+
+    assert (done.stdout == "key") is (trusted and fetches and pure)
 
 
 # --- the cage itself -------------------------------------------------------------
