@@ -70,7 +70,7 @@ def limits(
     words = [] if memory is None else [f"ulimit -d {memory >> 10}"]
     if processes is not None:  # bash, and dash
         words.append(f"ulimit -u {processes} 2>/dev/null || ulimit -p {processes}")
-    return ("sh", "-c", "; ".join([*words, 'exec "$@"']), "sh")
+    return ("/bin/sh", "-c", "; ".join([*words, 'exec "$@"']), "sh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
