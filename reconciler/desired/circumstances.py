@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import uuid
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
@@ -53,8 +54,14 @@ class Circumstances:
         arguments: Arguments,
         *,
         host: HostName | None,
+        fresh: bool = False,
     ) -> Question:
-        """Return what one of our Nix *file*s is asked, with all it depends on."""
+        """
+        Return what one of our Nix *file*s is asked, with all it depends on.
+
+        *fresh* is for whoever is about to evaluate, and again when that is done: two
+        that are not the same tell that something changed meanwhile.
+        """
         own = str(reading.checkout.absolute())
         named = [file, arguments.get("file", "").removeprefix(own)]
         return Question(
@@ -62,11 +69,12 @@ class Circumstances:
             checkout=reading.checkout,
             base=self._base(reading, arguments, host),
             is_spared=not reading.copy,
+            outside=self.outside(fresh=True) if fresh else "",
         )
 
-    def outside(self) -> str:
+    def outside(self, *, fresh: bool = False) -> str:
         """Return what changes when what lies outside of the commits may have."""
-        path = self._path.now(os.environ.get("NIX_PATH"))
+        path = self._path.now(os.environ.get("NIX_PATH"), fresh=fresh)
         return fingerprint.digest({"path": path, "overlays": self.overlays()})
 
     def overrides(self, host: HostName) -> HostSettings:
@@ -108,6 +116,7 @@ class Circumstances:
             "repository.secrets": self.overlays(),
             "the version of Nix": self._nix.version,
             "nix.cage, or what it shows": self._nix.cage.shown,
+            "the kind of machine": platform.machine(),
             "the reconciler": self.package,
         }
 

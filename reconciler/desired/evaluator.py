@@ -13,7 +13,7 @@ from reconciler.desired.circumstances import Circumstances
 from reconciler.desired.codec import Where, from_nix, to_json
 from reconciler.desired.failures import Subject, explained
 from reconciler.desired.ground import TREE
-from reconciler.desired.kept import Kept
+from reconciler.desired.kept import Kept, Question
 from reconciler.desired.nix import Heard, Mode, Nix, hear_nothing
 from reconciler.desired.platforms import Platforms
 from reconciler.desired.reading import Arguments, Reading
@@ -144,16 +144,24 @@ class Evaluator:
         arguments = {**reading.arguments, **self._of_host(host)}
         subject = Subject(reading=reading, host=host)
         heard: list[Heard] = []
+
+        def asked() -> Question:
+            return self._around.question(
+                reading, "host.nix", arguments, host=host, fresh=True
+            )
+
+        question = asked() if key else None
         facts = self._ask("host.nix", arguments, subject, hear=heard.append)
         if "known" in facts:
             raise UnknownHostError(host, known=facts["known"])
         desired = from_nix(host, facts, where, roots=reading.roots)
         hear(heard[0])
-        if key:
+        if question is not None:
             self._kept.keep(
-                self._around.question(reading, "host.nix", arguments, host=host),
+                question,
                 heard[0],
                 to_json(desired),
+                again=asked(),
                 key=key,
                 read_here={secret["file"] for secret in facts["secrets"]},
             )
@@ -388,13 +396,20 @@ class Evaluator:
 
     def _ask_again(self, file: str, arguments: Arguments, subject: Subject) -> Any:  # noqa: ANN401 -- JSON
         """Do as `_ask`, without Nix where nothing differs that it looked at before."""
-        question = self._around.question(subject.reading, file, arguments, host=None)
-        text = self._kept.answer(question)
+
+        def asked(*, fresh: bool) -> Question:
+            return self._around.question(
+                subject.reading, file, arguments, host=None, fresh=fresh
+            )
+
+        text = self._kept.answer(asked(fresh=False))
         if text is not None:
             return json.loads(text)
         heard: list[Heard] = []
+        question = asked(fresh=True)
         value = self._ask(file, arguments, subject, hear=heard.append)
-        self._kept.keep(question, heard[0], json.dumps(value))
+        again = asked(fresh=True)
+        self._kept.keep(question, heard[0], json.dumps(value), again=again)
         return value
 
     def _ask(

@@ -176,6 +176,7 @@ class Ground:
         self._forms = tuple(sorted(forms, key=len, reverse=True))
         self._states: dict[tuple[str, str], str] = {}
         self._real: dict[str, str] = {}
+        self._ways: dict[str, float] = {}
 
     def inside(self, path: str) -> str | None:
         """Return *path* relative to the checkout, None if it is not below it."""
@@ -204,12 +205,32 @@ class Ground:
     def changed_at(self, path: str) -> float:
         """Return when what is at *path*, or leads there, changed last; 0 if unknown."""
         full = self._full(path)
-        times = [0.0]
+        times = [self.led_otherwise_at(path)]
         with contextlib.suppress(OSError, ValueError):
             times.append(os.lstat(full).st_ctime)
         with contextlib.suppress(OSError, ValueError):
             times.append(os.stat(full).st_ctime)  # noqa: PTH116 -- text
         return max(times)
+
+    def led_otherwise_at(self, path: str) -> float:
+        """Return when the links on the way to *path*, itself one or not, changed."""
+        full = self._full(path)
+        if full not in self._ways:
+            self._ways[full] = 0.0  # a link to itself leads nowhere
+            self._ways[full] = self._way_changed(full)
+        return self._ways[full]
+
+    def _way_changed(self, full: str) -> float:
+        folder = os.path.dirname(full)  # noqa: PTH120 -- text, any bytes
+        if folder == full:
+            return 0.0
+        before = self.led_otherwise_at(folder)
+        with contextlib.suppress(OSError, ValueError):
+            status = os.lstat(full)
+            if stat.S_ISLNK(status.st_mode):
+                aim = os.path.join(folder, os.readlink(full))  # noqa: PTH115, PTH118
+                return max(before, status.st_ctime, self.led_otherwise_at(aim))
+        return before
 
     def _full(self, path: str) -> str:
         return os.path.join(self.checkout, path)  # noqa: PTH118 -- text, any bytes

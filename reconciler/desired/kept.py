@@ -43,6 +43,7 @@ class Question:
     checkout: Path
     base: Mapping[str, str]
     is_spared: bool = True  # where the answer is a flake's, nothing ever is
+    outside: str = ""  # what lay around just when it was asked
 
 
 class Kept:
@@ -85,15 +86,19 @@ class Kept:
         heard: Heard,
         text: str,
         *,
+        again: Question,
         key: str = "",
         read_here: Iterable[str] = (),
     ) -> None:
         """
         Keep an answer and what was looked at for it.
 
-        With *key*, *text* is kept under it by somebody else.
+        *again* is what would be asked now: where that differs, nobody knows which of
+        both was answered. With *key*, *text* is kept under it by somebody else.
         """
         if self._memory is None or heard.trace is None or not question.is_spared:
+            return
+        if again != question:
             return
         ground = Ground(question.checkout)  # as it is now, after it was looked at
         groups, puzzle = learned(heard.trace, ground, read_here=read_here)

@@ -36,7 +36,9 @@ _TEXT_LIMIT = 8 << 20
 
 _STATE = os.environ.get("NIX_STATE_DIR", "/nix/var/nix")
 _OWN = (f"{STORE}/", f"{_STATE}/", "/dev/", "/sys/", "/proc/", "/nix/var/log/")
-_PROFILES = f"{_STATE}/profiles"
+_LINKED = tuple(f"{_STATE}/{name}" for name in ("profiles", "gcroots"))
+"""Of what Nix has there, what a search path may lead through."""
+
 _OF_NIX = re.compile(  # what Nix itself reads there, at each start
     r"/proc/(self|\d+)/(maps|exe|root|ns/\w+|stat|status|mounts|mountinfo|cgroup|fd.*"
     r"|task.*|oom_score_adj|uid_map|gid_map|setgroups|comm|auxv)"
@@ -225,7 +227,7 @@ class _Reader:
                 self._puzzle("it lists Nix's store")
             return True
         if path.startswith(_OWN):
-            return path != _PROFILES and not path.startswith(f"{_PROFILES}/")
+            return not any(_is_at(path, folder) for folder in _LINKED)
         if path.startswith(self._own) and any(_is_at(path, own) for own in self._own):
             return True
         above = self._ground.is_above(path) and access.how in {LOOK, LINK}
@@ -250,12 +252,18 @@ class _Reader:
         state = self._ground.state(how, path)
         if (state == MISSING) == access.there:
             self._puzzle(f"{path} came or went while it was evaluated")
-        elif on_disk and how not in {LOOK, LINK} and self._is_new(path):
+        elif on_disk and self._is_new(how, path):
             self._puzzle(f"{path} was changed while it was evaluated")
         self.items.append((how, path, state))
 
-    def _is_new(self, path: str) -> bool:
-        return self._ground.changed_at(path) > self._trace.began - _RACE_SECONDS
+    def _is_new(self, how: str, path: str) -> bool:
+        """Say whether what was asked for may have been another one a moment before."""
+        only_looked = how in {LOOK, LINK}
+        ground = self._ground
+        changed = (
+            ground.led_otherwise_at(path) if only_looked else ground.changed_at(path)
+        )
+        return changed > self._trace.began - _RACE_SECONDS
 
     def _shown(self, path: str) -> str:
         return self._ground.inside(path) or path

@@ -180,9 +180,9 @@ def _parsed(text: bytes) -> _Process:
         _, _, told = raw.partition(" ")
         if told in seen or not told:
             continue
-        if told.startswith("execve("):
-            seen.clear()  # another program begins
-        elif "chdir(" not in told:
+        if told.startswith(("execve(", "chdir(", "fchdir(")):
+            seen.clear()  # another program begins, or the same name is another file
+        else:
             seen.add(told)
         line = _LINE.fullmatch(raw)
         if line is None:

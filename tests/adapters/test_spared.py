@@ -232,7 +232,7 @@ class Place:
         self.failed += now is None
         self.evaluated += now is not None
         if now is not None:
-            kept.keep(question, heard[0], now)
+            kept.keep(question, heard[0], now, again=question)
 
     def _evaluate(self, arguments: dict[str, str], heard: list[Heard]) -> str | None:
         try:

@@ -14,6 +14,7 @@ import pytest
 from reconciler import process
 from reconciler.app import open_world
 from reconciler.desired import trace
+from reconciler.desired.nix import Nix
 from reconciler.errors import EvaluationError
 from reconciler.model import Desired, Evaluated, HostName
 from reconciler.revisions import Evaluations, Repository, Revision
@@ -212,3 +213,33 @@ def test_the_hosts_of_a_network_are_listed_once(site: Site) -> None:
 
     (work / "network.nix").write_text(f"{{ {nodes} tank = {{ {PLAIN} }}; }}")
     assert set(site.push()) == {*HOSTS, "tank"}
+
+
+def test_a_channel_that_moves_during_an_evaluation_is_noticed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Nix read was the one before, what is there afterwards is the next one."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "text.nix").write_text(f'"{name}"')
+    link = tmp_path / "channel"
+    link.symlink_to("one")
+    nix = site.settings.nix
+    more = nix.model_copy(update={"path": (*nix.path, f"channel={link}")})
+    site.settings = site.settings.model_copy(update={"nix": more})
+    text = "environment.etc.channel.text = import <channel/text.nix>;"
+    host(site.git.work, "neo", f"{{ {PLAIN} {text} }}")
+    site.git.commit_all()
+    evaluate = Nix.evaluate
+
+    def moving(self: Nix, *args: Any, **options: Any) -> str:  # noqa: ANN401 -- as it is
+        answer = evaluate(self, *args, **options)
+        link.unlink()
+        link.symlink_to("two")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Nix, "evaluate", moving)
+        before = site.desired("neo").toplevel
+
+    assert site.desired("neo").toplevel != before

@@ -150,3 +150,40 @@ def test_a_name_is_found_again_in_what_two_systems_share(
 
     assert names.are_in(checkout, f'{{"derivation": "{path("a")}.drv"}}')
     assert names.are_in(checkout, f'{{"derivation": "{path("b")}.drv"}}')
+
+
+def test_the_same_name_in_another_folder_is_another_file(tmp_path: Path) -> None:
+    found = traced(
+        tmp_path,
+        f'{START}\n11.0 chdir("/a") = 0\n11.1 access("x", F_OK) = 0\n'
+        '11.2 chdir("/b") = 0\n11.3 access("x", F_OK) = 0',
+    )
+
+    assert Access("/a/x", LOOK, there=True) in found.accesses
+    assert Access("/b/x", LOOK, there=True) in found.accesses
+
+
+def test_when_links_on_the_way_changed_is_known(tmp_path: Path) -> None:
+    """Of a file behind them the times stay what they were."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "file").write_text("x")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "first").symlink_to("link")
+    (tmp_path / "loop").symlink_to("loop/further")
+    ground = Ground(tmp_path / "checkout")
+
+    changed = (tmp_path / "first").lstat().st_ctime
+    assert ground.led_otherwise_at(f"{tmp_path}/first/file") == changed
+    assert ground.led_otherwise_at(f"{tmp_path}/real/file") == 0.0
+    assert ground.led_otherwise_at(f"{tmp_path}/loop/file") > 0.0
+
+
+def test_what_a_search_path_leads_through_counts(tmp_path: Path) -> None:
+    """A root that keeps a nixpkgs from garbage collection is a link that moves."""
+    path = "/nix/var/nix/gcroots/here-is-none/default.nix"
+    found = Trace(accesses={Access(path, LOOK, there=False)}, began=1.0)
+
+    groups, puzzle = learned(found, Ground(tmp_path))
+
+    assert puzzle == ""
+    assert path in "".join(groups.values())
