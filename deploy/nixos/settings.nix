@@ -290,7 +290,7 @@ in
     bell = mkOption {
       type = types.enum [ "auto" "off" ];
       default = "auto";
-      description = "`auto` has hosts ring: over the connection that is open anyway they say when to look again, so that little is lost by an `interval` of minutes. With `off` nothing runs on a host while nobody looks.";
+      description = "`auto` has hosts ring: over the connection that is open anyway they say when to look again, so that little is lost by an `interval` of minutes. With `off`, and with `policy.mode: report`, nothing runs on a host while nobody looks.";
     };
     settle = mkOption {
       type = duration;

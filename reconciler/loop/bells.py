@@ -21,6 +21,7 @@ from reconciler.model import (
     BellUse,
     Desired,
     HostName,
+    Mode,
 )
 from reconciler.observed.bell import LOOK, READY, bell
 from reconciler.world import World
@@ -38,6 +39,7 @@ ENDED_CAP = 300.0  # seconds at most until a bell that ended is there again
 WHY = 200  # characters
 
 _OFF = "`policy.bell` is off"
+_REPORTS = "`policy.mode` is report: nothing is started on hosts"
 _UNADOPTED = "nothing runs on a host that nobody has adopted"
 _SILENT = "its journal does not tell what systemd does there"
 _BEGINNING = "it is about to get one"
@@ -119,6 +121,8 @@ class Bells:
         """Return why a host is to have no bell, empty if it is to have one."""
         if self._world.settings.policy.bell is BellUse.OFF:
             return _OFF
+        if self._world.policy.mode is Mode.REPORT:
+            return _REPORTS
         return "" if adopted else _UNADOPTED
 
     def _stop(self, host: HostName, state: _State, why: str) -> None:

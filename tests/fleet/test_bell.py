@@ -168,9 +168,8 @@ def test_a_host_that_was_rebooted_rings_again(rig: Rig, host: FleetHost) -> None
     wait_until(lambda: host.is_active(BOT), SOON, "the service to run again")
 
 
-def test_a_frozen_host_is_known_to_be_away_within_half_a_minute(
-    rig: Rig, host: FleetHost
-) -> None:
+@pytest.mark.matrix
+def test_a_frozen_host_is_known_to_be_away(rig: Rig, host: FleetHost) -> None:
     host.freeze()
     try:
         wait_until(
@@ -207,6 +206,7 @@ def test_without_bells_nothing_runs_on_the_host(rig: Rig, host: FleetHost) -> No
     wait_for_bell(rig)
 
 
+@pytest.mark.matrix
 def test_a_host_that_rings_without_end_is_polled(rig: Rig, host: FleetHost) -> None:
     """With another interval: of five minutes, it would take that long to be over."""
     rig.policy["interval"] = "1m"

@@ -1,6 +1,7 @@
 """Hosts that ring: when they are looked at, and what is said of their bells."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from reconciler.errors import RemoteError
 from reconciler.loop.bells import FLAPPING, READY_WITHIN, Bells
 from reconciler.loop.damper import MOST  # of an interval of minutes
 from reconciler.loop.queue import Queue
-from reconciler.model import Bell, BellState, BellUse, Desired, HostName
+from reconciler.model import Bell, BellState, BellUse, Desired, HostName, Mode
 from reconciler.observed.bell import LOOK, READY
 from reconciler.remote import Hear
 from tests.support.scene import Scene
@@ -56,6 +57,11 @@ class Ringing:
             self.queue.done(host)
         return host is not None
 
+    def report(self) -> None:
+        """Have the reconciler report only."""
+        settings, policy = self.scene.world.live.now
+        self.scene.world.live.use(settings, replace(policy, mode=Mode.REPORT))
+
     def use(self, use: BellUse) -> None:
         """Change the setting, as a new settings file does."""
         settings, policy = self.scene.world.live.now
@@ -69,6 +75,18 @@ def ringing(tmp_path: Path) -> Iterator[Ringing]:
     ringing = Ringing(tmp_path)
     yield ringing
     ringing.scene.close()
+
+
+def test_who_only_reports_starts_nothing_on_hosts(ringing: Ringing) -> None:
+    ringing.tend()
+    ringing.says(READY)
+
+    ringing.report()
+    ringing.tend()
+
+    assert ringing.bell.state is BellState.POLLED
+    assert "report" in ringing.bell.why
+    assert HOST not in ringing.scene.connections.heard
 
 
 def test_a_ring_is_a_look_at_once(ringing: Ringing) -> None:
