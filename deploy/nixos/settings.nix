@@ -146,7 +146,7 @@ in
     inputs = mkOption {
       type = types.attrsOf file;
       default = { };
-      description = "What replaces inputs of a flake, whatever its lock says: `{private: /srv/private}`, or `home-manager/nixpkgs` for an input of an input. A folder of this machine (of a git repository, what is committed there), or a flake reference that names a commit. See layouts.md.";
+      description = "What replaces inputs of a flake, whatever its lock says: `{private: /srv/private}`, or `home-manager/nixpkgs` for an input of an input. A folder of this machine (of a git repository, what is committed there), or a flake reference that names a commit and holds no login. See layouts.md.";
     };
     memory = mkOption {
       type = types.str;

@@ -13,6 +13,7 @@ from reconciler.settings.values import absolute
 
 _INPUT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _REFERENCE = re.compile(r"[a-z][a-z0-9+]*:", re.ASCII)
+_LOGIN = re.compile(r"(?:[a-z+]*https?://|[a-z0-9+]+://[^/?#@]*:)[^/?#]*@", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*", re.ASCII)
 
 
@@ -43,6 +44,12 @@ def input_place(given: object, folder: Path | None = None) -> Path | str:
         raise ValueError(message)
     if not _REFERENCE.match(given):
         return absolute(Path(given), folder)
+    if _LOGIN.match(given):
+        message = (
+            "must not hold a login, which lists of processes would show: put it into"
+            " ~/.netrc of the daemon's user, or access-tokens of its nix.conf"
+        )
+        raise ValueError(message)
     if re.search(r"[?&](?:rev|narHash)=|/[0-9a-f]{40}$", given):
         return given
     message = f"{given!r} names no commit: add ?rev=…, or write a folder"

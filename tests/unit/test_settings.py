@@ -646,6 +646,31 @@ def test_what_is_no_argument(tmp_path: Path, arguments: str, told: str) -> None:
     assert told in problem(tmp_path, text)
 
 
+# --- inputs of flakes ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:secret@example.org/a.tar.gz?narHash=x",
+        "git+https://secret@example.org/a?rev=1",
+        "git+ssh://git:secret@example.org/a",
+    ],
+)
+def test_an_input_holds_no_login(tmp_path: Path, url: str) -> None:
+    message = problem(tmp_path, f"{MINIMAL}nix: {{inputs: {{a: '{url}'}}}}\n")
+
+    assert "nix.inputs.a: must not hold a login" in message
+    assert "secret" not in message
+
+
+def test_an_input_may_name_a_user_of_ssh(tmp_path: Path) -> None:
+    url = "git+ssh://git@[::1]:22/a?rev=1"
+    text = f"{MINIMAL}nix: {{inputs: {{a: '{url}'}}}}\n"
+
+    assert loaded(tmp_path, text).nix.inputs == {"a": url}
+
+
 # --- secrets ---------------------------------------------------------------------
 
 
