@@ -62,15 +62,19 @@ class Store:
     folder: Path
     state: Path
     is_ours: bool  # or a daemon's
+    sockets: tuple[Path, ...] = ()  # of the daemon, where that is told
 
     @classmethod
     def of_machine(cls) -> "Store":
         """Return what Nix takes, by the environment and what is there."""
         folder = Path(os.environ.get("NIX_STORE_DIR", "/nix/store"))
         state = Path(os.environ.get("NIX_STATE_DIR", "/nix/var/nix"))
-        remote = os.environ.get("NIX_REMOTE", "")
+        remote = os.environ.get("NIX_REMOTE", "").removeprefix("auto")
         ours = remote == "local" or (not remote and os.access(state, os.W_OK))
-        return cls(folder=folder, state=state, is_ours=ours)
+        named = remote.removeprefix("unix://") if remote.startswith("unix://") else ""
+        named = named.partition("?")[0] or os.environ.get("NIX_DAEMON_SOCKET_PATH", "")
+        sockets = (Path(named),) if named.startswith("/") and not ours else ()
+        return cls(folder=folder, state=state, is_ours=ours, sockets=sockets)
 
 
 def told_writer() -> str:
@@ -206,7 +210,7 @@ class NixCage:
         seen_at = self._settings.repository.mount_at
         return Box(
             placed=((checkout.resolve(), seen_at),) if seen_at else (),
-            seen=(Path("/nix"), store.folder, store.state, *ours),
+            seen=(Path("/nix"), store.folder, store.state, *ours, *store.sockets),
             written=(cache,) if cache else (),
             network=fetches,
         )

@@ -19,6 +19,7 @@ from reconciler.process import Box, box_problem
 from reconciler.process import box as boxes
 from reconciler.settings import Cage, Settings
 from tests.adapters.desired_nix import PLAIN, host, settings
+from tests.support.wait import wait_until
 
 pytestmark = [
     pytest.mark.nix,
@@ -356,6 +357,37 @@ def test_a_socket_of_the_machine_is_not_there(tmp_path: Path) -> None:
         argv = Box().around(["ls", str(tmp_path / "api.sock")])
         with pytest.raises(CommandError):
             process.run(argv, deadline=20)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Path]:
+    """Start a daemon of Nix whose socket is not where it usually is."""
+    path = tmp_path / "socket"
+    env = {**os.environ, "NIX_REMOTE": "local", "NIX_DAEMON_SOCKET_PATH": str(path)}
+    argv = ["nix-daemon", "--option", "build-users-group", ""]
+    with subprocess.Popen(argv, env=env, stderr=subprocess.DEVNULL) as running:
+        try:
+            wait_until(path.is_socket, 20, "the daemon of Nix")
+            yield path
+        finally:
+            running.terminate()
+
+
+def test_the_daemon_of_nix_is_reached_wherever_it_is(
+    machine: Machine, daemon: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host(machine.checkout, "keanu", f"{{ ... }}: {{ {PLAIN} }}")
+    found = set()
+
+    monkeypatch.setenv("NIX_REMOTE", "auto")
+    found.add(machine.evaluator().evaluate(machine.checkout, KEANU).toplevel)
+    monkeypatch.setenv("NIX_REMOTE", f"unix://{daemon}")
+    found.add(machine.evaluator().evaluate(machine.checkout, KEANU).toplevel)
+    monkeypatch.setenv("NIX_REMOTE", "daemon")
+    monkeypatch.setenv("NIX_DAEMON_SOCKET_PATH", str(daemon))
+    found.add(machine.evaluator().evaluate(machine.checkout, KEANU).toplevel)
+
+    assert len(found) == 1
 
 
 def test_it_can_be_required(
