@@ -79,7 +79,7 @@ def _script(name: str, arguments: Sequence[str]) -> str:
 
 
 def _here(script: str) -> str:
-    return process.run(("sh", "-c", script), deadline=DEADLINE).stdout
+    return process.run(("/bin/sh", "-c", script), deadline=DEADLINE).stdout
 
 
 def _system(toplevel: StorePath, text: str, *, on_host: bool) -> System | None:

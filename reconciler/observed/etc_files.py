@@ -75,7 +75,7 @@ def _ask(arguments: Sequence[str], reader: HostReader | None) -> str:
     script = f"set -- {shlex.join(arguments)}\n{body}"
     if reader is not None:
         return reader.read(script, what="files in /etc", deadline=DEADLINE)
-    return process.run(("sh", "-c", script), deadline=DEADLINE).stdout
+    return process.run(("/bin/sh", "-c", script), deadline=DEADLINE).stdout
 
 
 def _whole(text: str) -> list[str]:
