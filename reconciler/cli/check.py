@@ -171,6 +171,8 @@ def _caches(settings: Settings, report: Report) -> None:
     known = pushed.read(settings.state)
     for tool in sorted({tool_of(cache) for cache in settings.cache.push} - {*TOOLS}):
         _try(report, f"command {tool}", functools.partial(_tool, tool))
+    if (key := settings.nix.signing_key) is not None:
+        report.add(f"nix.signing_key {key}", _key_problem(key))
     for name in map(shown, settings.cache.push):
         found = known.get(name, pushed.Pushed())
         report.add(f"cache {name}", found.problem, f"{found.waiting} systems wait")
@@ -189,6 +191,18 @@ def caging(settings: Settings) -> str:
     if problem := process.box_problem():
         return f"none, {bare}: {problem}"
     return f"bubblewrap; {told_writer()}"
+
+
+def _key_problem(file: Path) -> str:
+    """Return why what is built cannot be signed with *file*, or anybody could sign."""
+    try:
+        with file.open("rb"):
+            mode = _permissions(file)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}; nothing that is built is deployed"
+    if mode & 0o007:
+        return f"anybody here may read it: run chmod o= {shlex.quote(str(file))}"
+    return ""
 
 
 def _mode(world: World, report: Report) -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+from pathlib import Path
 
 import pytest
 
@@ -548,6 +549,30 @@ def test_a_cache_that_takes_nothing_is_told_by_status_and_check(
     assert "✗ command attic" in checked.out
     assert "✓ cache attic:fleet" in checked.out
     assert "token" not in status.err + checked.out
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        (None, "✗ nix.signing_key {}  cannot be read: No such file"),
+        (0o644, "✗ nix.signing_key {}  anybody here may read it: run chmod o="),
+        (0o640, "✓ nix.signing_key {}"),
+    ],
+)
+def test_check_looks_at_the_key_that_signs(
+    cli: Cli, tmp_path: Path, mode: int | None, told: str
+) -> None:
+    """Without it every deployment fails, and whoever has it makes hosts trust him."""
+    key = tmp_path / "signing-key"
+    with cli.settings.open("a") as file:
+        file.write(f"\nnix: {{signing_key: {key}}}\n")
+    if mode is not None:
+        key.touch()
+        key.chmod(mode)
+
+    checked = cli("check")
+
+    assert told.format(key) in checked.out
 
 
 def test_apply_tells_what_it_did_before_it_pushes(
