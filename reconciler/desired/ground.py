@@ -212,6 +212,10 @@ class Ground:
             times.append(os.stat(full).st_ctime)  # noqa: PTH116 -- text
         return max(times)
 
+    def leads_to(self, path: str) -> str:
+        """Return where *path* leads to on this machine, be there something or not."""
+        return os.path.realpath(self._full(path))
+
     def led_otherwise_at(self, path: str) -> float:
         """Return when the links on the way to *path*, itself one or not, changed."""
         full = self._full(path)
@@ -243,7 +247,8 @@ class Ground:
         except OSError as error:  # the checkout is not what its commit says
             return f"error {error}"
         if outside:
-            return f"{outside} {self._on_disk(how, outside)}"
+            there = self._on_disk(how, outside)
+            return there if there == MISSING else f"{outside} {there}"
         told = _told(self.commit, how, where, entry)
         return told if where == path else f"{where} {told}"
 

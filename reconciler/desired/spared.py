@@ -250,11 +250,16 @@ class _Reader:
         if access.foreign and on_disk:
             how = f"times-{how}"
         state = self._ground.state(how, path)
-        if (state == MISSING) == access.there:
+        if (state == MISSING) == access.there and not self._hidden(access):
             self._puzzle(f"{path} came or went while it was evaluated")
         elif on_disk and self._is_new(how, path):
             self._puzzle(f"{path} was changed while it was evaluated")
         self.items.append((how, path, state))
+
+    def _hidden(self, access: Access) -> bool:
+        """Say whether it was not there, since it leads to what is not seen."""
+        path = self._ground.leads_to(access.path)
+        return not access.there and self._trace.hides(path)
 
     def _is_new(self, how: str, path: str) -> bool:
         """Say whether what was asked for may have been another one a moment before."""

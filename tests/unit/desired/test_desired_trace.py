@@ -1,5 +1,6 @@
 """What strace writes, as it is read."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,31 @@ def test_what_a_search_path_leads_through_counts(tmp_path: Path) -> None:
 
     assert puzzle == ""
     assert path in "".join(groups.values())
+
+
+def test_a_link_to_what_is_not_seen_is_no_puzzle(tmp_path: Path) -> None:
+    """The cage hides what it leads to, though it is there on this machine."""
+    (tmp_path / "hidden").write_text("x")
+    (tmp_path / "link").symlink_to("hidden")
+    path = str(tmp_path / "link")
+    asked = Trace(accesses={Access(path, LOOK, there=False)}, began=math.inf)
+
+    _, seen = learned(asked, Ground(tmp_path / "checkout"))
+    asked.hides = str(tmp_path / "hidden").__eq__
+    groups, hidden = learned(asked, Ground(tmp_path / "checkout"))
+
+    assert "came or went" in seen
+    assert hidden == ""
+    assert path in "".join(groups.values())
+
+
+def test_a_link_out_of_the_repository_to_nowhere_is_not_there(tmp_path: Path) -> None:
+    checkout = tmp_path / "source"
+    checkout.mkdir()
+    (tmp_path / "tree").write_text("\n120000 blob 0123\tlink")
+    (checkout / "link").symlink_to("/here-is/none")
+    asked = Trace(
+        accesses={Access(f"{checkout}/link", LOOK, there=False)}, began=math.inf
+    )
+
+    assert learned(asked, Ground(checkout))[1] == ""
