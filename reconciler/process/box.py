@@ -25,6 +25,8 @@ TEMPORARY_BYTES = 4 << 30
 
 TEMPORARY = Path("/tmp")  # noqa: S108 -- its own
 
+STORE = Path("/nix")
+
 _TRY_SECONDS = 10.0
 _LINKS = 40  # as the kernel has it
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -53,7 +55,12 @@ _OWN = (
     *("--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL"),
     *("--die-with-parent", "--as-pid-1"),
 )
-"""As the first process: only so are we told how much memory it took."""
+_FIRST = ("/bin/sh", "-c", '"$@"; exit', "sh")
+"""
+The first process: only of that, and of what it started, are we told how much memory it
+took. Not the program itself: the kernel has no crash end the first one while that is
+traced.
+"""
 
 _FRESH_PROC = ("--proc", "/proc")
 
@@ -97,7 +104,10 @@ class Box:
         if (home := _home()) is not None:
             words += ["--tmpfs", str(home)]
         own = {"TMPDIR": str(TEMPORARY), "USER": "reconciler", **(variables or {})}
-        boxed = ["bwrap", *words, *self._mounts(), "--remount-ro", "/", "--", *argv]
+        if "HOME" not in os.environ:  # Nix would ask /etc/passwd, which is not there
+            own["HOME"] = str(Path.home())
+        boxed = ["bwrap", *words, *self._mounts(), "--remount-ro", "/", "--"]
+        boxed += [*_FIRST, *argv]
         bounds = limits(processes=self.processes)
         return with_little_environment([*bounds, *boxed], own)
 
@@ -154,7 +164,8 @@ def box_problem() -> str:
     """Return why there can be no box on this machine; empty if there can."""
     if not shutil.which("bwrap"):
         return "bwrap was not found on PATH: install bubblewrap"
-    return _fails(Box().around(["true"]))
+    # On NixOS every program is in the store.
+    return _fails(Box(seen=(STORE,)).around(["true"]))
 
 
 def _fails(argv: Sequence[str]) -> str:

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -348,6 +350,45 @@ def test_one_that_needs_more_than_its_part_is_made_alone_with_all(
     host(machine.checkout, "keanu", f"{{ ... }}: builtins.seq ({grow}) {{ {PLAIN} }}")
 
     assert evaluator.evaluate(machine.checkout, KEANU).units
+
+
+def test_nix_needs_no_home_folder_in_the_environment(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a unit of root's."""
+    monkeypatch.delenv("HOME")
+    host(machine.checkout, "keanu", f"{{ ... }}: {{ {PLAIN} }}")
+
+    assert machine.evaluator().evaluate(machine.checkout, KEANU).units
+
+
+def test_one_that_crashes_has_ended_at_once(tmp_path: Path) -> None:
+    """The kernel spares the first process of a cage what ends any other one."""
+    crash = [sys.executable, "-c", "import os; os.abort()"]
+    seen = Box(seen=(Path(sys.base_prefix), Path(sys.prefix)))
+    with pytest.raises(CommandError) as caught:
+        process.run(
+            ["strace", "-f", "-o", str(tmp_path / "trace"), *seen.around(crash)],
+            deadline=20,
+        )
+    assert caught.value.status == 128 + signal.SIGABRT
+
+
+def test_where_all_programs_are_in_the_store_there_is_a_cage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on NixOS."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name in ("bwrap", "env", "true"):
+        shutil.copy(shutil.which(name) or "", folder)
+    argv = ("nix-store", "--add", str(folder))
+    monkeypatch.setenv("PATH", process.run(argv, deadline=20).stdout.strip())
+    box_problem.cache_clear()
+    try:
+        assert box_problem() == ""
+    finally:
+        box_problem.cache_clear()
 
 
 def test_a_socket_of_the_machine_is_not_there(tmp_path: Path) -> None:
