@@ -24,6 +24,8 @@ _ODD = re.compile(
 )
 """Control characters but tab and newline, what turns text round, half characters."""
 
+_LOGIN = re.compile(r"//[^/@\s]+@")
+
 LAST_BYTE = 0xFF
 
 
@@ -52,3 +54,8 @@ def _shown(found: re.Match[str]) -> str:
     if found[0] == "\r":
         return " "
     return f"\\x{code:02x}" if code <= LAST_BYTE else f"\\u{code:04x}"
+
+
+def shown(text: str) -> str:
+    """Return *text* without the login, which may be a token, of any URL in it."""
+    return _LOGIN.sub("//", text)

@@ -31,7 +31,7 @@ from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
 from reconciler.desired import tool_of, trace_problem
 from reconciler.desired.cage import NixCage, told_writer
 from reconciler.errors import ReconcilerError
-from reconciler.loop import pushed
+from reconciler.history import pushed
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
 from reconciler.plan import cannot_decrypt, not_judged, told_shared

@@ -25,13 +25,12 @@ from reconciler.cli.screen.words import (
     when,
 )
 from reconciler.errors import DaemonError, StateError
-from reconciler.history import History
-from reconciler.loop import pushed
+from reconciler.history import History, pushed
 from reconciler.model import Bell, BellState, HostName, HostStatus
 from reconciler.model.selection import select
 from reconciler.plan import attempt_as_dict, status_as_dict
+from reconciler.printable import shown
 from reconciler.settings import Settings
-from reconciler.source import shown
 
 RECENT = 5  # attempts shown of one host
 FEW = 5  # hosts without a bell that are named

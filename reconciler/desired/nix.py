@@ -21,7 +21,12 @@ from reconciler.desired.memory import (
     Room,
     available_memory,
 )
-from reconciler.errors import CommandError, CommandMemoryError, CommandTimeoutError
+from reconciler.errors import (
+    CommandError,
+    CommandMemoryError,
+    CommandMissingError,
+    CommandTimeoutError,
+)
 from reconciler.settings import Settings
 from reconciler.settings.values import memory_of
 
@@ -273,8 +278,11 @@ class Nix:
         """
         Have *within* evaluate with the memory that it is given; once more with all.
 
-        Raises CommandMemoryError where all is not enough.
+        Raises CommandMemoryError where all is not enough, CommandMissingError.
         """
+        # What is put before it would not say which program is not there.
+        if shutil.which(trace.PROGRAM) is None:
+            raise CommandMissingError(trace.PROGRAM)
         with self._room.taken(subject, alone=alone) as place:
             try:
                 return within(place)
@@ -296,7 +304,7 @@ class Nix:
     ) -> T:
         """Have *start* run *argv*, without the network unless something is fetched."""
         checkout = reading.checkout
-        if not self.cage.holds or shutil.which(trace.PROGRAM) is None:
+        if not self.cage.holds:
             return start(argv, trace.hides_nothing)
         try:
             with self.cage.around(argv, checkout) as (words, hides):

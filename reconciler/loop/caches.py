@@ -14,8 +14,8 @@ import structlog
 
 from reconciler.desired import push
 from reconciler.errors import CacheError, ReconcilerError, StoppingError
-from reconciler.loop import pushed
-from reconciler.loop.pushed import Pushed
+from reconciler.history import pushed
+from reconciler.history.pushed import Pushed
 from reconciler.loop.queue import Backoff
 from reconciler.model import StorePath
 from reconciler.source import shown

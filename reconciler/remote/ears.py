@@ -7,6 +7,7 @@ one for each host: Paramiko wakes us when something arrives, on whichever channe
 
 import contextlib
 import queue
+import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,13 @@ LINE_LIMIT = 1000
 """Bytes of a line; what is longer is none that anybody waits for."""
 SPARE_SESSIONS = 2
 """Sessions that the SSH server must allow besides: looks, and who asks for a plan."""
+
+
+_OUTER = ("sh", "-c", 'sh -c "$1"; exit $?', "sh")
+"""
+A shell around the command's own. Who is killed has no exit status, and that alone tells
+that a command is over whose output somebody still holds: Paramiko hears no exit-signal.
+"""
 
 
 class _Arrivals:
@@ -137,7 +145,7 @@ class Ears:
         arrivals = _Arrivals(ear, self._arrived)
         channel.status_event = _Ending(arrivals)
         channel.set_combine_stderr(True)
-        channel.exec_command(line)
+        channel.exec_command(shlex.join((*_OUTER, line)))
         with self._lock:
             self._ears[host] = ear
             if self._thread is None:

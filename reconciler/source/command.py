@@ -28,6 +28,7 @@ from reconciler.errors import (
     StateError,
     quote,
 )
+from reconciler.printable import shown
 from reconciler.process import Completed
 
 LOCAL_DEADLINE = 300.0
@@ -146,11 +147,6 @@ def said(error: CommandError) -> str:
         last = f", last: {lines[-1]}" if lines else ""
         return quote(shown("; ".join([*told[-4:], f"{error}{last}"])), 500)
     return quote(shown("; ".join(told[-4:]) or str(error)), 500)
-
-
-def shown(text: str) -> str:
-    """Return *text* without the login, which may be a token, of any URL in it."""
-    return re.sub(r"//[^/@\s]+@", "//", text)
 
 
 # --- the machine -----------------------------------------------------------------

@@ -18,6 +18,7 @@ import structlog
 
 from reconciler import process
 from reconciler.errors import CommandError, SourceError
+from reconciler.printable import shown
 from reconciler.process import Completed
 from reconciler.settings import local_path
 from reconciler.source import command
@@ -68,7 +69,7 @@ class Remote:
     @property
     def shown(self) -> str:
         """The URL for people, without a login."""
-        return command.shown(self.url)
+        return shown(self.url)
 
     @property
     def path(self) -> Path | None:

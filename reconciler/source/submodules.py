@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from reconciler.errors import SourceError
+from reconciler.printable import shown
 from reconciler.settings import local_path
 from reconciler.settings.git_values import repository_url
 from reconciler.source import command
@@ -124,7 +125,7 @@ def _parent(base: str) -> tuple[str, bool]:
     """Cut the last component off *base*; say whether a colon was before it."""
     cut = max(base.rfind("/"), base.rfind(":"))
     if cut < 0 or base.endswith(":/"):
-        message = f"a submodule's URL leads out of {command.shown(base)}"
+        message = f"a submodule's URL leads out of {shown(base)}"
         raise SourceError(message)
     return base[:cut], base[cut] == ":"
 

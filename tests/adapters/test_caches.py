@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from reconciler.desired import Evaluator
 from reconciler.desired.pushing import argv_of
 from reconciler.errors import BuildError
-from reconciler.loop import pushed
+from reconciler.history import pushed
 from reconciler.loop.caches import Caches
 from reconciler.model import HostName, StorePath
 from reconciler.settings import CacheSettings, NixSettings

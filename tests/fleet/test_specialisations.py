@@ -45,6 +45,7 @@ def release(rig: Rig, nix: str, message: str) -> None:
     rig.wait_in_sync(HOST)
 
 
+@pytest.mark.matrix
 def test_it_stays_in_it_and_a_commit_brings_the_one_of_that_name(
     fleet: FleetFactory, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.cli.common import out
 from reconciler.errors import BuildError, EvaluationError
-from reconciler.loop import pushed
+from reconciler.history import pushed
 from reconciler.model import HostName, UnitName
 from reconciler.settings import CacheSettings
 from tests.support.scene import Scene
