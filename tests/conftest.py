@@ -25,9 +25,10 @@ settings.register_profile(
 )
 settings.load_profile("reconciler")
 
-# A shell has what it starts in the background ignore Ctrl-C, and that is inherited; the
-# programs under test are to be interrupted all the same.
+# A shell has what it starts in the background ignore Ctrl-C, and nohup the end of a
+# terminal. That is inherited; programs under test are to be interrupted all the same.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SLOWEST_FIRST = (
     "fleet/faults",
