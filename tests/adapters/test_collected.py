@@ -165,6 +165,7 @@ def collecting() -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.matrix  # one in six: Nix itself now and then collects what it just rooted
 def test_collections_strike_all_the_time(
     tmp_path: Path, checkout: Path, evaluator: Evaluator
 ) -> None:
