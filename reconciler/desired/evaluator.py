@@ -2,11 +2,20 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reconciler.desired import amiss, build, flake, layout, prebuilt, selection, texts
+from reconciler.desired import (
+    amiss,
+    build,
+    flake,
+    layout,
+    prebuilt,
+    selection,
+    texts,
+    twins,
+)
 from reconciler.desired.build import Way
 from reconciler.desired.cage import FILES
 from reconciler.desired.circumstances import Circumstances
@@ -85,6 +94,7 @@ class Evaluator:
         amiss.refuse_links(found, checkout)
         reading = self._reading(checkout, found)
         names = reading.hosts
+        hidden: Collection[HostName] = ()
         if names is None:
             subject = Subject(reading=reading)
             known = self._ask_again("hosts.nix", reading.arguments, subject)
@@ -92,8 +102,13 @@ class Evaluator:
             # A network or hive may be empty: a guard asks before all hosts go.
             if not names and isinstance(found, layout.Flake):
                 raise amiss.no_hosts(found, checkout, known["others"])
+            hidden = twins.deployed_otherwise(
+                known["unpaired"],
+                self._settings.repository,
+                lambda node: self._made_of(reading, node),
+            )
         chosen = selection.select(
-            sorted(map(layout.check_name, names)), self._settings.repository
+            sorted(map(layout.check_name, names)), self._settings.repository, hidden
         )
         return tuple(chosen)
 
@@ -278,6 +293,12 @@ class Evaluator:
         return {**self._around.identity, "host": host, "called": called}
 
     # --- reading -----------------------------------------------------------------
+
+    def _made_of(self, reading: Reading, node: HostName) -> str | None:
+        subject = Subject(reading=reading, host=node)
+        arguments = {**reading.arguments, "host": node}
+        answer: str | None = self._ask("made-of.nix", arguments, subject)
+        return answer
 
     def _found(self, checkout: Path) -> layout.Found:
         if not (checkout.parent / TREE).exists():  # it may be another one at any time

@@ -1,6 +1,6 @@
 """Which hosts of a repository are ours, and what they are called here (pure)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -38,12 +38,15 @@ class Choice:
 
 
 def select(
-    names: Sequence[HostName], settings: RepositorySettings
+    names: Sequence[HostName],
+    settings: RepositorySettings,
+    hidden: Collection[HostName] = (),
 ) -> Mapping[HostName, HostName]:
     """
     Return what each host is called in the repository, by what we call it, sorted.
 
-    They are those of *names* that ``entry`` chooses and ``exclude`` does not. Raises
+    They are those of *names* that ``entry`` chooses and ``exclude`` does not, without
+    the *hidden* ones, which are there by another name. Raises
     LayoutError for a word that chooses nothing (a typing mistake must not be taken for
     hosts that are gone), and where two would be called the same.
     """
@@ -58,7 +61,7 @@ def select(
             raise LayoutError(message)
     found: dict[HostName, HostName] = {}
     for name in names:
-        if any(fnmatchcase(name, text) for text in settings.exclude):
+        if name in hidden or _is_excluded(name, settings):
             continue
         for here in _called(name, choices):
             if here in found:
@@ -68,6 +71,17 @@ def select(
                 raise LayoutError(message)
             found[here] = name
     return dict(sorted(found.items()))
+
+
+def is_chosen(name: HostName, settings: RepositorySettings) -> bool:
+    """Say whether the host that the repository calls *name* is one of ours."""
+    return not _is_excluded(name, settings) and any(
+        True for _ in _called(name, _choices(settings))
+    )
+
+
+def _is_excluded(name: HostName, settings: RepositorySettings) -> bool:
+    return any(fnmatchcase(name, text) for text in settings.exclude)
 
 
 def candidates(host: HostName, settings: RepositorySettings) -> Iterator[HostName]:

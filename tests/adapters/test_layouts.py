@@ -809,8 +809,61 @@ def test_a_node_of_deploy_rs_may_be_called_otherwise(repository: Repository) -> 
         """
     )
 
-    assert repository.hosts() == ("db", "web", "www")
+    assert repository.hosts() == ("db", "www"), "web is the same host"
     assert repository.evaluate("www").toplevel == repository.evaluate("web").toplevel
+    # Whoever has only the configuration goes on to have it.
+    assert repository.hosts(entry=["web", "db"]) == ("db", "web")
+    assert repository.hosts(entry=["www=web", "web", "db"]) == ("db", "web")
+
+
+def test_a_node_is_paired_with_its_own_configuration_whatever_the_others_are(
+    repository: Repository,
+) -> None:
+    """
+    Some are alike, some do not evaluate, and one node deploys what is nobody's.
+
+    That hides no configuration, and neither does a node that does not evaluate.
+    """
+    repository.flake(
+        f"""{TWO}
+        nixosConfigurations.web-too = system [ {{ networking.hostName = "www"; }} ];
+        nixosConfigurations.aaa = throw "broken";
+        deploy.nodes = builtins.mapAttrs (hostname: toplevel: {{
+          inherit hostname;
+          profiles.system.path.paths = [ toplevel ];
+        }}) {{
+          one = self.nixosConfigurations.web.config.system.build.toplevel;
+          two = (system [ {{
+            networking.hostName = "www"; environment.etc.a.text = "";
+          }} ]).config.system.build.toplevel;
+          three = {{ }}.toplevel;
+        }};
+        """
+    )
+
+    assert repository.hosts() == ("aaa", "db", "one", "three", "two", "web-too")
+    with pytest.raises(EvaluationError, match=r"two\.profiles.*none of the flake's"):
+        repository.evaluate("two")
+    with pytest.raises(EvaluationError, match="toplevel"):
+        repository.evaluate("three")
+
+
+def test_a_wrapper_of_an_older_deploy_rs_is_seen_through(
+    repository: Repository,
+) -> None:
+    """Its buildEnv kept what it joins as JSON, without what else is known of it."""
+    repository.flake(
+        f"""{TWO}
+        deploy.nodes.www = {{
+          hostname = "www";
+          profiles.system.path.pkgs = builtins.toJSON [ {{
+            paths = [ self.nixosConfigurations.web.config.system.build.toplevel ];
+          }} ];
+        }};
+        """
+    )
+
+    assert repository.hosts() == ("db", "www")
 
 
 # --- Colmena ---------------------------------------------------------------------

@@ -9,5 +9,5 @@ let
   };
 in
 {
-  inherit (repository) names others;
+  inherit (repository) names others unpaired;
 }

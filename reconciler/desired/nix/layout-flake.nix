@@ -49,29 +49,47 @@ let
     if path ? paths then
       builtins.head path.paths
     else if path ? pkgs then
-      builtins.head (builtins.head (builtins.fromJSON path.pkgs)).paths
+      builtins.head (builtins.head (builtins.fromJSON (plain path.pkgs))).paths
     else
       path;
   outPathOf = system: "${system.outPath or system}";
+  # Of a store path what follows its hash.
+  nameOf = system: system.name or (builtins.substring 33 (-1) (baseNameOf (outPathOf system)));
+  plain = builtins.unsafeDiscardStringContext;
 
+  # Names first: they take less to evaluate. One that does not evaluate is none of theirs.
   sameSystem =
-    name: candidate:
-    builtins.unsafeDiscardStringContext (outPathOf (wrapped deployed.${name}.profiles.system.path))
-    == builtins.unsafeDiscardStringContext systems.${candidate}.config.system.build.toplevel.outPath;
+    system: candidate:
+    let
+      inherit (systems.${candidate}.config.system.build) toplevel;
+      isIt = plain (nameOf system) == toplevel.name && plain (outPathOf system) == plain toplevel.outPath;
+      tried = builtins.tryEval isIt;
+    in
+    tried.success && tried.value;
 
-  # Mostly it has the same name; else it is looked for, which evaluates the others too.
-  systemOf =
+  # Which of the configurations a node deploys; null if it is none of them. Mostly it has
+  # the same name; else it is looked for, which evaluates the others too.
+  madeOf =
     name:
     let
+      system = wrapped deployed.${name}.profiles.system.path;
       candidates = (if systems ? ${name} then [ name ] else [ ]) ++ builtins.attrNames (
         removeAttrs systems [ name ]
       );
-      found = builtins.filter (sameSystem name) candidates;
+      found = builtins.filter (sameSystem system) candidates;
     in
-    if found == [ ] then
+    # Where its own does not evaluate, that is to be told.
+    builtins.seq (outPathOf system) (if found == [ ] then null else builtins.head found);
+
+  systemOf =
+    name:
+    let
+      found = madeOf name;
+    in
+    if found == null then
       throw "deploy.nodes.${name}.profiles.system.path is the system of none of the flake's nixosConfigurations: what is in it cannot be read"
     else
-      systems.${builtins.head found};
+      systems.${found};
 
   nodes = builtins.mapAttrs (name: _: systemOf name) deployed;
   theirs = systems // nodes // evaluatedHive;
@@ -85,6 +103,12 @@ in
       inherit name;
       node = theirs.${name};
     });
+  inherit madeOf;
+  # Each of those may be what one of these is made of: one host by two names.
+  unpaired = {
+    nodes = builtins.attrNames (removeAttrs deployed (builtins.attrNames systems));
+    systems = builtins.attrNames (removeAttrs systems (builtins.attrNames deployed));
+  };
   others = builtins.filter (name: flake ? ${name}) [
     "darwinConfigurations" "homeConfigurations" "systemConfigs" "confctl"
   ];

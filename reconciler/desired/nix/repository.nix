@@ -4,6 +4,8 @@
 #   node     host name -> its evaluated configuration, with our options where they fit in:
 #            { config, options, lib, … } as NixOS's eval-config returns it
 #   others   outputs of a flake that are no NixOS
+#   unpaired names of deploy-rs's nodes and of configurations that the other does not have
+#   madeOf   name of such a node -> the configuration that it deploys, or null
 #   outside  host name -> what the repository says of it outside of its configuration
 # All arguments are strings; `sources` is JSON, since names may hold any character. `alone`
 # is the host that it is about, if it is about one.
@@ -24,6 +26,11 @@ in
 {
   outside = _: { };
   others = [ ];
+  unpaired = {
+    nodes = [ ];
+    systems = [ ];
+  };
+  madeOf = _: null;
   has = name: builtins.elem name found.names;
 }
 // found
