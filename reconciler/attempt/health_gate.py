@@ -15,6 +15,7 @@ from reconciler.attempt.look import Look
 from reconciler.attempt.recorded import Recorded
 from reconciler.errors import ReconcilerError, StoppingError, TemporaryError, quote
 from reconciler.model import (
+    OF_SECRETS,
     CheckResult,
     Desired,
     DriftKind,
@@ -49,9 +50,6 @@ RESERVE = 0.25
 RESERVE_LIMIT = 10.0  # seconds
 ROUNDS_DEADLINE = 20.0  # seconds
 QUOTED_UNITS = 3  # journals that a verdict quotes
-_BY_ITSELF = (DriftKind.SECRET_MISSING, DriftKind.SECRET_PERMISSIONS)
-"""What no step of ours mends: the host decrypts these."""
-
 _OF_KEYS = (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED, DriftKind.KEY_PERMISSIONS)
 
 
@@ -102,7 +100,7 @@ def require_mended(left: Plan, lost: Collection[str]) -> None:
     A key whose source is *lost* is told of; it is not for an attempt to mend.
     """
     excused = {(kind, name) for kind in _OF_KEYS for name in lost}
-    left_alone = (DriftKind.BOOT, *_BY_ITSELF)
+    left_alone = (DriftKind.BOOT, *OF_SECRETS)
     wrong = [
         f"{drift.kind.value} {drift.subject}".strip()
         for drift in left.drifts

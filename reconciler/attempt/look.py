@@ -68,7 +68,7 @@ def look(
             reader,
             desired.units,
             keys=sorted(paths),
-            secrets=sorted(secret.path for secret in desired.secrets),
+            secrets=desired.secrets,
             now=world.now(),
             deadline=deadline_for(len(desired.units)),
         )

@@ -58,6 +58,7 @@ def _secret(
         user=fact["user"],
         group=fact["group"],
         mode=_mode(fact["mode"]),
+        renewed=fact["renewed"],
         readers=readers,
         recipients=recipients if readers else (),
         unjudged=why if readers else _OTHER_KEYS,

@@ -63,6 +63,7 @@ from reconciler.model.orders import (
 )
 from reconciler.model.packages import PackageChange, PackageKind, SystemDiff
 from reconciler.model.plan import (
+    OF_SECRETS,
     Adopt,
     Digests,
     Drift,
@@ -80,6 +81,7 @@ from reconciler.model.plan import (
 )
 
 __all__ = [
+    "OF_SECRETS",
     "Account",
     "Adopt",
     "Attempt",

@@ -150,6 +150,7 @@ class DesiredSecret:
     readers: tuple[str, ...] = ()  # types of the host's own SSH keys that decrypt it
     recipients: tuple[str, ...] = ()  # of the file; empty: nothing can be compared
     unjudged: str = ""  # why nothing can be, for people
+    renewed: str = ""  # the link that each activation sets anew; empty: none does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,8 @@ class Observed:
     keys: Mapping[str, ObservedKey] = field(default_factory=dict)  # by path
     secrets: Mapping[str, ObservedKey] = field(default_factory=dict)
     """By path, what links lead to; without those that could not be looked at."""
+    left_behind: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by which links of secrets are older than the running system's own."""
     switching: bool = False  # the lock of switch-to-configuration is held
     driver: str = ""  # the reconciler that changed it last, by the note that it leaves
     specialisation: str = ""  # of the profile's system; empty: none of them runs

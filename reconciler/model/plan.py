@@ -26,9 +26,16 @@ class DriftKind(enum.Enum):
     KEY_EXTRA = "key-extra"
     SECRET_MISSING = "secret-missing"  # noqa: S105
     SECRET_PERMISSIONS = "secret-permissions"  # noqa: S105
+    SECRET_STALE = "secret-stale"  # noqa: S105
     REBOOT_NEEDED = "reboot-needed"
     UNREACHABLE = "unreachable"
     WRONG_MACHINE = "wrong-machine"
+
+
+OF_SECRETS = frozenset(
+    {DriftKind.SECRET_MISSING, DriftKind.SECRET_PERMISSIONS, DriftKind.SECRET_STALE}
+)
+"""What no step of ours closes: the host decrypts these itself."""
 
 
 class Effect(enum.Enum):

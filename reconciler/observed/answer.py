@@ -33,6 +33,7 @@ class Answer:
     digests: tuple[str, ...] = field(repr=False)  # lines of sha256sum; never shown
     folders: tuple[str, ...]  # three lines about each folder of keys
     secrets: tuple[str, ...] = ()  # as `keys`, and how the look at them ended
+    renewed: tuple[str, ...] = ()  # links of secrets, and when they were set
 
 
 def read_answer(text: str) -> Answer:
@@ -49,6 +50,7 @@ def read_answer(text: str) -> Answer:
         digests=tuple(filter(None, sections["digests"])),
         folders=tuple(sections["folders"]),
         secrets=tuple(filter(None, sections.get("secrets", []))),
+        renewed=tuple(filter(None, sections.get("renewed", []))),
     )
 
 

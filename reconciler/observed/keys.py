@@ -34,6 +34,7 @@ _FOUND = re.compile(
     r"([0-9a-f]{1,8}) (\d{1,20}) (\d{1,10}) (\d{1,10}) (\S{1,256}) (\S{1,256}) (.+)",
     re.ASCII,
 )
+_SET_AT = re.compile(r"(\d{1,12}) (/.+)", re.ASCII)
 _DIGEST = re.compile(r"(\\?)([0-9a-f]{64})  (.+)")
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "r": "\r"}
@@ -86,6 +87,22 @@ def read_secrets(answer: Answer, asked: Iterable[str]) -> dict[str, ObservedKey]
     return {
         path: found.get(path, ObservedKey(path=path, kind=MISSING)) for path in paths
     }
+
+
+def read_left_behind(answer: Answer, running: str) -> dict[str, float]:
+    """
+    Return by how many seconds links of secrets are older than that at *running*.
+
+    Without those that are not there. Raises AnswerError.
+    """
+    set_at: dict[str, float] = {}
+    for line in answer.renewed:
+        if (match := _SET_AT.fullmatch(line)) is None:
+            message = "a line about a link of secrets has another form"
+            raise AnswerError(message)
+        set_at[match[2]] = max(float(match[1]), set_at.get(match[2], 0.0))
+    activated = set_at.pop(running, 0.0)
+    return {link: activated - when for link, when in set_at.items()}
 
 
 def _key(

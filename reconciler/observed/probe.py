@@ -3,12 +3,13 @@
 import functools
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from importlib import resources
 
 from reconciler.errors import FactError
 from reconciler.model import (
+    DesiredSecret,
     HostName,
     Observed,
     StorePath,
@@ -17,7 +18,12 @@ from reconciler.model import (
     is_unit_name,
 )
 from reconciler.observed.answer import Answer, AnswerError, read_answer
-from reconciler.observed.keys import is_key_path, read_keys, read_secrets
+from reconciler.observed.keys import (
+    is_key_path,
+    read_keys,
+    read_left_behind,
+    read_secrets,
+)
 from reconciler.observed.units import read_units
 from reconciler.remote import HostReader
 
@@ -51,7 +57,7 @@ def probe(
     units: Iterable[UnitName],
     *,
     keys: Iterable[str] = (),
-    secrets: Iterable[str] = (),
+    secrets: Iterable[DesiredSecret] = (),
     now: float,
     deadline: float = DEADLINE,
 ) -> Observed:
@@ -59,12 +65,12 @@ def probe(
     Ask a host what it is and how *units* are; also about every loaded service.
 
     *keys* are paths on the host: those of the declared keys, and of those that were
-    delivered before; *secrets* those of what it decrypts itself. *now* is our clock,
+    delivered before; *secrets* is what it decrypts itself. *now* is our clock,
     *deadline* in seconds. Raises FactError if the answer is not understood, and
     whatever the reader raises.
     """
     asked, paths = tuple(dict.fromkeys(units)), tuple(dict.fromkeys(keys))
-    own = tuple(dict.fromkeys(secrets))
+    own = tuple(secrets)
     words = script(asked, paths, own, deadline=deadline)
     text = reader.read(words, what="probe", deadline=deadline)
     return parse(text, host=reader.host, asked=asked, keys=paths, now=now, secrets=own)
@@ -73,18 +79,23 @@ def probe(
 def script(
     asked: Iterable[UnitName],
     keys: Iterable[str] = (),
-    secrets: Iterable[str] = (),
+    secrets: Collection[DesiredSecret] = (),
     *,
     deadline: float,
 ) -> str:
     """Return the sh script that asks about units, and paths of keys and secrets."""
     names = shlex.join(name for name in asked if is_unit_name(name))
-    paths, own = (
-        shlex.quote(shlex.join(path for path in some if is_key_path(path)))
-        for some in (keys, secrets)
+    paths, own, renewed = (
+        shlex.quote(shlex.join(dict.fromkeys(filter(is_key_path, some))))
+        for some in (
+            keys,
+            (secret.path for secret in secrets),
+            (secret.renewed for secret in secrets),
+        )
     )
     limit = f"limit={deadline * SYSTEMCTL_SHARE:.3f}"
-    return f"{limit}\nkeys={paths}\nset -- {names}\nsecrets={own}\n{_body()}"
+    own = f"secrets={own}\nrenewed={renewed}"
+    return f"{limit}\nkeys={paths}\nset -- {names}\n{own}\n{_body()}"
 
 
 @functools.cache
@@ -100,7 +111,7 @@ def parse(
     asked: Iterable[UnitName],
     keys: Iterable[str] = (),
     now: float,
-    secrets: Iterable[str] = (),
+    secrets: Collection[DesiredSecret] = (),
 ) -> Observed:
     """Read the answer to ``script``; raises FactError."""
     try:
@@ -110,7 +121,8 @@ def parse(
         return replace(
             observed,
             keys=read_keys(answer, keys),
-            secrets=read_secrets(answer, secrets),
+            secrets=read_secrets(answer, (secret.path for secret in secrets)),
+            left_behind=read_left_behind(answer, RUNNING),
         )
     except AnswerError as error:
         message = f"{host}: the answer to the probe is not understood: {error}"

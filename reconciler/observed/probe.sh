@@ -2,9 +2,10 @@
 #
 # The lines before this one set $limit, the seconds that systemctl may take; $keys, the
 # paths of key files as words for eval; $secrets, those of secrets that the host decrypts
-# itself; and the positional parameters, the units asked about. Each section of the answer
-# begins with "== NAME"; no line of a section can begin with "==". "== end" tells a whole
-# answer from one that was cut off.
+# itself; $renewed, the links that each activation sets to a new generation of those; and
+# the positional parameters, the units asked about. Each section of the answer begins with
+# "== NAME"; no line of a section can begin with "==". "== end" tells a whole answer from
+# one that was cut off.
 
 LC_ALL=C
 PATH=/run/current-system/sw/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH
@@ -169,5 +170,13 @@ if [ $# -gt 0 ]; then
     say '== secrets'
     timeout -k 1 10 stat -L -c '%f %s %u %g %U %G %n' -- "$@" 2>/dev/null
     say "status=$?"
+fi
+# When each was set, and the one that an activation sets last. What a link leads to tells,
+# too: by hand it may have been set to what was there.
+eval "set -- $renewed"
+if [ $# -gt 0 ]; then
+    say '== renewed'
+    timeout -k 1 10 stat -c '%Y %n' -- /run/current-system "$@" 2>/dev/null
+    timeout -k 1 10 stat -L -c '%Y %n' -- "$@" 2>/dev/null
 fi
 say '== end'

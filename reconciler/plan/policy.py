@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from reconciler.model import (
+    OF_SECRETS,
     Desired,
     Digests,
     Drift,
@@ -364,5 +365,4 @@ def _nothing_helps(drifts: tuple[Drift, ...]) -> str:
 def _name(drift: Drift) -> str:
     if drift.kind in (DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED):
         return f"key {drift.subject}"
-    of_secret = drift.kind in (DriftKind.SECRET_MISSING, DriftKind.SECRET_PERMISSIONS)
-    return f"secret {drift.subject}" if of_secret else drift.subject
+    return f"secret {drift.subject}" if drift.kind in OF_SECRETS else drift.subject

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciler.model import (
+    OF_SECRETS,
     Attempt,
     Bell,
     Brought,
@@ -56,6 +57,7 @@ _SIGNS = {
     DriftKind.KEY_EXTRA: "-",
     DriftKind.SECRET_MISSING: "!",
     DriftKind.SECRET_PERMISSIONS: "!",
+    DriftKind.SECRET_STALE: "!",
     DriftKind.REBOOT_NEEDED: "i",
 }
 _HOST_SUBJECTS = {
@@ -93,7 +95,6 @@ _FROM_TO = frozenset(
         DriftKind.SECRET_PERMISSIONS,
     }
 )
-_OF_SECRETS = frozenset({DriftKind.SECRET_MISSING, DriftKind.SECRET_PERMISSIONS})
 _OF_KEYS = frozenset(
     {DriftKind.KEY_MISSING, DriftKind.KEY_CHANGED, DriftKind.KEY_PERMISSIONS}
 )
@@ -155,7 +156,7 @@ def short(text: str) -> str:
 def _subject(drift: Drift) -> str:
     if drift.kind in _OF_KEYS:
         return f"key {drift.subject}"
-    if drift.kind in _OF_SECRETS:
+    if drift.kind in OF_SECRETS:
         return f"secret {drift.subject}"
     return drift.subject or _HOST_SUBJECTS.get(drift.kind, "host")
 

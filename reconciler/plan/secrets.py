@@ -3,7 +3,7 @@ Secrets that a host decrypts itself with sops-nix or agenix: whether it can, and
 
 They are decrypted in the middle of a switch. What is said beforehand is certain, as far
 as the commit tells which keys decrypt them; where it does not, nothing is said. What is
-missing afterwards is only shown: there is nothing that we could deliver.
+missing or old afterwards is only shown: there is nothing that we could deliver.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,6 +23,8 @@ from reconciler.plan.steps import Finding
 
 _NAMED = 5  # how many files are named
 _SOPS = "sops-nix"
+_ACTIVATION = 600.0
+"""Seconds that an activation may take from the secrets to its end."""
 
 
 def cannot_decrypt(desired: Desired, known: Known) -> str:
@@ -65,8 +67,28 @@ def judge_secrets(desired: Desired, observed: Observed) -> list[Finding]:
     if not runs(desired, observed) or is_specialised(desired, observed):
         return []
     pairs = ((want, observed.secrets.get(want.path)) for want in desired.secrets)
-    drifts = (_drift(want, have) for want, have in pairs if have is not None)
+    drifts = [_drift(want, have) for want, have in pairs if have is not None]
+    drifts += _stale(desired, observed)
     return [Finding(drift=drift) for drift in drifts if drift is not None]
+
+
+def _stale(desired: Desired, observed: Observed) -> Iterator[Drift]:
+    """
+    Yield the generations that an activation left as they were: it could not decrypt.
+
+    Each one that succeeds sets the link to a new one, a moment before it says which
+    system runs.
+    """
+    for link in dict.fromkeys(one.renewed for one in desired.secrets):
+        seconds = observed.left_behind.get(link, 0.0)
+        if seconds > _ACTIVATION:
+            yield Drift(
+                kind=DriftKind.SECRET_STALE,
+                subject=link,
+                desired="of the last activation",
+                observed=f"is {seconds / 60:.0f} min older than the last activation,"
+                " which decrypted nothing: /run/current-system/activate says why",
+            )
 
 
 def _drift(want: DesiredSecret, have: ObservedKey) -> Drift | None:

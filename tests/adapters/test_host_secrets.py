@@ -256,6 +256,32 @@ def test_options_of_other_modules_keep_no_host_from_evaluating(
     assert evaluate(tmp_path, free, text).toplevel
 
 
+def test_what_an_activation_renews_each_time_is_known(tmp_path: Path) -> None:
+    """A unit decrypts only when it changes, and fails for all to see."""
+    snippets = "system.activationScripts"
+    declared = """
+      sops.secrets.db.sopsFile = ./db.json;
+      age.secrets.mail.file = ./mail.age;
+    """
+
+    scripted = evaluate(
+        tmp_path,
+        f"{SOPS} {AGENIX}",
+        f"""{declared}
+        {snippets}.setupSecrets = lib.stringAfter [ "users" ] "true";
+        {snippets}.agenixInstall = "true";
+        """,
+    )
+    in_units = evaluate(tmp_path, f"{SOPS} {AGENIX}", declared)
+
+    assert {one.name: one.renewed for one in scripted.secrets} == {
+        "db": "/run/secrets",
+        "mail": "/run/agenix",
+    }
+    assert {one.renewed for one in in_units.secrets} == {""}
+    assert from_json(to_json(scripted)) == scripted
+
+
 def test_without_either_tool_there_are_no_secrets(tmp_path: Path) -> None:
     assert evaluate(tmp_path, "", "").secrets == ()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyrage
 import pytest
 
-from tests.support.extra import add_extras, set_extra
+from tests.support.extra import add_extras, flat, set_extra
 from tests.support.fleet import FleetFactory, FleetHost
 from tests.support.rig import DEADLINE, Rig
 from tests.support.wait import wait_until
@@ -32,6 +32,23 @@ KEYS = r"""
     script = "cat /run/keys/read-once; exec sleep infinity";
   };
 """
+SECRETS = r"""
+  # As sops-nix does: a new generation with each activation, or none at all.
+  imports = [ { options.sops = lib.mkOption { type = lib.types.unspecified; }; } ];
+  sops.secrets.db.sopsFile = ./from-file.txt;
+  system.activationScripts.setupSecrets = lib.stringAfter [ "users" ] ''
+    if [ -e /run/no-key ]; then
+      echo failed to decrypt
+      (exit 1)
+    else
+      generation=$(basename "$(readlink /run/secrets || echo 0)")
+      new=/run/secrets.d/$((generation + 1))
+      mkdir -p "$new"
+      (umask 277; echo "a secret" >"$new/db")
+      ln -sfn "$new" /run/secrets
+    fi
+  '';
+"""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +62,7 @@ def rig(
         (folder / "age.key").write_text(f"{identity}\n")
         rig.write_settings(secrets={"identity": str(folder / "age.key")})
         add_extras(rig, "keanu")
-        set_extra(rig, "keanu", KEYS)
+        set_extra(rig, "keanu", KEYS + SECRETS)
         host = rig.repository.work / "hosts/keanu"
         (host / "from-file.txt").write_text("from a file")
         sealed = pyrage.encrypt(b"from age", [identity.to_public()])
@@ -82,6 +99,22 @@ def test_the_folder_of_keys_is_in_memory_and_for_its_group(rig: Rig) -> None:
         "tmpfs",
         "ramfs",
     )
+
+
+def test_a_generation_that_an_activation_could_not_renew_is_told(rig: Rig) -> None:
+    """Whoever switches by hand may overlook that a snippet failed."""
+    host = rig.host("keanu")
+    host.exec("sh", "-c", "touch -h -d '2 hours ago' /run/secrets /run/secrets.d/*")
+    host.exec("touch", "/run/no-key")
+
+    host.exec("sh", "-c", "! /run/current-system/activate")
+
+    shown = rig.run("plan", "keanu", status=None).stdout
+    assert "/run/secrets" in shown
+    assert "min older than the last activation" in flat(shown)
+    host.exec("rm", "/run/no-key")
+    host.exec("/run/current-system/activate")
+    assert "/run/secrets" not in rig.run("plan", "keanu", status=0).stdout
 
 
 def test_only_the_units_that_ask_for_it_are_restarted(rig: Rig) -> None:

@@ -18,6 +18,7 @@ CLOSED = DesiredSecret(
     mode=0o400,
     readers=("ed25519",),
     recipients=("age1ann",),
+    renewed="/run/secrets",
 )
 OPEN = replace(CLOSED, recipients=("age1ann", "age1lufta"))
 MISSING = 'reconciler_drift_items{host="lufta",kind="secret-missing"}'
@@ -54,3 +55,18 @@ def test_a_host_gets_no_system_whose_secrets_it_cannot_decrypt(scene: Scene) -> 
     assert (status.in_sync, status.verdict) == (False, Verdict.REPORTED)
     assert "secret db /run/secrets/db is missing" in status.error
     assert scene.metric(MISSING) == 1
+
+
+def test_secrets_that_an_activation_did_not_renew_are_told(scene: Scene) -> None:
+    scene.evaluator.secrets = (replace(OPEN, recipients=()),)
+    lufta = scene.machine("lufta")
+    lufta.keys.files[OPEN.path] = FakeFile(content=b"x", mode=0o400)
+    scene.commit({"lufta": {BOT: "1"}})
+    scene.run("lufta")
+    lufta.keys.left_behind["/run/secrets"] = 3600
+    scene.run("lufta")
+
+    status = scene.status("lufta")
+    assert (status.in_sync, status.verdict) == (False, Verdict.REPORTED)
+    assert "secret /run/secrets is 60 min older" in status.error
+    assert scene.metric(MISSING.replace("missing", "stale")) == 1

@@ -137,12 +137,14 @@ class FakeHost:
         if not found or rest:
             message = f"the fake knows no script but the probe's: {script[:200]}"
             raise UnknownCommandError(message)
-        limit, paths, names, own = header.splitlines()
+        limit, paths, names, own, renewed = header.splitlines()
         assert limit.startswith("limit="), limit
         (keys,) = shlex.split(paths.removeprefix("keys="))
         units = shlex.split(names.removeprefix("set --"))
         (secrets,) = shlex.split(own.removeprefix("secrets="))
-        return self._answer(units, shlex.split(keys), shlex.split(secrets))
+        (links,) = shlex.split(renewed.removeprefix("renewed="))
+        told = self.keys.answer_secrets(shlex.split(secrets), shlex.split(links))
+        return self._answer(units, shlex.split(keys), [*told])
 
     def run(
         self,
@@ -230,7 +232,7 @@ class FakeHost:
             "== resolved",
             *links.values(),
             *self.keys.answer(keys),
-            *self.keys.answer_secrets(secrets),
+            *secrets,
             "== end",
         ]
         return "\n".join(lines) + "\n"

@@ -46,6 +46,9 @@ class _Order:
     digest: str
 
 
+ACTIVATED_AT = 1_700_000_000
+
+
 @dataclass(slots=True, kw_only=True)
 class FakeKeys:
     """Every file at the place of a key, by path."""
@@ -55,6 +58,8 @@ class FakeKeys:
     links: dict[str, str] = field(default_factory=dict)  # folders that lead elsewhere
     on_disk: set[str] = field(default_factory=set)  # folders that are not in memory
     full: bool = False  # no space is left
+    left_behind: dict[str, int] = field(default_factory=dict)
+    """By how many seconds the last activation left links of secrets behind."""
     log: list[str] = field(default_factory=list)
 
     def reboot(self) -> None:
@@ -82,13 +87,20 @@ class FakeKeys:
             yield self.links.get(folder, folder)
             yield folder
 
-    def answer_secrets(self, paths: Sequence[str]) -> Iterator[str]:
-        """Return the section about *paths* of secrets, which are files as well here."""
+    def answer_secrets(
+        self, paths: Sequence[str], links: Sequence[str]
+    ) -> Iterator[str]:
+        """Return what is said of *paths* of secrets, which are files as well here."""
         if paths:
             there = [path for path in paths if path in self.files]
             yield "== secrets"
             yield from (self._stat(path, self.files[path]) for path in there)
             yield f"status={int(there != list(paths))}"
+        if links:
+            yield "== renewed"
+            yield f"{ACTIVATED_AT} /run/current-system"
+            for link in links:
+                yield f"{ACTIVATED_AT - self.left_behind.get(link, 0)} {link}"
 
     def _stat(self, path: str, file: FakeFile) -> str:
         bits, size = KINDS[file.kind] | file.mode, len(file.content)

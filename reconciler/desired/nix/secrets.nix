@@ -50,6 +50,11 @@ let
     pgp = false;
   };
 
+  # The link that leads to the newest generation, if the activation script makes a new one
+  # each time. A unit does so only when it changes.
+  renewedBy =
+    snippet: link: if config.system.activationScripts or { } ? ${snippet} then plain link else "";
+
   nameOr =
     name: id:
     if name != null then
@@ -66,6 +71,11 @@ let
     user = nameOr (secret.owner or null) (secret.uid or 0);
     group = nameOr (secret.group or null) (secret.gid or 0);
     mode = plain (secret.mode or "0400");
+    renewed =
+      if secret.neededForUsers or false == true then
+        renewedBy "setupSecretsForUsers" "/run/secrets-for-users"
+      else
+        renewedBy "setupSecrets" "/run/secrets";
   };
   agenixSecret = name: secret: {
     inherit name;
@@ -74,6 +84,7 @@ let
     user = plain (secret.owner or "0");
     group = plain (secret.group or "0");
     mode = plain (secret.mode or "0400");
+    renewed = renewedBy "agenixInstall" (age.secretsDir or "/run/agenix");
   };
 
   tried =

@@ -11,9 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import FactError
-from reconciler.model import HostName, Observed, ObservedKey
-from reconciler.observed.answer import AnswerError, read_answer
-from reconciler.observed.keys import is_key_path, read_keys, read_secrets
+from reconciler.model import DesiredSecret, HostName, Observed, ObservedKey
+from reconciler.observed.answer import Answer, AnswerError, read_answer
+from reconciler.observed.keys import (
+    is_key_path,
+    read_keys,
+    read_left_behind,
+    read_secrets,
+)
 from reconciler.observed.probe import parse, script
 from tests.unit.observed.test_script import SHELLS
 
@@ -45,9 +50,22 @@ def look(paths: list[str], shell: list[str]) -> dict[str, ObservedKey]:
     return read_keys(read_answer(done.stdout.decode()), paths)
 
 
-def look_at_secrets(paths: list[str], shell: list[str]) -> dict[str, ObservedKey]:
+def secret(path: str, renewed: str = "") -> DesiredSecret:
+    return DesiredSecret(
+        name="db",
+        tool="sops-nix",
+        file="db.yaml",
+        path=path,
+        user="root",
+        group="root",
+        mode=0o400,
+        renewed=renewed,
+    )
+
+
+def ask_of_secrets(asked: list[DesiredSecret], shell: list[str]) -> Answer:
     done = subprocess.run(
-        [*shell, "-c", script([], [], paths, deadline=60)],
+        [*shell, "-c", script([], [], asked, deadline=60)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=100,
@@ -55,7 +73,11 @@ def look_at_secrets(paths: list[str], shell: list[str]) -> dict[str, ObservedKey
     )
     assert done.stderr == b""
     assert DIGEST not in done.stdout.decode(), "their content is not read"
-    return read_secrets(read_answer(done.stdout.decode()), paths)
+    return read_answer(done.stdout.decode())
+
+
+def look_at_secrets(paths: list[str], shell: list[str]) -> dict[str, ObservedKey]:
+    return read_secrets(ask_of_secrets([secret(path) for path in paths], shell), paths)
 
 
 @shells
@@ -77,6 +99,45 @@ def test_secrets_lie_behind_links(shell: list[str], tmp_path: Path) -> None:
         *[("missing", 0)] * 2,
     ]
     assert all(one.digest == "" for one in found.values())
+
+
+@shells
+def test_when_a_generation_of_secrets_was_made(
+    shell: list[str], tmp_path: Path
+) -> None:
+    """Its link and its folder tell; the newer of the two counts."""
+    made, later, link = 1_600_000_000, 1_600_000_600, tmp_path / "secrets"
+    (tmp_path / "secrets.d/3").mkdir(parents=True)
+    link.symlink_to(tmp_path / "secrets.d/3")
+    links = [str(link), f"{tmp_path}/none"]
+    asked = [secret(f"{link}/db", link) for link in links]
+
+    def told() -> dict[str, float]:
+        return read_left_behind(ask_of_secrets(asked, shell), f"{tmp_path}/nowhere")
+
+    os.utime(link, (made, made), follow_symlinks=False)
+    os.utime(tmp_path / "secrets.d/3", (made, made))
+    assert told()[str(link)] == -made, "nobody knows what runs"
+    os.utime(link, (later, later), follow_symlinks=False)
+    assert told()[str(link)] == -later
+    os.utime(link, (made, made), follow_symlinks=False)
+    os.utime(tmp_path / "secrets.d/3", (later, later))
+    assert told()[str(link)] == -later
+    assert links[1] not in told()
+
+
+def test_how_far_generations_are_behind_what_runs() -> None:
+    said = (
+        "== renewed\n1700000900 /run/current-system\n"
+        "1700000000 /run/secrets\n1700000300 /run/secrets\n1700000905 /run/agenix\n"
+    )
+    text = recorded().text.replace("== end", f"{said}== end")
+
+    found = read_left_behind(read_answer(text), "/run/current-system")
+
+    assert found == {"/run/secrets": 600.0, "/run/agenix": -5.0}
+    with pytest.raises(AnswerError, match="link of secrets"):
+        read_left_behind(read_answer(text.replace("905 /run", "9x5 /run")), "/run")
 
 
 @pytest.mark.parametrize("status", ["124", "137", "127"])

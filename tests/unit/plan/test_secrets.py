@@ -204,6 +204,36 @@ def test_a_secret_that_is_missing_or_anothers_is_shown(
     assert (shown.subject, shown.what) == ("secret db", line)
 
 
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ({}, []),
+        ({"/run/secrets": -3.0}, []),
+        ({"/run/secrets": 590.0}, []),
+        ({"/run/secrets": 7200.0}, ["is 120 min older than the last activation"]),
+    ],
+)
+def test_a_generation_that_an_activation_did_not_renew_is_shown(
+    left: dict[str, float], said: list[str]
+) -> None:
+    """An activation may take its time, and a unit that decrypts tells itself."""
+    renewed = replace(OWNED, renewed="/run/secrets")
+    of_unit = replace(OWNED, name="other", path="/run/secrets/other")
+    wanted = replace(desired(want()), secrets=(renewed, of_unit))
+    there = replace(
+        observed(have(), secrets={DB.path: RIGHT, of_unit.path: RIGHT}),
+        left_behind=left,
+    )
+    known = Known(applied=NEW, machine_id="m1")
+
+    result = plan(wanted, there, known=known, policy=Policy())
+
+    kind = (DriftKind.SECRET_STALE, "/run/secrets", Effect.NONE)
+    assert told(result) == [kind] * len(said)
+    assert [line.what.partition(",")[0] for line in summary_lines(result)] == said
+    require_mended(result, ())
+
+
 def test_a_secret_that_nobody_can_bring_keeps_nothing_else_from_healing() -> None:
     missing = ObservedKey(path=DB.path, kind="missing")
 
