@@ -12,6 +12,7 @@ from rich.console import Console
 from tests.bench import cage, memory, passes, push, reboot, spared
 from tests.bench.report import Section, show
 from tests.bench.setting import fleet_in, scratch
+from tests.support import warm
 
 PARTS = ("push", "spared", "reboot", "pass", "memory", "cage")
 
@@ -23,6 +24,7 @@ def main() -> int:
     console = Console(stderr=chosen.json, width=None if sys.stdout.isatty() else 100)
     console.print(machine(), style="dim", highlight=False)
     sections = []
+    warm.use_starter = False
     with scratch() as folder, fleet_in(folder) as fleet:
         if "push" in chosen.only:
             sections.append(push.measure(made(folder, "push"), fleet, chosen.rounds))

@@ -21,6 +21,7 @@ from typing import Self
 
 import httpx
 
+from tests.support import warm
 from tests.support.forge import Forge
 from tests.support.rig import Repository, free_port
 from tests.support.wait import patience, wait_until
@@ -45,7 +46,7 @@ class Program:
         self.repository.push("The first commit")
         self.forge = Forge(self.repository.bare)
         self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: warm.Running | None = None
         self.write_settings(**sections)
 
     def __enter__(self) -> Self:
@@ -87,14 +88,7 @@ class Program:
     def start(self) -> None:
         """Start the daemon; returns when it has read the repository."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self.argv("run")],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            self.process = warm.start(self.argv("run"), (log, log), session=True)
         wait_until(self._is_up, DEADLINE, "the daemon to have read the repository")
 
     def _is_up(self) -> bool:
@@ -144,13 +138,8 @@ class Program:
         self, *words: str, status: int | None = 0
     ) -> subprocess.CompletedProcess[str]:
         """Run a command; it must exit with *status* (None: any)."""
-        done = subprocess.run(
+        done = warm.run(
             self.argv(*words),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
             timeout=patience(DEADLINE),
             env={**os.environ, "NO_COLOR": "1"},
         )
@@ -163,6 +152,4 @@ class Program:
     def resident_mib(self) -> float:
         """How much memory the daemon has."""
         assert self.process is not None
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        (line,) = (one for one in status.splitlines() if one.startswith("VmRSS:"))
-        return int(line.split()[1]) / 1024
+        return int(warm.status_of(self.process.pid, "VmRSS").split()[0]) / 1024

@@ -24,6 +24,7 @@ from urllib.request import urlopen
 
 from reconciler.history import History
 from reconciler.plan import status_as_dict
+from tests.support import warm
 from tests.support.fleet import Fleet, FleetHost
 from tests.support.wait import patience, wait_until
 
@@ -101,7 +102,7 @@ class Rig:
         self.policy: dict[str, object] = {**QUICK, **(policy or {})}
         self.changed: tuple[str, ...] = ()
         """What is different about the daemon: tests/support/faults/daemon.py."""
-        self.daemon: subprocess.Popen[bytes] | None = None
+        self.daemon: warm.Running | None = None
         self.write_settings()
 
     def __enter__(self) -> Self:
@@ -152,15 +153,7 @@ class Rig:
         self, *words: str, status: int | None = 0
     ) -> subprocess.CompletedProcess[str]:
         """Run a reconciler command; it must exit with *status* (None: any)."""
-        done = subprocess.run(
-            self.argv(*words),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=patience(120),
-        )
+        done = warm.run(self.argv(*words), timeout=patience(120))
         if status is not None and done.returncode != status:
             msg = f"{words} exited with {done.returncode}:\n{done.stdout}{done.stderr}"
             raise AssertionError(msg)
@@ -178,15 +171,7 @@ class Rig:
         if changed or self.changed:
             argv[2:3] = ["tests.support.faults.daemon", *(changed or self.changed)]
         with self.log.open("ab") as log:
-            self.daemon = subprocess.Popen(
-                # It must not outlive a test run that is killed.
-                ["setpriv", "--pdeathsig", "KILL", *argv],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            self.daemon = warm.start(argv, (log, log), session=True)
         wait_until(self.healthy, DEADLINE, "the daemon to serve metrics")
 
     def healthy(self) -> bool:
