@@ -143,6 +143,7 @@ def _check(
             return
         commit = revision.commit
         report.add("commit", told=f"{commit.short} {commit.subject}")
+        _layout(world, revision.checkout, report)
         _mode(world, report)
         names = hosts_meant(world, revision, hosts)
         evaluations = Evaluations(world)
@@ -164,6 +165,14 @@ def _tell_always(world: World, hosts: Sequence[HostName], report: Report) -> Non
     for host in hosts:
         if always := why_always(world.history, host):
             report.add(f"evaluation of {host}", told=f"at each commit: {always}")
+
+
+def _layout(world: World, checkout: Path, report: Report) -> None:
+    """Tell what the repository was taken for, and what of it is not served."""
+    try:
+        report.add("layout", told=world.evaluator.why(checkout))
+    except ReconcilerError as error:
+        report.add("layout", str(error))
 
 
 def _caches(settings: Settings, report: Report) -> None:

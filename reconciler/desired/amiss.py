@@ -23,11 +23,20 @@ from reconciler.model import HostName
 _GIT_CRYPT = b"\0GITCRYPT\0"
 _GIT_LFS = b"version https://git-lfs.github.com/spec/"
 
-_OTHERS = {  # outputs of flakes -> what they are
-    "darwinConfigurations": "macOS",
-    "homeConfigurations": "Home Manager",
-    "systemConfigs": "system-manager",
-    "confctl": "confctl",
+_OTHERS = {  # outputs of flakes -> what they are, and what deploys them
+    "darwinConfigurations": ("macOS", "darwin-rebuild switch"),
+    "homeConfigurations": (
+        "Home Manager",
+        "home-manager switch, or a NixOS that imports it as a module",
+    ),
+    "systemConfigs": (
+        "system-manager",
+        (
+            "system-manager switch --target-host HOST (then look at systemctl --failed"
+            " there, since it ends well whatever fails)"
+        ),
+    ),
+    "confctl": ("confctl", "confctl deploy"),
 }
 
 
@@ -35,14 +44,23 @@ def no_hosts(found: Found, checkout: Path, others: Sequence[str]) -> LayoutError
     """Return what to say where there is no host; a flake may have *others*' outputs."""
     message = f"no NixOS host is in what was read ({why(found)})"
     if others:
-        told = " and ".join(f"{name} ({_OTHERS[name]})" for name in others)
-        message += f", and {told} cannot be served"
+        told = " and ".join(f"{name} ({_OTHERS[name][0]})" for name in others)
+        message += f", and {told} cannot be served: {_how_deployed(others)}"
     if isinstance(found, Flake) and (beside := _beside(checkout)):
         return LayoutError(f"{message}: beside it there is {' and '.join(beside)}")
     return LayoutError(
         f"{message}: set repository.layout and repository.entry if the hosts are"
         " elsewhere, or repository.dir if another folder's flake holds them"
     )
+
+
+def not_served(others: Sequence[str]) -> str:
+    """Return which *others*' outputs are left alone, and what deploys them."""
+    return f"not served: {_how_deployed(others)}" if others else ""
+
+
+def _how_deployed(others: Sequence[str]) -> str:
+    return "; ".join(f"{name} is for {_OTHERS[name][1]}" for name in others)
 
 
 def refuse_links(found: Found, checkout: Path) -> None:

@@ -1,6 +1,7 @@
 """Desired states of hosts, asked of Nix."""
 
 import json
+import platform
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -96,8 +97,7 @@ class Evaluator:
         names = reading.hosts
         hidden: Collection[HostName] = ()
         if names is None:
-            subject = Subject(reading=reading)
-            known = self._ask_again("hosts.nix", reading.arguments, subject)
+            known = self._listed(reading)
             names = known["names"]
             # A network or hive may be empty: a guard asks before all hosts go.
             if not names and isinstance(found, layout.Flake):
@@ -113,8 +113,17 @@ class Evaluator:
         return tuple(chosen)
 
     def why(self, checkout: Path) -> str:
-        """Return what *checkout* is taken for, for people; LayoutError."""
-        return layout.why(self._found(checkout))
+        """
+        Return what *checkout* is taken for, and what is not served, for people.
+
+        Raises LayoutError, EvaluationError, CommandError.
+        """
+        found = self._found(checkout)
+        told = layout.why(found)
+        if not isinstance(found, layout.Flake):
+            return told
+        others = self._listed(self._reading(checkout, found))["others"]
+        return "; ".join(filter(None, (told, amiss.not_served(others))))
 
     def unchanged(self, checkout: Path, host: HostName) -> tuple[str, tuple[str, ...]]:
         """
@@ -294,6 +303,11 @@ class Evaluator:
 
     # --- reading -----------------------------------------------------------------
 
+    def _listed(self, reading: Reading) -> Any:  # noqa: ANN401 -- JSON
+        """Return which hosts there are, and what else; raises what `_ask` raises."""
+        subject = Subject(reading=reading)
+        return self._ask_again("hosts.nix", reading.arguments, subject)
+
     def _made_of(self, reading: Reading, node: HostName) -> str | None:
         subject = Subject(reading=reading, host=node)
         arguments = {**reading.arguments, "host": node}
@@ -381,6 +395,7 @@ class Evaluator:
             "url": tree.reference(checkout, found.folder),
             "tree": tree.fetched(checkout),
             "folder": found.folder,
+            "system": f"{platform.machine()}-linux",
             "replaced": self._replaced(options),
             "stored": flake.stored(lock) if self._settings.nix.inputs else {},
         }

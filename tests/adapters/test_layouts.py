@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -632,6 +633,17 @@ def test_what_a_flake_has_instead_of_a_nixos_is_named(
         repository.hosts()
 
 
+def test_what_a_flake_has_besides_nixos_is_told_with_what_deploys_it(
+    repository: Repository,
+) -> None:
+    repository.flake(f'{TWO} systemConfigs.x86_64-linux.edge = throw "unread";')
+
+    assert repository.hosts() == ("db", "web")
+    told = repository.evaluator().why(repository.checkout)
+    assert told.startswith("flake, by flake.nix; not served: systemConfigs is for")
+    assert "system-manager switch --target-host" in told
+
+
 def test_what_is_no_set_of_hosts_and_no_host_is_told_as_such(
     repository: Repository,
 ) -> None:
@@ -864,6 +876,120 @@ def test_a_wrapper_of_an_older_deploy_rs_is_seen_through(
     )
 
     assert repository.hosts() == ("db", "www")
+
+
+# --- clan ------------------------------------------------------------------------
+
+CLAN = """
+  clanInternals.inventoryClass.inventory.machines = {
+    web = { tags = [ "edge" ]; deploy.targetHost = "ops@web.i:2022?Compression=yes"; };
+    db = { tags = [ ]; deploy.targetHost = null; };
+    gone.deploy.targetHost = throw "not this one";
+  };
+  nixosConfigurations = builtins.mapAttrs (name: more: system [
+    ({ lib, ... }: let
+      any = lib.mkOption { type = lib.types.unspecified; };
+    in {
+      options.clan.core = {
+        settings = any; vars = any; networking = any; deployment = any;
+      };
+      config.clan.core = {
+        settings.machine.name = name;
+        networking.targetHost = "root@${name}.example.org";
+        deployment.requireExplicitUpdate = more != { };
+        vars.settings.secretStore = "sops";
+        vars.generators.disk.files = more;
+        vars.generators.mail.files.key = {
+          secret = true; deploy = true; neededFor = "services";
+        };
+      };
+    })
+  ]) {
+    web = { };
+    db = {
+      key = { secret = true; deploy = true; neededFor = "activation"; };
+      early = { secret = true; deploy = true; neededFor = "partitioning"; };
+      public = { secret = false; deploy = true; neededFor = "activation"; };
+    };
+  };
+"""
+
+
+def test_the_inventory_of_clan_says_where_machines_are(repository: Repository) -> None:
+    """And wins over what their configurations say, as in clan's own command."""
+    repository.flake(CLAN)
+
+    web, db = repository.evaluate("web"), repository.evaluate("db")
+
+    assert repository.hosts() == ("db", "web")
+    assert web.address_from == "clan's inventory"
+    assert (web.target.address, web.target.port, web.target.user) == (
+        "web.i",
+        2022,
+        "ops",
+    )
+    assert web.tags == ("edge",)
+    assert (db.target.address, db.address_from) == (
+        "db.example.org",
+        "clan.core.networking.targetHost",
+    )
+
+
+def test_what_only_clans_own_command_brings_is_told(repository: Repository) -> None:
+    repository.flake(CLAN)
+
+    uploaded, explicit = repository.evaluate("db").warnings
+
+    assert "vars disk/key are brought to the host by `clan vars upload db`" in uploaded
+    assert "requireExplicitUpdate" in explicit
+    assert repository.evaluate("web").warnings == ()
+
+    repository.flake(CLAN.replace('secretStore = "sops"', 'secretStore = "passage"'))
+    (all_of_them,) = repository.evaluate("web").warnings
+    assert "mail/key" in all_of_them
+
+
+# --- NixOps 2 --------------------------------------------------------------------
+
+NIXOPS = """
+  nixopsConfigurations.default = {
+    nixpkgs = %s;
+    network.description = "two";
+    defaults = { boot.isContainer = true; system.stateVersion = "25.05"; };
+    web = { name, nodes, resources, ... }: {
+      deployment.targetUser = "ops";
+      deployment.tags = [ name nodes.db.config.networking.hostName ];
+      deployment.keys.token.text = "secret";
+    };
+    db = { deployment.targetHost = "db.example.org"; };
+  };
+"""
+
+
+def test_a_flake_may_hold_a_network_of_nixops(repository: Repository) -> None:
+    """Evaluated by the flake's own nixpkgs, for the platform of the reconciler."""
+    repository.flake(NIXOPS % "nixpkgs")
+
+    web, db = repository.evaluate("web"), repository.evaluate("db")
+
+    assert repository.hosts() == ("db", "web")
+    assert (web.target.address, web.target.user) == ("web", "ops")
+    assert (web.tags, list(web.keys)) == (("db", "web"), ["token"])
+    assert (db.target.address, db.address_from) == (
+        "db.example.org",
+        "deployment.targetHost",
+    )
+    assert web.platform == f"{platform.machine()}-linux"
+
+
+def test_what_a_network_of_a_flake_lacks_is_told(repository: Repository) -> None:
+    repository.flake((NIXOPS % "nixpkgs").replace("nixpkgs = nixpkgs;", ""))
+    with pytest.raises(EvaluationError, match="has no attribute nixpkgs, the flake"):
+        repository.evaluate("web")
+
+    # Who has both is served by what others of its tools deploy.
+    repository.flake(f"{TWO} {NIXOPS % 'nixpkgs'}")
+    assert repository.evaluate("web").address_from == ""
 
 
 # --- Colmena ---------------------------------------------------------------------

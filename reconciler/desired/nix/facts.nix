@@ -84,7 +84,7 @@ builtins.seq toplevel.drvPath {
   platform = toplevel.system or "";
   defaultUnit = config.systemd.defaultUnit or "multi-user.target";
   units = builtins.mapAttrs factsOf config.systemd.units;
-  warnings = map plain (config.warnings or [ ]);
+  warnings = map plain ((config.warnings or [ ]) ++ import ./clan.nix { inherit config lib; });
   keys = builtins.mapAttrs (_: keys.factsOf) (deployment.keys or { });
   checks = checks.factsOf (deployment.healthChecks or { });
   programsHere = map (file: plain file.drvPath) (
@@ -104,7 +104,7 @@ builtins.seq toplevel.drvPath {
       (deployment.buildOnTarget or false)
       || (outside.deploy.remoteBuild or false)
       || (node._module.args.nixinate.buildOn or "local") == "remote";
-    tags = deployment.tags or [ ];
+    tags = (deployment.tags or [ ]) ++ map plain (outside.clan.tags or [ ]);
     specialisation = deployment.specialisation or null;
     specialisations = builtins.attrNames (config.specialisation or { });
   };

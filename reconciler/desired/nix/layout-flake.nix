@@ -3,6 +3,8 @@
 #   colmenaHive           an evaluated hive
 #   colmena               the same, not yet evaluated
 #   deploy.nodes          deploy-rs: where a host is and what is put there
+#   nixopsConfigurations  a network of NixOps 2, as its attribute `default`
+#   clanInternals         clan: where a host of nixosConfigurations is
 # A name that several have is one host.
 { sources, ... }@arguments:
 let
@@ -33,6 +35,26 @@ let
       }
     else
       { };
+
+  # NixOps 2 wants one called `default`. What it keeps in its state is not known here.
+  network =
+    let
+      value = flake.nixopsConfigurations.default;
+      called = if builtins.isFunction value then value { } else value;
+    in
+    if flake ? nixopsConfigurations.default then
+      import ./nixops.nix {
+        inherit (arguments) uuid deploymentName;
+        inherit (sources) system;
+        networks = [ (called // { _file = "nixopsConfigurations.default"; }) ];
+        folder = flake.outPath;
+        given = { };
+        flake =
+          called.nixpkgs
+            or (throw "nixopsConfigurations.default has no attribute nixpkgs, the flake that it is evaluated with");
+      }
+    else
+      { names = [ ]; };
 
   # Of deploy-rs, only what has a NixOS: it also deploys users' profiles, and macOS.
   isMac = name: flake ? darwinConfigurations.${name} && !(systems ? ${name});
@@ -87,22 +109,33 @@ let
       found = madeOf name;
     in
     if found == null then
-      throw "deploy.nodes.${name}.profiles.system.path is the system of none of the flake's nixosConfigurations: what is in it cannot be read"
+      throw "deploy.nodes.${name}.profiles.system.path is the system of none of the flake's nixosConfigurations: what is in it cannot be read; one that is no NixOS is left out by repository.exclude"
     else
       systems.${found};
 
   nodes = builtins.mapAttrs (name: _: systemOf name) deployed;
   theirs = systems // nodes // evaluatedHive;
+  ofNetwork = builtins.listToAttrs (
+    map (name: {
+      inherit name;
+      value = null;
+    }) network.names
+  );
 in
 {
-  names = builtins.attrNames (theirs // ownHive);
+  names = builtins.attrNames (theirs // ownHive // ofNetwork);
   node =
     name:
-    ownHive.${name} or (import ./extended.nix {
-      inherit (arguments) uuid deploymentName;
-      inherit name;
-      node = theirs.${name};
-    });
+    ownHive.${name} or (
+      if theirs ? ${name} then
+        import ./extended.nix {
+          inherit (arguments) uuid deploymentName;
+          inherit name;
+          node = theirs.${name};
+        }
+      else
+        network.node name
+    );
   inherit madeOf;
   # Each of those may be what one of these is made of: one host by two names.
   unpaired = {
@@ -114,11 +147,14 @@ in
   ];
   outside =
     name:
-    if deployed ? ${name} then
-      import ./deploy-rs.nix {
-        inherit (flake) deploy;
-        node = deployed.${name};
-      }
-    else
-      { };
+    import ./clan-inventory.nix { inherit flake name; }
+    // (
+      if deployed ? ${name} then
+        import ./deploy-rs.nix {
+          inherit (flake) deploy;
+          node = deployed.${name};
+        }
+      else
+        { }
+    );
 }

@@ -54,57 +54,18 @@ let
     else
       [
         (
-          builtins.intersectAttrs (removeAttrs (union ofRepository) reserved) (
-            read (/. + sources.physical)
+          builtins.intersectAttrs (builtins.foldl' (all: one: all // one) { } ofRepository) (
+            removeAttrs (read (/. + sources.physical)) reserved
           )
           // {
             _file = sources.physical;
           }
         )
       ];
-
-  networks = ofRepository ++ physical;
-
-  # Every definition of an attribute, in the order of the files, with its file.
-  definitionsOf =
-    name:
-    map (network: {
-      inherit (network) _file;
-      imports = [ network.${name} ];
-    }) (builtins.filter (network: network ? ${name}) networks);
-
-  union = builtins.foldl' (left: right: left // right) { };
-
-  values = name: builtins.concatMap (network: valueOf network name) networks;
-  valueOf = network: name: if network ? ${name} then [ network.${name} ] else [ ];
-
-  zipped =
-    sets:
-    builtins.mapAttrs (name: _: builtins.catAttrs name sets) (union sets);
-
-  # NixOps 2: `network.nixpkgs`, a package set, whose `path` it evaluates with; in morph
-  # it is `network.pkgs`, which are the hosts' packages, too.
-  settings = values "network";
-  packages = builtins.filter builtins.isAttrs (builtins.catAttrs "pkgs" settings);
-  pinned = builtins.catAttrs "nixpkgs" settings ++ packages;
-  ofPackages =
-    pkgs:
-    { lib, ... }:
-    {
-      _file = "network.pkgs";
-      nixpkgs.pkgs = lib.mkDefault pkgs;
-    };
-  pathOf = pkgs: if builtins.isAttrs pkgs then pkgs.path or pkgs.outPath else pkgs;
 in
-import ./network.nix {
+import ./nixops.nix {
+  inherit given;
   inherit (arguments) uuid deploymentName;
-  arguments = given;
-  more = [ (import ./morph.nix { folder = dirOf (root + "/${builtins.head sources.files}"); }) ];
-  definitions = builtins.mapAttrs (name: _: definitionsOf name) (
-    removeAttrs (union networks) reserved
-  );
-  defaults = definitionsOf "defaults" ++ map ofPackages packages;
-  specialArgs = union (builtins.catAttrs "specialArgs" settings); # morph's
-  nixpkgs = if pinned == [ ] then <nixpkgs> else pathOf (builtins.head pinned);
-  resources = builtins.mapAttrs (_: zipped) (zipped (values "resources"));
+  networks = ofRepository ++ physical;
+  folder = dirOf (root + "/${builtins.head sources.files}");
 }

@@ -6,6 +6,7 @@
   alone ? null, # the host that is asked for, which then need not look at all of them
   defaults,
   nixpkgs,
+  evalConfig ? null, # null: that of nixpkgs
   resources,
   uuid,
   deploymentName,
@@ -14,12 +15,13 @@
   more ? [ ],
 }:
 let
-  evalConfig = import (nixpkgs + "/nixos/lib/eval-config.nix");
+  evaluate =
+    if evalConfig != null then evalConfig else import (nixpkgs + "/nixos/lib/eval-config.nix");
   lib = import (nixpkgs + "/lib");
 
   one =
     name: modules:
-    evalConfig {
+    evaluate {
       inherit specialArgs;
       modules = modules ++ defaults ++ [ (injected name) ];
     };

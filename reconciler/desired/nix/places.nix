@@ -39,6 +39,9 @@ in
         inherit (outside.deploy) address user profileUser sudo sshOpts;
       }
     )
+    ++ when (outside.clan.address or null != null) (
+      place "clan's inventory" { target = plain outside.clan.address; }
+    )
     ++ when (deployment.targetHost or null != null) (
       place "deployment.targetHost" {
         address = plain deployment.targetHost;

@@ -436,6 +436,7 @@ def test_check_tells_of_every_host(cli: Cli, deployed: Scene) -> None:
     (lufta,) = (line for line in said.lines if "host lufta" in line)
     assert keanu.startswith("✗ host keanu  keanu: cannot connect")
     assert lufta.startswith("✓ host lufta  evaluates, answers at root@lufta.example:22")
+    assert any("✓ layout  " in line and "is a commit" in line for line in said.lines)
 
 
 def test_check_fails_where_two_names_lead_to_one_machine(

@@ -1,0 +1,11 @@
+# What clan's inventory says of one machine, outside of its configuration.
+{ flake, name }:
+let
+  machines = flake.clanInternals.inventoryClass.inventory.machines or { };
+  found = {
+    address = machines.${name}.deploy.targetHost or null;
+    tags = machines.${name}.tags or [ ];
+  };
+  tried = builtins.tryEval (builtins.deepSeq found found);
+in
+if flake ? clanInternals && tried.success then { clan = found; } else { }
