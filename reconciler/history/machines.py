@@ -44,6 +44,7 @@ class Machines:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._names: frozenset[HostName] | None = None  # that the last commit has
 
     def id_of(self, host: HostName) -> str | None:
         """Return the id of the machine that we first met under the name."""
@@ -74,7 +75,10 @@ class Machines:
         if settled:
             return self.shared(host, seen)
         with self._database.writing() as connection:
-            mine = _note(connection, host, seen)
+            # Asked here: the look may have begun before a commit that has no such name.
+            names = self._names
+            declared = names is None or host in names
+            mine = _note(connection, host, seen, declared=declared)
             for other in _others(connection, host, seen):
                 _tell_apart(connection, mine, other)
             known = _apart_from(connection, host)
@@ -95,16 +99,13 @@ class Machines:
 
     def declare(self, hosts: Iterable[HostName]) -> None:
         """Note which names the last commit has."""
-        names = list(hosts)
-        with self._database.reading() as connection:
-            rows = connection.execute(select(machines.c.host, machines.c.declared))
-            wrong = [row.host for row in rows if row.declared != (row.host in names)]
-        if not wrong:
-            return
+        self._names = names = frozenset(hosts)
         with self._database.writing() as connection:
-            for name in wrong:
-                changed = update(machines).where(machines.c.host == name)
-                connection.execute(changed.values(declared=name in names))
+            rows = connection.execute(select(machines.c.host, machines.c.declared))
+            for row in rows.all():
+                if row.declared != (row.host in names):
+                    changed = update(machines).where(machines.c.host == row.host)
+                    connection.execute(changed.values(declared=row.host in names))
 
 
 def _is_settled(connection: Connection, host: HostName, seen: Sighting) -> bool:
@@ -120,7 +121,7 @@ def _is_settled(connection: Connection, host: HostName, seen: Sighting) -> bool:
 
 
 def _note(
-    connection: Connection, host: HostName, seen: Sighting
+    connection: Connection, host: HostName, seen: Sighting, *, declared: bool
 ) -> Row[tuple[object, ...]]:
     mine = machines.c.host == host
     before = connection.execute(select(machines).where(mine)).first()
@@ -135,7 +136,7 @@ def _note(
             **fields,
             first_seen=first,
             last_seen=seen.began_at,
-            declared=True,
+            declared=declared,
         )
     )
     return connection.execute(select(machines).where(mine)).one()

@@ -124,6 +124,21 @@ def test_a_clone_inherits_nothing(history: History) -> None:
     assert history.hold_of(KEANU, 15) is not None
 
 
+def test_a_look_that_began_before_its_name_was_taken_away_brings_nothing_back(
+    history: History,
+) -> None:
+    machines = history.machines
+    machines.declare([KEANU, LUFTA])
+    machines.meet(KEANU, seen("1", 0))
+    assert machines.meet(LUFTA, seen("1", 5)).same == {KEANU}
+
+    machines.declare([KEANU])
+    machines.meet(LUFTA, seen("1", 10))
+
+    assert machines.meet(KEANU, seen("1", 15)).same == frozenset()
+    assert machines.shared(KEANU, seen("1", 20)) == ALONE
+
+
 def test_a_name_that_comes_back_counts_again(history: History) -> None:
     history.machines.meet(KEANU, seen("1", 0))
     history.machines.declare([LUFTA])

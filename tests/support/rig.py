@@ -115,8 +115,22 @@ class Rig:
         trace: TracebackType | None,
     ) -> None:
         self.stop_daemon(kill=True)
-        if error is not None and self.log.exists():
-            sys.stderr.write(f"--- {self.log}\n{self.log.read_text()[-8000:]}")
+        if error is not None:
+            self._tell_log()
+
+    def _tell_log(self) -> None:
+        if self.log.exists():
+            sys.stderr.write(f"--- {self.log}\n{self.log.read_text()[-8000:]}\n")
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Have a wait in vain say what was known then."""
+        try:
+            yield
+        except AssertionError:
+            sys.stderr.write(f"--- status\n{json.dumps(self.status(), indent=1)}\n")
+            self._tell_log()
+            raise
 
     # --- settings and the program ------------------------------------------------
 
@@ -251,7 +265,8 @@ class Rig:
                 for name in names
             )
 
-        wait_until(in_sync, deadline_s, f"{names} to be in sync with {head}")
+        with self._told():
+            wait_until(in_sync, deadline_s, f"{names} to be in sync with {head}")
 
     def wait_error(self, name: str, *words: str, deadline_s: float = DEADLINE) -> str:
         """Wait until the status of a host shows a problem with *words*; return it."""
@@ -260,7 +275,8 @@ class Rig:
             told = str(self.status().get(name, {}).get("error") or "")
             return told if all(word in told for word in words) else ""
 
-        return wait_until(problem, deadline_s, f"{name} to show a problem: {words}")
+        with self._told():
+            return wait_until(problem, deadline_s, f"{name} to show a problem: {words}")
 
     def invocation(self, host: str, unit: str) -> str:
         """Return what changes whenever *unit* is started again."""
