@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from reconciler import process
-from reconciler.desired import nix_conf
+from reconciler.desired import fetched, nix_conf
 from reconciler.desired.fingerprint import inherited
 from reconciler.desired.trace import Hides
 from reconciler.errors import CageError, LayoutError
@@ -134,16 +134,21 @@ class NixCage:
         *,
         fetches: bool = False,
         pure: bool = False,
+        cache: Path | None = None,
     ) -> Iterator[tuple[tuple[str, ...], Hides]]:
         """
         Give what evaluates *argv* with sight of *checkout*, while it runs.
 
         And what says which paths of this machine it does not see. *pure* is an
         evaluation that reads no file by its path, so that only git gets at SSH keys.
+        What it fetched is in *cache*, if that is named.
         """
         store = Store.of_machine()
         variables = self._variables(fetches=fetches)
         box = self._box(store, checkout, fetches=fetches)
+        if cache is not None and self._trusted:
+            variables |= fetched.variables(cache)
+            box = replace(box, written=(*box.written, cache))
         if fetches and pure and self._trusted:
             box = replace(box, seen=(*box.seen, Path.home() / ".ssh"))
         with contextlib.ExitStack() as stack:
@@ -230,6 +235,11 @@ class NixCage:
             yield folder
             files = islice(folder.rglob("*"), LINKS_LIMIT)
             yield from (file for file in files if file.is_symlink())
+
+    @property
+    def fetched(self) -> Path:
+        """Where Nix keeps what evaluations fetched: in the cage, or without one."""
+        return (self._cache() if self.is_there else None) or fetched.usual()
 
     def _cache(self) -> Path | None:
         """Return where Nix keeps what it fetched, from one evaluation to the next."""

@@ -68,7 +68,9 @@ class Circumstances:
             subject=subject_of(host) if host else "".join(named),
             checkout=reading.checkout,
             base=self._base(reading, arguments, host),
-            is_spared=not reading.copy,
+            is_spared=reading.mode.flakes or not reading.copy,
+            copy=reading.copy,
+            is_pure=bool(reading.mode.package),
             outside=self.outside(fresh=True) if fresh else "",
         )
 
@@ -130,6 +132,8 @@ class Circumstances:
         if host and asked["layout"] == "hosts":
             listed = {LIST: asked["sources"]}
             asked["sources"] = _of_one(asked["sources"], asked["called"])
+        if asked.get("layout") == "flake":
+            asked["sources"] = _of_any_commit(asked["sources"])
         pins = [pin.replace(own, ".") for pin in reading.mode.pins]
         parts = {
             **self._parts(host),
@@ -156,6 +160,16 @@ def _of_one(sources: str, called: str) -> str:
             for source in json.loads(sources)
         ]
     )
+
+
+def _of_any_commit(sources: str) -> str:
+    """
+    Return what is told of a flake without its tree, and what is known of its lock.
+
+    Of these tell the files that are read of it, and what they ask of themselves.
+    """
+    told = json.loads(sources)
+    return json.dumps({name: told[name] for name in ("folder", "replaced")})
 
 
 @lru_cache(maxsize=8)

@@ -4,12 +4,14 @@ import json
 import platform
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reconciler.desired import (
     amiss,
     build,
+    fetched,
     flake,
     layout,
     prebuilt,
@@ -79,6 +81,7 @@ class Evaluator:
         self._nix = Nix(settings, trusted=trusted, sizes=sizes)
         self._platforms = Platforms(self._nix)
         self._trees = flake.Trees()
+        self._notes = fetched.Notes()
         self._answers: Mapping[tuple[str, str, int, int], object] = {}
         self._lock = threading.Lock()
         self._around = Circumstances(settings, self._nix, overlays)
@@ -93,11 +96,11 @@ class Evaluator:
         """Return the hosts of *checkout*, sorted; LayoutError, EvaluationError."""
         found = self._found(checkout)
         amiss.refuse_links(found, checkout)
-        reading = self._reading(checkout, found)
-        names = reading.hosts
+        sketch = self._reading(checkout, found, of_any_commit=True)
+        names = sketch.hosts
         hidden: Collection[HostName] = ()
         if names is None:
-            known = self._listed(reading)
+            known = self._listed(checkout, found, sketch)
             names = known["names"]
             # A network or hive may be empty: a guard asks before all hosts go.
             if not names and isinstance(found, layout.Flake):
@@ -105,7 +108,7 @@ class Evaluator:
             hidden = twins.deployed_otherwise(
                 known["unpaired"],
                 self._settings.repository,
-                lambda node: self._made_of(reading, node),
+                lambda node: self._made_of(self._reading(checkout, found), node),
             )
         chosen = selection.select(
             sorted(map(layout.check_name, names)), self._settings.repository, hidden
@@ -122,7 +125,8 @@ class Evaluator:
         told = layout.why(found)
         if not isinstance(found, layout.Flake):
             return told
-        others = self._listed(self._reading(checkout, found))["others"]
+        sketch = self._reading(checkout, found, of_any_commit=True)
+        others = self._listed(checkout, found, sketch)["others"]
         return "; ".join(filter(None, (told, amiss.not_served(others))))
 
     def unchanged(self, checkout: Path, host: HostName) -> tuple[str, tuple[str, ...]]:
@@ -135,7 +139,7 @@ class Evaluator:
         found = self._found(checkout)
         if isinstance(found, layout.Paths):
             return "", (OF_PATHS,)
-        reading = self._reading(checkout, found)
+        reading = self._reading(checkout, found, of_any_commit=True)
         arguments = {**reading.arguments, **self._of_host(host)}
         question = self._around.question(reading, "host.nix", arguments, host=host)
         return self._kept.unchanged(question)
@@ -303,10 +307,11 @@ class Evaluator:
 
     # --- reading -----------------------------------------------------------------
 
-    def _listed(self, reading: Reading) -> Any:  # noqa: ANN401 -- JSON
+    def _listed(self, checkout: Path, found: layout.Found, sketch: Reading) -> Any:  # noqa: ANN401 -- JSON
         """Return which hosts there are, and what else; raises what `_ask` raises."""
-        subject = Subject(reading=reading)
-        return self._ask_again("hosts.nix", reading.arguments, subject)
+        return self._ask_again(
+            "hosts.nix", sketch, whole=lambda: self._reading(checkout, found)
+        )
 
     def _made_of(self, reading: Reading, node: HostName) -> str | None:
         subject = Subject(reading=reading, host=node)
@@ -344,18 +349,26 @@ class Evaluator:
         status = path.stat()
         known = (file, str(path), status.st_ino, status.st_mtime_ns)
         if known not in self._answers:
-            subject = Subject(reading=Reading(checkout=checkout))
-            answer = self._ask_again(file, {"file": str(path)}, subject)
+            reading = Reading(checkout=checkout, arguments={"file": str(path)})
+            answer = self._ask_again(file, reading)
             with self._lock:
                 newest = list(self._answers.items())[-ANSWERS_KEPT:]
                 self._answers = {**dict(newest), known: answer}
         return self._answers[known]
 
-    def _reading(self, checkout: Path, found: layout.Found) -> Reading:
+    def _reading(
+        self, checkout: Path, found: layout.Found, *, of_any_commit: bool = False
+    ) -> Reading:
+        """
+        Return how *checkout* is read.
+
+        Of a flake *of_any_commit*, only what does not depend on which one it is: with
+        that nothing can be evaluated, but it takes no Nix.
+        """
         layout.refuse_settings(found, self._settings.repository)
         self._nix.cage.require_for_mount()
         if isinstance(found, layout.Flake):
-            return self._flake(checkout, found)
+            return self._flake(checkout, found, whole=not of_any_commit)
         if isinstance(found, layout.Paths):
             prebuilt_hosts = prebuilt.hosts(checkout / found.file)
             return Reading(checkout=checkout, hosts=prebuilt_hosts)
@@ -372,7 +385,7 @@ class Evaluator:
             mode=Mode(pins=self._pins(checkout)),
         )
 
-    def _flake(self, checkout: Path, found: layout.Flake) -> Reading:
+    def _flake(self, checkout: Path, found: layout.Flake, *, whole: bool) -> Reading:
         """
         Return how to read a flake. Raises LayoutError where secrets would be copied.
 
@@ -386,28 +399,42 @@ class Evaluator:
             )
             raise LayoutError(message)
         options = tuple(self._nix.options())
-        tree = self._trees.add(checkout, options)
-        package = ""
-        if self._settings.repository.pure:
-            package = self._trees.add(FILES, options, stamp=self._around.package).hash
         lock = checkout / found.folder / layout.LOCK_FILE
-        sources = {
-            "url": tree.reference(checkout, found.folder),
-            "tree": tree.fetched(checkout),
+        told = {
             "folder": found.folder,
             "system": f"{platform.machine()}-linux",
             "replaced": self._replaced(options),
-            "stored": flake.stored(lock) if self._settings.nix.inputs else {},
         }
-        return Reading(
+        reading = Reading(
             checkout=checkout,
             arguments={
                 "checkout": str(checkout.absolute()),
                 "layout": "flake",
-                "sources": json.dumps(sources),
+                "sources": json.dumps(told),
             },
-            copy=tree.path,
             lock=lock,
+            mode=Mode(flakes=True),
+        )
+        if not whole:
+            return reading
+        tree = self._trees.add(checkout, options)
+        package = ""
+        if self._settings.repository.pure:
+            package = self._trees.add(FILES, options, stamp=self._around.package).hash
+        followed = flake.is_followed(lock)
+        is_ours = followed or self._settings.nix.inputs
+        sources = {
+            **told,
+            "url": tree.reference(checkout, found.folder),
+            "tree": tree.fetched(checkout),
+            "followed": followed,
+            "stored": flake.stored(lock) if is_ours else {},
+        }
+        return replace(
+            reading,
+            arguments={**reading.arguments, "sources": json.dumps(sources)},
+            copy=tree.path,
+            fetched=None if self._kept.problem else self._notes.of(tree, options),
             mode=Mode(flakes=True, package=package),
         )
 
@@ -430,21 +457,33 @@ class Evaluator:
         place = self._ask_file("pinned.nix", checkout, file)
         return (f"nixpkgs={place}",) if place else ()
 
-    def _ask_again(self, file: str, arguments: Arguments, subject: Subject) -> Any:  # noqa: ANN401 -- JSON
-        """Do as `_ask`, without Nix where nothing differs that it looked at before."""
+    def _ask_again(
+        self,
+        file: str,
+        sketch: Reading,
+        *,
+        whole: Callable[[], Reading] | None = None,
+    ) -> Any:  # noqa: ANN401 -- JSON
+        """
+        Do as `_ask`, without Nix where nothing differs that it looked at before.
 
-        def asked(*, fresh: bool) -> Question:
+        *whole* is how it is read where that takes more than *sketch*.
+        """
+
+        def asked(reading: Reading, *, fresh: bool) -> Question:
             return self._around.question(
-                subject.reading, file, arguments, host=None, fresh=fresh
+                reading, file, reading.arguments, host=None, fresh=fresh
             )
 
-        text = self._kept.answer(asked(fresh=False))
+        text = self._kept.answer(asked(sketch, fresh=False))
         if text is not None:
             return json.loads(text)
+        reading = whole() if whole else sketch
         heard: list[Heard] = []
-        question = asked(fresh=True)
-        value = self._ask(file, arguments, subject, hear=heard.append)
-        again = asked(fresh=True)
+        question = asked(reading, fresh=True)
+        subject = Subject(reading=reading)
+        value = self._ask(file, reading.arguments, subject, hear=heard.append)
+        again = asked(reading, fresh=True)
         self._kept.keep(question, heard[0], json.dumps(value), again=again)
         return value
 

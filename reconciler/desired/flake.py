@@ -84,6 +84,29 @@ def stored(lock: Path) -> dict[str, dict[str, object]]:
     return {name: fields for name, fields in found.items() if fields}
 
 
+def is_followed(lock: Path) -> bool:
+    """Say whether an input, or one of theirs, is told to follow the flake itself."""
+    try:
+        told = json.loads(lock.read_bytes())
+        nodes, root = told["nodes"], told["root"]
+        specs = [s for n in nodes.values() for s in n.get("inputs", {}).values()]
+        return any(_node(spec, nodes, root) == root for spec in specs)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False  # Nix says what is wrong with it
+    except RecursionError:
+        return False  # so does it of inputs that follow each other in a circle
+
+
+def _node(spec: str | list[str], nodes: Mapping[str, Any], root: str) -> str:
+    """Return the node that an input is: named, or by the way to it from the root."""
+    if isinstance(spec, str):
+        return spec
+    node = root
+    for name in spec:
+        node = _node(nodes[node]["inputs"][name], nodes, root)
+    return node
+
+
 def _in_store(locked: Mapping[str, Any]) -> dict[str, object]:
     algorithm, _, digest = str(locked.get("narHash", "")).partition("-")
     if algorithm != "sha256":

@@ -169,10 +169,12 @@ def _parts(path: str) -> list[str]:
 class Ground:
     """What is there now, for one checkout; looked at once, for many threads."""
 
-    def __init__(self, checkout: Path) -> None:
+    def __init__(self, checkout: Path, *, copy: str = "") -> None:
+        """Take also the *copy* of the checkout in the store, which Nix reads."""
         self.checkout = checkout.absolute()
+        self.copy = copy
         self.commit = commit_of(self.checkout)
-        forms = {str(self.checkout), str(self.checkout.resolve())}
+        forms = {str(self.checkout), str(self.checkout.resolve()), copy} - {""}
         self._forms = tuple(sorted(forms, key=len, reverse=True))
         self._states: dict[tuple[str, str], str] = {}
         self._real: dict[str, str] = {}
@@ -184,7 +186,7 @@ class Ground:
             if path == form:
                 return "."
             if path.startswith(f"{form}/"):
-                return path[len(form) + 1 :]
+                return path[len(form) :].lstrip("/") or "."
         return None
 
     def is_above(self, path: str) -> bool:

@@ -27,9 +27,13 @@ FRESH_SECONDS = 5.0
 
 COMPARISONS_KEPT = 4
 
-OF_FLAKE = (
-    "a flake is evaluated at each commit, for it may tell which one it is; so is what"
-    " repository.mount_at has elsewhere"
+OF_MOUNTED = "what repository.mount_at has elsewhere is evaluated at each commit"
+
+NAMES_CHECKOUT = "its result names the folder of the commit's checkout"
+
+NAMES_ITSELF = (
+    "{file} holds the path of the flake's whole tree (self.outPath, or a path that is"
+    " written as text), which is another one for each commit"
 )
 
 _STORE_PATH = re.compile(rf"{re.escape(STORE)}/[0-9a-z]{{32}}-[0-9A-Za-z+._?=-]+")
@@ -42,7 +46,9 @@ class Question:
     subject: str
     checkout: Path
     base: Mapping[str, str]
-    is_spared: bool = True  # where the answer is a flake's, nothing ever is
+    is_spared: bool = True
+    copy: str = ""  # of the checkout, in the store: what Nix reads of a flake
+    is_pure: bool = False  # whether Nix hides time, environment and what has no hash
     outside: str = ""  # what lay around just when it was asked
 
 
@@ -65,7 +71,7 @@ class Kept:
     def unchanged(self, question: Question) -> tuple[str, tuple[str, ...]]:
         """Return the key of the answer that still holds, or why there is none."""
         if not question.is_spared:
-            return "", (OF_FLAKE,)
+            return "", (OF_MOUNTED,)
         if self._memory is None or self.problem:
             return "", (f"nothing is traced: {self.problem}",)
         comparison = self._comparison(question.checkout)
@@ -100,19 +106,24 @@ class Kept:
             return
         if again != question:
             return
-        ground = Ground(question.checkout)  # as it is now, after it was looked at
-        groups, puzzle = learned(heard.trace, ground, read_here=read_here)
+        # As it is now, after it was looked at.
+        ground = Ground(question.checkout, copy=question.copy)
+        groups, puzzle = learned(
+            heard.trace, ground, read_here=read_here, is_pure=question.is_pure
+        )
         base = dict(self._whole_base(question, ground))
         if not asks_for_hosts(heard.trace):
             base.pop(LIST_OF_HOSTS, None)
-        named = not puzzle and self._names.are_in(question.checkout, text)
+        file = "" if puzzle else self._names.found(ground, text)
+        if file and question.copy:
+            puzzle = NAMES_ITSELF.format(file=file)
         one = LookedAt(
             subject=question.subject,
             base=base,
             answer=key or f"answer {hashlib.sha256(text.encode()).hexdigest()}",
             groups=() if puzzle else tuple(groups),
             puzzle=puzzle,
-            checkout=str(ground.checkout) if named else "",
+            checkout=str(ground.checkout) if file else "",
         )
         kept = {} if puzzle else groups
         self._memory.remember(one, kept, None if key else text)

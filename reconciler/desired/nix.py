@@ -1,19 +1,20 @@
 """How Nix is called: options, deadlines, and how many of it at once."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler import process
-from reconciler.desired import trace
+from reconciler.desired import fetched, trace
 from reconciler.desired.cage import FILES, NixCage
 from reconciler.desired.memory import (
     EVALUATION_BYTES,
@@ -152,7 +153,7 @@ class Nix:
         def said(error: CommandError) -> str:
             return error.stderr
 
-        def within(place: Place) -> process.Completed:
+        def within(place: Place, cache: Path | None) -> process.Completed:
             bounds = process.limits(memory=place.limit)
 
             def start(words: Sequence[str], hides: trace.Hides) -> process.Completed:
@@ -161,15 +162,29 @@ class Nix:
                         (*bounds, *traced), deadline=seconds, told_as=argv
                     )
 
-            done = self._in_cage(argv, reading, start, said)
+            done = self._in_cage(argv, reading, start, said, cache=cache)
             place.measured(done.peak)
             return done
 
-        done = self._in_room(arguments.get("host", file), within, said)
+        with self._own_cache(reading, traced=hear is not None) as cache:
+            done = self._in_room(
+                arguments.get("host", file), lambda place: within(place, cache), said
+            )
         if hear is not None:
             found = traces[0] if traces else None
+            if found is not None and cache is not None:
+                found.cache = str(cache)
             hear(Heard(trace=found, seconds=done.seconds, memory=done.peak))
         return done.stdout
+
+    @contextlib.contextmanager
+    def _own_cache(self, reading: "Reading", *, traced: bool) -> Iterator[Path | None]:
+        """Give a cache for one evaluation alone, if that is *traced* and a flake's."""
+        if reading.fetched is None or not traced:
+            yield None
+            return
+        with fetched.cache(reading.fetched, self.cage.fetched) as place:
+            yield place
 
     def evaluate_secret(
         self,
@@ -301,13 +316,20 @@ class Nix:
         reading: "Reading",
         start: Start[T],
         said: Callable[[CommandError], str],
+        *,
+        cache: Path | None = None,
     ) -> T:
-        """Have *start* run *argv*, without the network unless something is fetched."""
+        """
+        Have *start* run *argv*, without the network unless something is fetched.
+
+        What is fetched is kept in *cache*, if there is one.
+        """
         checkout = reading.checkout
         if not self.cage.holds:
-            return start(argv, trace.hides_nothing)
+            words = (*fetched.in_cache(cache), *argv) if cache else argv
+            return start(words, trace.hides_nothing)
         try:
-            with self.cage.around(argv, checkout) as (words, hides):
+            with self.cage.around(argv, checkout, cache=cache) as (words, hides):
                 return start(words, hides)
         except CommandTimeoutError:
             raise

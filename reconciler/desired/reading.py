@@ -1,5 +1,6 @@
 """How Nix is to read one checkout."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ class Reading:
     arguments: Arguments = field(default_factory=dict)
     hosts: tuple[HostName, ...] | None = None  # known without asking Nix
     copy: str = ""  # which Nix reads instead: in the store, or repository.mount_at
+    fetched: Mapping[str, bytes] | None = None  # see `reconciler.desired.fetched`
     lock: Path | None = None  # of a flake
     mode: Mode = field(default_factory=Mode)
 

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.desired import which_commit
+from reconciler.desired.fetched import NOTES
 from reconciler.desired.ground import MISSING, STORE, Ground
 from reconciler.desired.trace import LINK, LIST, LOOK, READ, Access, Trace
 from reconciler.model import LookedAt
@@ -52,8 +54,14 @@ _FETCHES = (
     " store yet"
 )
 _CLOCK = b"currentTime"
+_BY_ITSELF = (b"getFlake", b"fetchTree")
+"""With which a flake that is not pure may ask Nix which commit it is itself."""
+
 _NO_CLOCKS = ("sandbox.nix", "relaxedsandbox.nix", "multiuser.nix")
 """Of ``nix-info``, in every NixOS: copied to the store as they are, not evaluated."""
+
+_HASH_BEGINS = 10
+"""Letters of a hash that nothing else has by chance."""
 
 _STORE_PATH = re.compile(rf"{re.escape(STORE)}/[0-9a-z]{{32}}-[^\"'\\ ,)]+".encode())
 
@@ -155,14 +163,22 @@ def asks_for_hosts(trace: Trace) -> bool:
 
 
 def learned(
-    trace: Trace, ground: Ground, *, read_here: Iterable[str] = ()
+    trace: Trace,
+    ground: Ground,
+    *,
+    read_here: Iterable[str] = (),
+    is_pure: bool = False,
 ) -> tuple[dict[str, str], str]:
     """
     Return what a trace tells, as texts of groups by digest, and what puzzles in it.
 
-    *read_here* are files that we read ourselves for the answer.
+    *read_here* are files that we read ourselves for the answer. An evaluation that
+    *is_pure* can tell no time.
     """
-    reader = _Reader(trace, ground)
+    told = which_commit.told(trace, ground)
+    if told:
+        return {}, told
+    reader = _Reader(trace, ground, is_pure=is_pure)
     for access in sorted(trace.accesses, key=lambda one: (one.path, one.how)):
         reader.take(access)
     for path in read_here:
@@ -183,8 +199,9 @@ def grouped(items: Iterable[Item]) -> dict[str, str]:
 class _Reader:
     """Turns accesses into items."""
 
-    def __init__(self, trace: Trace, ground: Ground) -> None:
+    def __init__(self, trace: Trace, ground: Ground, *, is_pure: bool) -> None:
         self._trace = trace
+        self._is_pure = is_pure
         self._ground = ground
         self._beside = f"{ground.checkout.parent}/"
         self.items: list[Item] = []
@@ -194,8 +211,10 @@ class _Reader:
 
     def _is_kept(self, path: str) -> bool:
         """Say whether what it wrote to is there still, and note that it did."""
-        if path.startswith(_OWN) or (
-            self._trace.hides(path) and not _FETCHED.search(path)
+        if (
+            self._is_its_own(path)
+            or path.startswith(_OWN)
+            or (self._trace.hides(path) and not _FETCHED.search(path))
         ):
             return False
         if _FETCHED.search(path):
@@ -208,17 +227,37 @@ class _Reader:
     def take(self, access: Access) -> None:
         """Add what *access* tells."""
         path = access.path
+        if self._is_its_own(path):
+            return
         if self._trace.hides(os.path.normpath(path)) and not _FETCHED.search(path):
             return
-        if access.how == READ and access.there and _tells_the_time(path):
-            self._puzzle(f"{self._shown(path)} asks for the current time")
+        if access.how == READ and access.there and not self._is_pure:
+            self._puzzle_over(path)
         if _FETCHED.search(path):
             self._puzzle(_FETCHES)
         elif not self._is_nobodys(access):
             self._add(access)
 
+    def _is_its_own(self, path: str) -> bool:
+        """Say whether it is where Nix notes what it fetched, for this one alone."""
+        folder = self._trace.cache
+        if not folder or not _is_at(path, folder):
+            return False
+        return path in {folder, f"{folder}/nix"} or NOTES in path
+
+    def _puzzle_over(self, path: str) -> None:
+        """Tell of what no call shows and a file that was read may do."""
+        if _tells_the_time(path):
+            self._puzzle(f"{self._shown(path)} asks for the current time")
+        if self._ground.copy and self._ground.inside(path) is not None:
+            word = next((one for one in _BY_ITSELF if _names_word(path, one)), b"")
+            if word:
+                self._puzzle(f"{self._shown(path)} uses {word.decode()}")
+
     def _is_nobodys(self, access: Access) -> bool:
         """Say whether it is nothing that a commit asks for."""
+        if self._ground.inside(access.path) is not None and self._ground.copy:
+            return False
         path = os.path.normpath(access.path)
         if path.startswith("/proc/") and not _OF_NIX.fullmatch(path):
             self._puzzle(f"it reads {path}")
@@ -299,12 +338,16 @@ def _names_clock_in_store(path: str) -> bool:
 
 
 def _names_clock(path: str) -> bool:
+    return _names_word(path, _CLOCK)
+
+
+def _names_word(path: str, word: bytes) -> bool:
     try:
         with open(path, "rb") as file:  # noqa: PTH123 -- text, any bytes
             data = file.read(_TEXT_LIMIT)
     except (OSError, ValueError):
         return False
-    return _CLOCK in data and not data.startswith(b"\x7fELF")
+    return word in data and not data.startswith(b"\x7fELF")
 
 
 # --- the checkout's own name ------------------------------------------------------
@@ -321,11 +364,15 @@ class Names:
     def __init__(self) -> None:
         self._known: tuple[list[bytes], set[bytes]] = ([], set())
 
-    def are_in(self, checkout: Path, answer: str) -> bool:
-        """Say whether *answer*, or what its derivations are built from, names it."""
-        needles, data = _needles(checkout), answer.encode(errors="replace")
+    def found(self, ground: Ground, answer: str) -> str:
+        """
+        Return where *answer*, or what its derivations are built from, names it.
+
+        Empty if nowhere; so it is for the copy of the checkout that Nix read.
+        """
+        needles, data = _needles(ground), answer.encode(errors="replace")
         if any(needle in data for needle in needles):
-            return True
+            return "what Nix told"
         of, clean = self._known
         if of != needles:
             clean = set()
@@ -342,20 +389,28 @@ class Names:
             if any(needle in text for needle in needles) or (
                 is_derivation and not text
             ):
-                return True  # also where it was collected: then nobody knows
+                # Also where it was collected: then nobody knows.
+                return os.fsdecode(path)
             if is_derivation:
                 todo += _inputs(text)
         # Only now: of what is built from something else, that may still name it.
         clean |= seen
-        return False
+        return ""
 
 
-def _needles(checkout: Path) -> list[bytes]:
-    """Return what would name *checkout*: its path, and its commit's id."""
+def _needles(ground: Ground) -> list[bytes]:
+    """
+    Return what would name a checkout: its path, and its commit's id.
+
+    Of a copy in the store, the beginning of its hash: also where it is cut short.
+    """
+    checkout = ground.checkout
     path, folder = str(checkout.absolute()), checkout.absolute().parent.name
     names = [path, str(checkout.resolve())]
     if re.match(r"[0-9a-f]{40}", folder):
         names.append(folder[:16])
+    if ground.copy:
+        names.append(ground.copy.removeprefix(f"{STORE}/")[:_HASH_BEGINS])
     return [os.fsencode(name) for name in names]
 
 

@@ -95,6 +95,7 @@ class Trace:
     puzzles: list[str] = field(default_factory=list)
     began: float = 0.0  # when Nix was started, by the machine's clock
     hides: Hides = hides_nothing  # what it cannot see, whatever is there
+    cache: str = ""  # where Nix keeps what it fetched, if that is for this one alone
 
 
 Hear = Callable[[Trace], None]

@@ -80,7 +80,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """Return a repository of three hosts, two of which import one module."""
-    calls = _counted(monkeypatch)
+    calls = counted(monkeypatch)
     git = make_repository(tmp_path / "git")
     for name in HOSTS:
         imports = "imports = [ ../../common.nix ]; " if name != "neo" else ""
@@ -95,7 +95,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return Site(git, settings, calls)
 
 
-def _counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Have each start of nix-instantiate but for its version written down."""
     calls, run = [], process.run
 

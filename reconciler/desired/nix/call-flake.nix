@@ -8,7 +8,7 @@
 #   replaced   input ("private", "a/b" for an input of an input) -> the same, or a reference
 { tree, folder, stored, replaced }:
 let
-  rootSource = builtins.fetchTree tree;
+  rootSource = import ./watched.nix (builtins.fetchTree tree);
 
   # What is in the store is taken as it is: it has that hash, or it would not be there.
   ofStore =

@@ -8,11 +8,20 @@
 # A name that several have is one host.
 { sources, ... }@arguments:
 let
+  native = builtins.getFlake sources.url;
+  ours = import ./call-flake.nix { inherit (sources) tree folder stored replaced; };
+
   flake =
-    if sources.replaced == { } then
-      builtins.getFlake sources.url
+    if sources.replaced != { } then
+      ours
+    else if sources.followed then
+      # An input gets the flake itself: ours, too, once Nix has found that the lock fits.
+      builtins.seq native ours
     else
-      import ./call-flake.nix { inherit (sources) tree folder stored replaced; };
+      import ./own-flake.nix {
+        inherit native;
+        inherit (sources) folder;
+      };
 
   output =
     name: value:

@@ -149,8 +149,9 @@ def test_a_name_is_found_again_in_what_two_systems_share(
     monkeypatch.setattr(spared, "_text_of", lambda one: texts[one.decode()].encode())
     names = Names()
 
-    assert names.are_in(checkout, f'{{"derivation": "{path("a")}.drv"}}')
-    assert names.are_in(checkout, f'{{"derivation": "{path("b")}.drv"}}')
+    ground = Ground(checkout)
+    assert names.found(ground, f'{{"derivation": "{path("a")}.drv"}}') == path("t")
+    assert names.found(ground, f'{{"derivation": "{path("b")}.drv"}}') == path("t")
 
 
 def test_the_same_name_in_another_folder_is_another_file(tmp_path: Path) -> None:

@@ -1,0 +1,99 @@
+"""
+What Nix notes of trees that it fetched, for each evaluation of a flake anew.
+
+Nix 2.20 and newer note for a path which hash it has, and read the whole tree where that
+is not noted. Newer ones note the same of each folder that is copied to the store from
+it: who finds such a note reads nothing, and no trace tells that it was looked at. So
+each evaluation gets notes of its own, which know the tree and nothing else.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from reconciler import process
+from reconciler.desired.flake import DEADLINE, Tree
+
+NOTES = "/fetcher-cache-"
+"""How files of notes begin, in Nix's folder ``nix`` in a cache."""
+
+_KEPT = 8
+_FETCH = (
+    "builtins.seq (builtins.fetchTree"
+    ' {{ type = "path"; path = "{path}"; narHash = "{hash}"; }}).outPath true'
+)
+
+
+class Notes:
+    """Notes of trees by their path; may be used by many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, Mapping[str, bytes]] = {}
+
+    def of(self, tree: Tree, options: tuple[str, ...]) -> Mapping[str, bytes]:
+        """Return what Nix notes of *tree*, by file; CommandError."""
+        with self._lock:
+            found = self._known.get(tree.path)
+            if found is None:
+                found = _noted(tree, options)
+                newest = list(self._known.items())[1 - _KEPT :]
+                self._known = {**dict(newest), tree.path: found}
+            return found
+
+
+def _noted(tree: Tree, options: tuple[str, ...]) -> Mapping[str, bytes]:
+    expression = _FETCH.format(path=tree.path, hash=tree.hash)
+    flakes = ("--option", "extra-experimental-features", "flakes")
+    with tempfile.TemporaryDirectory(prefix="reconciler-notes-") as place:
+        argv = (*in_cache(Path(place)), "nix-instantiate", "--eval", *options, *flakes)
+        process.run((*argv, "--expr", expression), deadline=DEADLINE)
+        files = Path(place, "nix").glob(f"{NOTES[1:]}*")
+        return {file.name: file.read_bytes() for file in files}
+
+
+@contextlib.contextmanager
+def cache(notes: Mapping[str, bytes], usual: Path) -> Iterator[Path]:
+    """Give a cache for one evaluation: *notes*, and all else from the *usual* one."""
+    with tempfile.TemporaryDirectory(prefix="reconciler-notes-") as place:
+        folder = Path(place, "nix")
+        folder.mkdir()
+        for name, content in notes.items():
+            (folder / name).write_bytes(content)
+        with contextlib.suppress(OSError):
+            for file in usual.iterdir():
+                if not file.name.startswith(NOTES[1:]):
+                    (folder / file.name).symlink_to(file)
+        yield Path(place)
+        _bring(folder, usual)
+
+
+def _bring(folder: Path, usual: Path) -> None:
+    """Leave for the next one what is new in *folder* besides notes."""
+    with contextlib.suppress(OSError):
+        usual.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            is_new = not (file.is_symlink() or os.path.lexists(usual / file.name))
+            if is_new and not file.name.startswith(NOTES[1:]):
+                shutil.move(file, usual / file.name)
+
+
+def in_cache(place: Path) -> tuple[str, ...]:
+    """Return what has a command keep in *place* what Nix fetches."""
+    return ("env", *(f"{name}={value}" for name, value in variables(place).items()))
+
+
+def variables(place: Path) -> Mapping[str, str]:
+    """Return what says that a cache is in *place*."""
+    return {"XDG_CACHE_HOME": str(place), "NIX_CACHE_HOME": str(place / "nix")}
+
+
+def usual() -> Path:
+    """Return where our user's Nix keeps what it fetched."""
+    named = os.environ.get("NIX_CACHE_HOME")
+    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(named) if named else Path(home, "nix")
