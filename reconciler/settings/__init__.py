@@ -4,30 +4,34 @@ from reconciler.settings.changes import Change, change
 from reconciler.settings.git_values import local_path
 from reconciler.settings.load import load
 from reconciler.settings.schema import (
-    SOURCEHUT_KEY,
-    ApiSettings,
     Build,
     CacheSettings,
     Cage,
-    FlapSettings,
     HostSettings,
-    HttpSettings,
     Layout,
     NixSettings,
-    NotifySettings,
-    NotifyTarget,
     PolicySettings,
-    Provider,
     RepositorySettings,
-    Role,
     SecretsSettings,
-    Sender,
     Settings,
     SshSettings,
-    StatusTarget,
-    TokenSettings,
     VerifySettings,
+)
+from reconciler.settings.serving import (
+    SOURCEHUT_KEY,
+    ApiSettings,
+    HttpSettings,
+    Role,
+    Sender,
+    TokenSettings,
     WebhookSettings,
+)
+from reconciler.settings.telling import (
+    FlapSettings,
+    NotifySettings,
+    NotifyTarget,
+    Provider,
+    StatusTarget,
 )
 
 __all__ = [

@@ -17,11 +17,8 @@ from reconciler.settings.document import (
     Problem,
     parse,
 )
-from reconciler.settings.schema import (
-    HostSettings,
-    Settings,
-    WebhookSettings,
-)
+from reconciler.settings.schema import HostSettings, Settings
+from reconciler.settings.serving import WebhookSettings
 
 SIZE_LIMIT = 1 << 20
 """Bytes of the largest settings file that we read."""
