@@ -23,6 +23,8 @@ from reconciler.model import Policy, Target
 from reconciler.notify import Notify
 from reconciler.remote import Transport, written
 from reconciler.remote.connections import Connections
+from reconciler.remote.local import Local
+from reconciler.remote.transports import Transports
 from reconciler.secrets import ClosedKeyring, Keyring, Overlays, protect
 from reconciler.settings import Settings
 from reconciler.settings.private import private_paths
@@ -59,7 +61,8 @@ def ssh_config(settings: Settings, target: Target) -> Path:
 def _transport(settings: Settings) -> Transport:
     """Return how all hosts are reached."""
     file, folder = known_hosts(settings), settings.state / "ssh"
-    return Connections(settings.ssh, known_hosts=file, folder=folder)
+    ssh = Connections(settings.ssh, known_hosts=file, folder=folder)
+    return Transports(ssh=ssh, local=Local())
 
 
 @contextlib.contextmanager
@@ -83,13 +86,13 @@ def open_world(
     cage = process.Cage(
         hidden=private_paths(settings), shown=settings.secrets.command_paths
     )
+    mirror = Mirror(
+        settings.repository, state=settings.state, known_hosts=known_hosts(settings)
+    )
     world = World(
         live=Live(settings, policy or policy_of(settings, unset=unset_mode(history))),
-        mirror=Mirror(
-            settings.repository,
-            state=settings.state,
-            known_hosts=known_hosts(settings),
-        ),
+        mirror=mirror,
+        unanswered=mirror.unanswered,
         evaluator=evaluator,
         overlays=overlays,
         keyring=Keyring(evaluator, settings.secrets, cage=cage),

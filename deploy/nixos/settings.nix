@@ -232,6 +232,11 @@ in
   };
   hosts = mkOption {
     type = types.attrsOf (section {
+      transport = mkOption {
+        type = types.enum [ "ssh" "local" ];
+        default = "ssh";
+        description = "How the host is reached: over `ssh`; or `local`, without, since it is the machine that the reconciler runs on. At most one is, and it has none of the four that follow. See pull.md.";
+      };
       address = mkOption {
         type = types.nullOr types.str;
         default = null;

@@ -2,15 +2,18 @@
 The health gate: whether a host may keep the system that it was switched to.
 
 What should be up comes up within ``policy.confirm_timeout``, stays so for
-``policy.settle``, and the declared checks pass. What is judged is in
+``policy.settle``, the declared checks pass, and a machine that deploys itself can read
+the repository. What is judged is in
 `reconciler.plan.health`; here is when it is looked at.
 """
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from reconciler.attempt import way_home
 from reconciler.attempt.look import Look
 from reconciler.attempt.recorded import Recorded
 from reconciler.errors import ReconcilerError, StoppingError, TemporaryError, quote
@@ -156,6 +159,9 @@ class HealthGate:
             # A person or a timer may have restarted it: once is no sign of illness.
             early, now = now, self._settled(now, give_up)
         self._require(self._problems(early, now, self._checks(give_up)))
+        if way_home.matters(self.desired, now.known):
+            ask = functools.partial(self._ask_repository, give_up)
+            self.recorded.step("read the repository", Phase.SETTLE, ask)
         for told in still_broken(self.desired, self.baseline, now.observed):
             self.recorded.line(f"not judged: {told}")
         return now
@@ -230,6 +236,12 @@ class HealthGate:
             how = f"failed: {result.problem}" if not result.passed else "passed"
             self.recorded.line(f"check: {result.name}: {how}")
         return tuple(found)
+
+    def _ask_repository(self, give_up: float) -> None:
+        """Ask until it answers: the switch may have restarted the network."""
+        world, desired, until = self.world, self.desired, self.last_call(give_up)
+        ask = functools.partial(way_home.require_after, world, desired, until=until)
+        patiently(world, desired.host, ask, until=until)
 
     def _problems(
         self, early: Look, now: Look, checks: Collection[CheckResult] = ()

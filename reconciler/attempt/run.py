@@ -27,6 +27,7 @@ import structlog
 
 from reconciler import apply
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
+from reconciler.attempt import way_home
 from reconciler.attempt.carried import (
     Carried,
     SupersededError,
@@ -139,6 +140,8 @@ class AttemptRun:
         self._making().make(kinds)
         if self.superseded():
             raise SupersededError
+        if kinds & {StepKind.ACTIVATE, StepKind.BOOT}:
+            way_home.require_before(self.world, self.desired, self.seen.known)
         sign(self.world, self.desired, self._before, self._log)
         if StepKind.ACTIVATE in kinds:
             self.replace_system()
@@ -238,7 +241,7 @@ class AttemptRun:
         if runs_it and not found[0].known:
             message = f"{told}; IT WAS BOOTED, AND RUNS ITS NEW SYSTEM STILL"
             raise StuckError(message, host=self.desired.host) from error
-        reach = isinstance(error, OF_REACH)
+        reach = isinstance(error, (*OF_REACH, way_home.CutOffError))
         reason = Reason.UNCONFIRMED if reach else Reason.UNHEALTHY
         message = f"{told}; rolled back"
         raise RolledBackError(message, reason=reason) from error

@@ -58,6 +58,7 @@ def _host_as_dict(
 def _host_fields(host: HostName, found: Desired | None) -> dict[str, object]:
     return {
         "host": host,
+        "transport": ("local" if found.target.local else "ssh") if found else None,
         "address": (found.target.address or None) if found else None,
         "port": found.target.port if found else None,
         "user": found.target.user if found else None,
@@ -85,6 +86,8 @@ def _host_table(found: dict[HostName, Desired | ReconcilerError]) -> Listing:
 def _reached(target: Target) -> str:
     if not target.address:
         return "no address"
+    if target.local:
+        return target.login
     return f"{target.user}@{target.address}:{target.port}"
 
 

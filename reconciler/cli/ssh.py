@@ -12,6 +12,7 @@ from reconciler.cli.common import out
 from reconciler.cli.options import Host
 from reconciler.cli.worlds import last_known, opened
 from reconciler.model import Desired
+from reconciler.remote import become_root
 from reconciler.world import World
 
 
@@ -101,17 +102,13 @@ def logs(
     """
     with opened(context) as world:
         desired = last_known(world, host)
-        command = [*_become(desired), "journalctl", "--no-pager", "--quiet"]
+        command = [*become_root(desired.target), "journalctl", "--no-pager", "--quiet"]
         command += ["--output=short-iso", f"--unit={_whole(unit)}", f"--lines={lines}"]
         command += ["--follow"] if follow else []
         command += [f"--since={since}"] if since else []
         # With a terminal on the far side the end of our ssh ends journalctl there.
         argv = ssh_argv(world, desired, command, terminal=follow and out.is_terminal)
     process.become(argv)
-
-
-def _become(desired: Desired) -> tuple[str, ...]:
-    return () if desired.target.user == "root" else desired.target.escalation
 
 
 def _whole(unit: str) -> str:

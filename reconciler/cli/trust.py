@@ -88,7 +88,10 @@ def trust(
         if name not in revision.hosts:
             raise UnknownHostError(host, known=revision.hosts)
         desired = Evaluations(world).desired(revision, name)
-        if following is not None:
+        if desired.target.local:
+            told = [_here(name, following, yes=yes)]
+            world.history.machines.forget(name)
+        elif following is not None:
             told = [_record_next(world, desired, following)]
             out.print(f"{name} {told[0]}")
         else:
@@ -101,7 +104,17 @@ def trust(
             actor=actor(),
             text=", ".join(told),
         )
-        err.print(f"Recorded in {known_hosts(world.settings)}.")
+        if not desired.target.local:
+            err.print(f"Recorded in {known_hosts(world.settings)}.")
+
+
+def _here(name: HostName, following: HostKey | None, *, yes: bool) -> str:
+    """Have a person say that the machine that we run on is the host."""
+    if following is not None:
+        message = f"{name} is reached without SSH: no key of it is ever asked for"
+        raise typer.BadParameter(message)
+    require_yes(f"Is this machine {name}?", yes=yes)
+    return "the machine that the reconciler runs on"
 
 
 def _fetch(world: World, desired: Desired, *, replace: bool, yes: bool) -> list[str]:

@@ -51,6 +51,9 @@ def target_of(
     EvaluationError for what ssh would take for something else.
     """
     places = [_place(host, fields) for fields in facts["places"]]
+    if overrides.is_local:
+        become = _first(None, (p.escalation for p in places)) or DEFAULT_ESCALATION
+        return Target.here(become), "settings"
     chosen = _chosen(host, places, facts, overrides, rule)
     order = [chosen, *(place for place in places if place is not chosen)]
     target = Target(

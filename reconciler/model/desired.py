@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from reconciler.model.base import Base
 from reconciler.model.names import HostName, StorePath, UnitName
@@ -10,17 +11,25 @@ from reconciler.model.names import HostName, StorePath, UnitName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a host is reached over SSH, and as whom."""
+    """Where a host is reached, and as whom: over SSH, or where we run ourselves."""
 
     address: str  # name or IP address; empty: nobody says where the host is
     port: int = 22
     user: str = "root"
     escalation: tuple[str, ...] = ("sudo", "-H", "--")  # unless the user is root
     identity: str = ""  # path of the key for this host alone, by the settings
+    local: bool = False  # it is the machine that we run on; the rest is for people
+
+    @classmethod
+    def here(cls, escalation: tuple[str, ...]) -> Self:
+        """Return the machine that we run on; checks from here ask it there."""
+        return cls(address="localhost", escalation=escalation, local=True)
 
     @property
     def login(self) -> str:
         """User, address and port, for people."""
+        if self.local:
+            return "this machine"
         address = f"[{self.address}]" if ":" in self.address else self.address
         return f"{self.user}@{address}:{self.port}"
 

@@ -20,7 +20,7 @@ def ssh_warnings(desired: Desired, former: Desired | None) -> tuple[str, ...]:
     What was so before as well is not told: it did not keep us out.
     """
     new = desired.ssh
-    if new is None:
+    if new is None or desired.target.local:
         return ()
     if not new.enabled:
         return ("it has no SSH server: services.openssh.enable is false",)

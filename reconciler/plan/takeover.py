@@ -118,7 +118,7 @@ def _account(desired: Desired, base: Base, account: Account) -> Iterator[Takeove
     logins = desired.ssh.logins.get(name, ()) if desired.ssh else ()
     gone = sorted(set(account.keys) - set(logins))
     if gone:
-        ours = name == desired.target.user
+        ours = name == desired.target.user and not desired.target.local
         came = ", as whom we come" if ours else ""
         text = f"keys that let {name} in go{came}: {', '.join(gone)}"
         yield Takeover(kind=SSH if ours else USER, text=text)

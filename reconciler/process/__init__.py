@@ -19,6 +19,7 @@ from reconciler.process.environment import (
     with_little_environment,
     with_steady_environment,
 )
+from reconciler.process.listening import listen
 from reconciler.process.output import STDERR_LIMIT, STDOUT_LIMIT, Completed
 from reconciler.process.running import kill_all
 from reconciler.process.served import served
@@ -38,6 +39,7 @@ __all__ = [
     "foreground",
     "kill_all",
     "limits",
+    "listen",
     "run",
     "secret",
     "served",

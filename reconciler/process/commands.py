@@ -42,12 +42,14 @@ def run(  # noqa: PLR0913 -- the one door to every local command
     check: bool = True,
     memory: int | None = None,
     told_as: Sequence[str] = (),
+    both: bool = False,
 ) -> Completed:
     """
     Run *argv* to its end, for at most *deadline* seconds, and return its output.
 
     *env* is added to our own environment. Without *stdin* the command reads from
-    /dev/null. *on_line* is called in this thread with each line of stderr as it comes.
+    /dev/null. *on_line* is called in this thread with each line of stderr as it comes,
+    and of stdout if *both*.
     Output is decoded as UTF-8, and what is none is replaced. Whatever the command left
     running in its session is killed. None of its processes gets more than *memory*
     bytes. Messages call it *told_as*, where others are put before the command proper.
@@ -66,6 +68,7 @@ def run(  # noqa: PLR0913 -- the one door to every local command
 
     said = tuple(told_as) or tuple(argv)
     command = Command(said, ends=time.monotonic() + deadline, on_line=on_line)
+    command.both = both
     return _run(command, start, stdin=stdin or b"", seconds=deadline, check=check)
 
 

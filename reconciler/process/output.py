@@ -46,6 +46,7 @@ class Command:
     ends: float  # by the monotonic clock
     on_line: Callable[[str], None] | None
     quiet: float = math.inf  # seconds that it may say nothing
+    both: bool = False  # on_line hears stdout, too
     began: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)  # when it last said anything
     stdout: bytearray = field(default_factory=bytearray)
@@ -85,7 +86,7 @@ class Command:
         stdin: bytes,
     ) -> None:
         for pipe, take in (
-            (process.stdout, self.stdout.extend),
+            (process.stdout, self._take_stdout),
             (process.stderr, self._take_stderr),
         ):
             if pipe is not None:
@@ -121,8 +122,16 @@ class Command:
 
         return hear
 
+    def _take_stdout(self, chunk: bytes) -> None:
+        self.stdout += chunk
+        if self.both:
+            self._take_lines(chunk)
+
     def _take_stderr(self, chunk: bytes) -> None:
         self.stderr.add(chunk)
+        self._take_lines(chunk)
+
+    def _take_lines(self, chunk: bytes) -> None:
         if self.on_line is None:
             return
         self.line += chunk

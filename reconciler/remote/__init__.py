@@ -1,5 +1,5 @@
 """
-Hosts over SSH: looking (``HostReader``), changing (``HostWriter``), and copying.
+Hosts, over SSH or here: looking (``HostReader``), changing (``HostWriter``), copying.
 
 What the rest of the program may know of it is ``Transport``; which one that is, only
 `reconciler.app`.
@@ -16,6 +16,7 @@ from reconciler.remote.hosts import (
     Transport,
 )
 from reconciler.remote.known_hosts import HostKey, public_key
+from reconciler.remote.session import become_root
 from reconciler.remote.ssh_config import written
 from reconciler.remote.trust import TrustedKey, record, record_next, scan, trust
 
@@ -28,6 +29,7 @@ __all__ = [
     "RemoteResult",
     "Transport",
     "TrustedKey",
+    "become_root",
     "public_key",
     "record",
     "record_next",

@@ -39,9 +39,6 @@ log = structlog.get_logger(__name__)
 LISTEN_SECONDS = 10.0
 """How long a host may take to begin with what is to be listened to."""
 
-TIMED_OUT = frozenset({124, 137, -1})
-"""How timeout(1) ends after its signal; after SIGKILL; or with that SIGKILL itself."""
-
 
 class Connections:
     """
@@ -198,7 +195,7 @@ class Connections:
         building.build(
             desired,
             root=root,
-            config=self.ssh_config(desired.target),
+            there=building.over_ssh(desired.target, self.ssh_config(desired.target)),
             deadline=deadline,
             on_line=on_line,
         )
@@ -330,7 +327,7 @@ class _Link:
             message = f"{self.host}: the connection broke during {what}"
             raise ConnectError(message, host=self.host)
         log.debug("remote", host=self.host, what=what, seconds=result.seconds)
-        if result.status in TIMED_OUT and result.seconds >= deadline:
+        if result.status in session.TIMED_OUT and result.seconds >= deadline:
             raise RemoteTimeoutError(what, host=self.host, seconds=deadline)
         return result
 

@@ -6,6 +6,7 @@ command, looks for output every 10 ms, and its timeout leaves the command runnin
 The transport's channels wake us when something arrives.
 """
 
+import os
 import re
 import shlex
 import threading
@@ -22,6 +23,8 @@ GRACE = 2.0
 """Seconds we wait beyond the far side's deadline, which the host may fail to keep."""
 KILL_AFTER = 1.0
 """Seconds after SIGTERM until ``timeout`` sends SIGKILL."""
+TIMED_OUT = frozenset({124, 137, -1})
+"""How timeout(1) ends after its signal; after SIGKILL; or with that SIGKILL itself."""
 LINGER = 1.0
 """Seconds to wait for output once the command has ended.
 
@@ -81,14 +84,26 @@ def argv_command(
 
 
 def _line(argv: Sequence[str], target: Target, deadline: float) -> str:
+    return " ".join(map(quote, bounded_words(argv, target, deadline)))
+
+
+def bounded_words(
+    argv: Sequence[str], target: Target, deadline: float
+) -> tuple[str, ...]:
+    """Return the words that run *argv* as root for *deadline* seconds."""
     # Inside the escalation: an unprivileged timeout(1) could not kill root's process.
     bound = ("timeout", "-k", f"{KILL_AFTER:g}", f"{deadline:.3f}")
-    return _root_line((*bound, *argv), target)
+    return (*become_root(target), *bound, *argv)
+
+
+def become_root(target: Target) -> tuple[str, ...]:
+    """Return what to put before a command on *target* so that root runs it."""
+    is_root = os.geteuid() == 0 if target.local else target.user == "root"
+    return () if is_root else target.escalation
 
 
 def _root_line(argv: Sequence[str], target: Target) -> str:
-    become = () if target.user == "root" else target.escalation
-    return " ".join(quote(word) for word in (*become, *argv))
+    return " ".join(map(quote, (*become_root(target), *argv)))
 
 
 def quote(word: str) -> str:

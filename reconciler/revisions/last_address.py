@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.errors import UnknownHostError
-from reconciler.model import Desired, HostName
+from reconciler.model import Desired, HostName, Target
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Revision
 from reconciler.settings import HostSettings
@@ -42,11 +42,15 @@ def last_known(
 def _as_set(desired: Desired, settings: HostSettings) -> Desired:
     """Follow settings that are newer than the evaluation."""
     target = desired.target
+    if settings.is_local:
+        return replace(desired, target=Target.here(target.escalation))
+    address = "" if target.local else target.address
     return replace(
         desired,
         target=replace(
             target,
-            address=settings.address or target.address,
+            local=False,
+            address=settings.address or address,
             port=settings.port or target.port,
             user=settings.user or target.user,
             identity=str(settings.identity or ""),

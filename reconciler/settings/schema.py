@@ -8,6 +8,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    field_validator,
     model_validator,
 )
 
@@ -196,14 +197,39 @@ class Build(enum.Enum):
     HOST = "host"
 
 
+class Transport(enum.Enum):
+    """How a host is reached."""
+
+    SSH = "ssh"
+    LOCAL = "local"  # it is the machine that the reconciler runs on
+
+
 class HostSettings(_Section):
     """What overrides the repository for one host."""
 
+    transport: Transport = Transport.SSH
     address: Address | None = None
     port: Port | None = None
     user: User | None = None
     identity: FilePath | None = None  # of this host alone, in place of ssh.identity
     build: Build | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is the machine that the reconciler runs on."""
+        return self.transport is Transport.LOCAL
+
+    @model_validator(mode="after")
+    def _has_no_way_to_itself(self) -> Self:
+        ways = ("address", "port", "user", "identity")
+        told = [f"`{name}`" for name in ways if getattr(self, name) is not None]
+        if self.is_local and told:
+            message = (
+                "`transport: local` is this machine, which is reached without SSH:"
+                f" take {' and '.join(told)} out"
+            )
+            raise ValueError(message)
+        return self
 
 
 class UnitSettings(_Section):
@@ -256,3 +282,15 @@ class Settings(_Section):
     def _has_distinct_statuses(self) -> Self:
         senders.require_distinct([target.name for target in self.statuses])
         return self
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_one_machine_each(cls, hosts: dict[str, Host]) -> dict[str, Host]:
+        local = [name for name, host in hosts.items() if host.is_local]
+        if len(local) > 1:
+            message = (
+                f"{' and '.join(local)} cannot all be this machine: leave"
+                " `transport: local` with the one that is"
+            )
+            raise ValueError(message)
+        return hosts

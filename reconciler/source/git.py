@@ -102,6 +102,25 @@ class Mirror:
             raise error
         raise SourceError("; ".join(problems), retry_after=error.retry_after) from error
 
+    def unanswered(self, seconds: float) -> str:
+        """
+        Return why neither the repository nor a fall-back answers within *seconds*.
+
+        Empty if one does, and where it is on this machine: no network leads there.
+        """
+        problems: list[str] = []
+        ends = time.monotonic() + seconds
+        for remote in (self._remote, *self._fallbacks):
+            if remote.path is not None:
+                continue
+            try:
+                remote.ask("HEAD", deadline=max(1.0, ends - time.monotonic()))
+            except SourceError as error:
+                problems.append(str(error))
+            else:
+                return ""
+        return "; ".join(problems)
+
     def first_unsigned(
         self, commit: CommitId, after: Collection[CommitId]
     ) -> Flaw | None:

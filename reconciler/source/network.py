@@ -76,14 +76,16 @@ class Remote:
         """The path where it is on this machine, if it is."""
         return local_path(self.url)
 
-    def ask(self, *patterns: str) -> dict[str, str]:
+    def ask(
+        self, *patterns: str, deadline: float = command.ASK_DEADLINE
+    ) -> dict[str, str]:
         """
         Return the object names of those refs that end in one of *patterns*.
 
         Raises SourceError.
         """
         argv = ["ls-remote", "--refs", *self._upload_pack(), "--", self.url, *patterns]
-        done = self._run(argv, deadline=command.ASK_DEADLINE)
+        done = self._run(argv, deadline=deadline)
         pairs = (line.split("\t", 1) for line in done.stdout.splitlines())
         return {ref: name for name, ref in pairs}
 

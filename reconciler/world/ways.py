@@ -23,8 +23,12 @@ def way_of(world: Common, host: HostName, system: StorePath) -> Target | None:
 
 
 def note_way(world: Common, host: HostName, system: StorePath, way: Target) -> None:
-    """Remember that *host*, which runs *system*, is reached by *way*."""
-    text = json.dumps(asdict(replace(way, identity="")))
+    """Remember that *host*, which runs *system*, is reached by *way* over SSH."""
+    if way.local:
+        return
+    fields = asdict(replace(way, identity=""))
+    del fields["local"]
+    text = json.dumps(fields)
     world.history.systems.note_way(host, system, text)
 
 
@@ -33,6 +37,8 @@ def _target(world: Common, host: HostName, text: str | None) -> Target | None:
         return None
     fields = json.loads(text)
     settings = world.settings.hosts.get(host)
+    if settings is not None and settings.is_local:
+        return None  # however it was reached before
     # With which key we come is of this machine, and may have changed since.
     fields["identity"] = str((settings and settings.identity) or "")
     return Target(**{**fields, "escalation": tuple(fields["escalation"])})

@@ -43,6 +43,11 @@ def tell_nobody(_host: HostName, _what: str) -> None:
     """Hear nothing."""
 
 
+def nowhere_else(_seconds: float) -> str:
+    """Say that the repository can be read: no network leads to it."""
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """What every part of a pass uses: settings, memory, clock, and who watches."""
@@ -92,6 +97,8 @@ class HostWorld(Common):
     connections: Transport
     cage: Cage | None = None  # for programs that a commit names
     driver: str = ""  # who we are, as we sign hosts that we change
+    unanswered: Callable[[float], str] = nowhere_else
+    """Why the repository cannot be read, asked for so many seconds; empty if it can."""
 
     def known(self, desired: Desired) -> Known:
         """Return what history remembers of a host and a plan may use."""

@@ -20,10 +20,12 @@ from reconciler.errors import (
 from reconciler.model import HostName, Target
 from reconciler.remote import HostReader, HostWriter
 from reconciler.remote.connections import Connections
+from reconciler.remote.local import Local
 from tests.support.sshd import Sshd, connected, running
 from tests.support.wait import patience, wait_until, within
 
 HOST = HostName("lufta")
+HERE = Target.here(())  # without sudo: what is run here needs no root
 SLACK = 3.0  # seconds that a busy machine may add
 
 
@@ -52,8 +54,12 @@ def own(own_sshd: Sshd) -> Iterator[Connections]:
         yield connections
 
 
-@pytest.fixture
-def writer(connections: Connections, sshd: Sshd) -> HostWriter:
+@pytest.fixture(params=["over SSH", "here"])
+def writer(
+    connections: Connections, sshd: Sshd, request: pytest.FixtureRequest
+) -> HostWriter:
+    if request.param == "here":
+        return Local().writer(HOST, HERE)
     return connections.writer(HOST, sshd.target)
 
 

@@ -20,6 +20,7 @@ from reconciler.settings import RepositorySettings
 from reconciler.source import Mirror, network
 from tests.support.repository import Repository, contents, make_repository
 from tests.support.sshd import Sshd, running
+from tests.support.wait import patience
 
 RUNNER = CliRunner()
 
@@ -198,6 +199,23 @@ def test_a_fetch_that_gets_on_slowly_is_not(
     mirror = mirror_at(url_of(sshd, repository), tmp_path / "state", sshd.known_hosts)
 
     assert mirror.fetch().subject == "first"
+
+
+def test_whether_the_network_leads_to_the_repository(
+    sshd: Sshd, repository: Repository, tmp_path: Path
+) -> None:
+    """What is on this machine says nothing of that."""
+
+    def unanswered(url: str, *fallbacks: str) -> str:
+        settings = RepositorySettings(url=url, fallbacks=fallbacks)
+        mirror = Mirror(settings, state=tmp_path, known_hosts=sshd.known_hosts)
+        return mirror.unanswered(patience(10))
+
+    here, nobody = url_of(sshd, repository), "http://127.0.0.1:1/a.git"
+    assert unanswered(here) == ""
+    assert unanswered(str(tmp_path)) == ""
+    assert nobody in unanswered(nobody, str(tmp_path))
+    assert unanswered(nobody, here) == ""
 
 
 # --- logins ----------------------------------------------------------------------

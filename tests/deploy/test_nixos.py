@@ -81,7 +81,7 @@ EVERYTHING = {
           address = "::1"; port = 2222; user = "deploy"; identity = "/etc/k";
         };
         no = { address = "example.org"; build = "host"; };
-        "7" = { };
+        "7" = { transport = "local"; };
     }""",
     "policy": """{
         mode = "report";
@@ -361,6 +361,23 @@ def test_the_unit_is_hardened_as_the_one_for_other_systems(nix: Nix) -> None:
 
     assert comparable(ours) == comparable(other)
     assert len(other) > 30
+
+
+def test_pull_mode_deploys_the_host_itself_and_nothing_else(nix: Nix) -> None:
+    rest = "pull.enable = true;"
+    module = machine('repository.url = "/srv/repo.git";', rest)
+    named = module.replace("services", 'networking.hostName = "laptop"; services', 1)
+
+    settings, section = load(rendered(nix, named)), unit(nix, named)
+
+    assert list(settings.hosts) == ["laptop"]
+    assert settings.hosts["laptop"].is_local
+    assert settings.repository.entry == ("laptop",)
+    assert (section["User"], section["Group"]) == (["root"], ["root"])
+    # What it runs is to see the host as root does at a login.
+    hiding = ("Private", "Protect", "Restrict", "SystemCall", "Capability", "NoNew")
+    assert [name for name in section if name.startswith(hiding)] == []
+    assert section["WatchdogSec"] == ["60s"]
 
 
 BASE = {"repository": {"url": "/srv/repo.git"}}

@@ -127,6 +127,7 @@ class Scene:
             now=self.clock,
             monotonic=self.clock,
             sleep=self._sleep,
+            unanswered=self.mirror.unanswered,
         )
         self.repository = Repository(self.world)
         self.evaluations = Evaluations(self.world)

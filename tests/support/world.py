@@ -162,6 +162,7 @@ class FakeMirror:
         self.commits: list[Commit] = []  # the last one is the head
         self.content: dict[str, Content] = {}  # by tree
         self.away = ""  # why the repository cannot be read, if it cannot
+        self.unreached: Callable[[], str] = str  # why no network leads to it
         self.fetched: Commit | None = None  # what the mirror itself has
         self.checkouts: set[CommitId] = set()
         self.fallback = ""
@@ -170,6 +171,11 @@ class FakeMirror:
         self._lock = threading.Lock()
         self.before_fetch: Callable[[], None] = do_nothing
         self._folder = folder
+
+    def unanswered(self, seconds: float) -> str:
+        """See Mirror."""
+        del seconds
+        return self.unreached()
 
     def push(self, content: Content, subject: str) -> Commit:
         """Add a commit; equal content has an equal tree."""
@@ -296,6 +302,7 @@ class FakeEvaluator:
         self.before_evaluation: Callable[[], None] = do_nothing
         self.before_build: Callable[[], None] = do_nothing
         self.unaddressed: set[str] = set()  # hosts of which nobody says where
+        self.local: set[str] = set()  # the host that is the machine that we run on
         self.ports: dict[StorePath, int] = {}  # that commits say, by system
         self.evaluated: list[HostName] = []  # one entry for each time
         self.overrides: Mapping[str, HostSettings] = {}
@@ -359,6 +366,9 @@ class FakeEvaluator:
             desired = dataclasses.replace(
                 desired, target=Target(address=""), address_from=""
             )
+        if host in self.local:
+            here = dataclasses.replace(desired.target, local=True)
+            desired = dataclasses.replace(desired, target=here)
         return dataclasses.replace(
             desired, keys=keys, secrets=self.secrets, base=self.base
         )

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import textwrap
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -253,7 +254,7 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         ("heal: true", "heal: is no setting; did you mean policy.heal?"),
         ("port: 22", "port: is no setting; did you mean hosts.NAME.port?"),
         ("hosts: {a: {adress: b}}", "hosts.a.adress: is no setting; did you mean add"),
-        ("hosts: {a: {zz: b}}", "is no setting; there are: address, port, user"),
+        ("hosts: {a: {zz: b}}", "is no setting; there are: transport, address,"),
         ("<<: {}", "<<: is no setting; there are: repository, nix"),
         ("nix: 5", "nix: should be keys with values, not 5"),
         ("nix: []", "nix: should be keys with values, not a list"),
@@ -299,6 +300,18 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         (
             "policy: {units: {'a b': {heal: no}}}",
             "is no name of a unit: 'a b'; write one such as app.service",
+        ),
+        (
+            "hosts: {a: {transport: pull}}",
+            "hosts.a.transport: should be ssh or local, not 'pull'",
+        ),
+        (
+            "hosts: {a: {transport: local, address: x, user: x}}",
+            "without SSH: take `address` and `user` out",
+        ),
+        (
+            "hosts: {a: {transport: local}, b: {transport: local}}",
+            "hosts: a and b cannot all be this machine",
         ),
         ("policy: {heal: 'yes'}", "policy.heal: should be true or false, not 'yes'"),
         ("policy: {heal: 1}", "policy.heal: should be true or false, not 1"),
@@ -533,7 +546,8 @@ def test_the_reference_has_the_default(tmp_path: Path, name: str, default: str) 
         assert fields(Settings)[name] is heal(yaml.safe_load(default.strip("`")))
         return
     if ".NAME." in name:
-        assert list(fields(Settings)[name]) == yaml.safe_load(default.strip("`"))  # type: ignore[call-overload]
+        value, told = fields(Settings)[name], yaml.safe_load(default.strip("`"))
+        assert value.value == told if isinstance(value, Enum) else list(value) == told  # type: ignore[call-overload]
         return
     settings: dict[str, object] = {"repository": {"url": "/srv/repo.git"}}
     *sections, key = name.split(".")

@@ -403,6 +403,7 @@ def test_hosts_as_json_has_every_documented_key(cli: Cli, scene: Scene) -> None:
     assert lufta == {
         "host": "lufta",
         "address": "lufta.example",
+        "transport": "ssh",
         "address_from": "deployment.targetHost",
         "port": 22,
         "user": "root",

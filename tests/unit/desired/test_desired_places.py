@@ -6,6 +6,7 @@ from reconciler.desired.places import target_of
 from reconciler.errors import EvaluationError
 from reconciler.model import HostName, Target
 from reconciler.settings import HostSettings
+from reconciler.settings.schema import Transport
 
 WEB = HostName("web")
 
@@ -50,6 +51,17 @@ def test_the_settings_win() -> None:
     assert source == "settings"
     assert (found.address, found.port, found.user) == ("127.0.80.1", 2200, "admin")
     assert found.escalation == ("doas",)
+
+
+def test_this_machine_is_reached_by_no_address() -> None:
+    overrides = HostSettings(transport=Transport.LOCAL)
+    host = says("deployment.targetHost", address="web.example.org")
+
+    found, source = target(host, DEPLOYMENT, overrides=overrides)
+
+    assert source == "settings"
+    assert found == Target.here(("doas",))
+    assert found.login == "this machine"
 
 
 def test_the_first_that_has_an_address_is_asked_first_for_the_rest_too() -> None:

@@ -1,0 +1,127 @@
+"""Hosts over SSH, and the machine that we run on: each as it is reached."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from reconciler.model import Desired, HostName, StorePath, Target
+from reconciler.remote.hosts import Hear, HostReader, HostWriter, OnLine, Transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transports:
+    """The Transport to all hosts; see there."""
+
+    ssh: Transport
+    local: Transport
+
+    def _to(self, target: Target) -> Transport:
+        return self.local if target.local else self.ssh
+
+    # --- by where it leads -------------------------------------------------------
+
+    def reader(self, host: HostName, target: Target) -> HostReader:
+        """See Transport."""
+        return self._to(target).reader(host, target)
+
+    def writer(self, host: HostName, target: Target) -> HostWriter:
+        """See Transport."""
+        return self._to(target).writer(host, target)
+
+    def copy(
+        self,
+        desired: Desired,
+        *,
+        deadline: float,
+        on_line: OnLine | None = None,
+        derivation: bool = False,
+    ) -> None:
+        """See Transport."""
+        self._to(desired.target).copy(
+            desired, deadline=deadline, on_line=on_line, derivation=derivation
+        )
+
+    def build(
+        self,
+        desired: Desired,
+        *,
+        root: str,
+        deadline: float,
+        on_line: OnLine | None = None,
+    ) -> None:
+        """See Transport."""
+        self._to(desired.target).build(
+            desired, root=root, deadline=deadline, on_line=on_line
+        )
+
+    def read_log(self, desired: Desired, derivation: str, *, deadline: float) -> str:
+        """See Transport."""
+        to = self._to(desired.target)
+        return to.read_log(desired, derivation, deadline=deadline)
+
+    def try_copying(
+        self, desired: Desired, there: StorePath, *, deadline: float
+    ) -> None:
+        """See Transport."""
+        self._to(desired.target).try_copying(desired, there, deadline=deadline)
+
+    def shell(
+        self, host: HostName, target: Target, line: str, *, terminal: bool
+    ) -> list[str]:
+        """See Transport."""
+        return self._to(target).shell(host, target, line, terminal=terminal)
+
+    def way_to(self, host: HostName, target: Target) -> Target:
+        """See Transport."""
+        return self._to(target).way_to(host, target)
+
+    def introduce(self, known: Target, target: Target) -> None:
+        """See Transport: only who is reached over SSH at both has keys to compare."""
+        if not known.local:
+            self._to(target).introduce(known, target)
+
+    def host_keys(self, host: HostName, target: Target) -> frozenset[str]:
+        """See Transport."""
+        return self._to(target).host_keys(host, target)
+
+    def listen(self, host: HostName, target: Target, script: str, hear: Hear) -> bool:
+        """See Transport."""
+        return self._to(target).listen(host, target, script, hear)
+
+    def leave(self, host: HostName, way: Target) -> None:
+        """See Transport."""
+        self._to(way).leave(host, way)
+
+    # --- whichever it is ---------------------------------------------------------
+
+    def go_by(self, host: HostName, way: Target | None) -> None:
+        """See Transport."""
+        self.ssh.go_by(host, way)
+        self.local.go_by(host, way)
+
+    def reconnect(self, host: HostName) -> None:
+        """See Transport."""
+        self.ssh.reconnect(host)
+        self.local.reconnect(host)
+
+    def ignore(self, host: HostName) -> None:
+        """See Transport."""
+        self.ssh.ignore(host)
+        self.local.ignore(host)
+
+    def lost(self) -> list[HostName]:
+        """See Transport."""
+        return [*self.ssh.lost(), *self.local.lost()]
+
+    def forget(self, host: HostName) -> None:
+        """See Transport."""
+        self.ssh.forget(host)
+        self.local.forget(host)
+
+    def apart(self) -> Self:
+        """See Transport."""
+        return type(self)(ssh=self.ssh.apart(), local=self.local.apart())
+
+    def close(self) -> None:
+        """See Transport."""
+        self.ssh.close()
+        self.local.close()
