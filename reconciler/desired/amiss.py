@@ -37,6 +37,10 @@ _OTHERS = {  # outputs of flakes -> what they are, and what deploys them
         ),
     ),
     "confctl": ("confctl", "confctl deploy"),
+    "nixopsConfigurations": (
+        "NixOps",
+        "nixops deploy, unless `default` is a network that asks for no arguments",
+    ),
 }
 
 

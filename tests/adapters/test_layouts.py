@@ -1,7 +1,5 @@
 """Repositories as people have them, read by the machine's own Nix."""
 
-import base64
-import hashlib
 import json
 import os
 import platform
@@ -9,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -22,146 +19,17 @@ from reconciler.errors import (
     PermanentError,
     UnknownHostError,
 )
-from reconciler.model import Commit, CommitId, Desired, HostName
-from reconciler.settings import NixSettings, RepositorySettings, Settings
-from tests.adapters.desired_nix import NIXPKGS, OFFLINE, PLAIN, settings
+from reconciler.model import Commit, CommitId, HostName
+from tests.adapters.desired_nix import NIXPKGS, PLAIN, settings
+from tests.adapters.flakes import MADE, REV, Repository, as_fetched, nix
 
 pytestmark = pytest.mark.nix
 
-REV = "0123456789abcdef0123456789abcdef01234567"
-MADE = 1_700_000_000
-
-
-def nix(*argv: str, plain: bool = False) -> str:
-    words = ((k, v) for k, v in OFFLINE.items() if not plain)
-    options = [word for k, v in words for word in ("--option", k, v)]
-    done = subprocess.run(
-        [*argv, *options], check=True, capture_output=True, text=True, timeout=100
-    )
-    return done.stdout.strip()
-
 
 @pytest.fixture(scope="session")
-def nixpkgs_input(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, object]:
-    """Put nixpkgs into the store, as fetching it would; return what locks it."""
-    folder = tmp_path_factory.mktemp("input") / "source"
-    shutil.copytree(NIXPKGS, folder, symlinks=True)
-    nix("nix-store", "--add", str(folder))
-    digest = bytes.fromhex(nix("nix-hash", "--type", "sha256", str(folder)))
-    return {
-        "type": "github",
-        "owner": "NixOS",
-        "repo": "nixpkgs",
-        # Nix 2.26 remembers trees by their commits: no two may have the same.
-        "rev": hashlib.sha1(digest, usedforsecurity=False).hexdigest(),
-        "lastModified": MADE,
-        "narHash": f"sha256-{base64.b64encode(digest).decode()}",
-    }
-
-
-class Repository:
-    """A checkout as the mirror makes it, with what git tells of its commit beside."""
-
-    def __init__(self, folder: Path, nixpkgs: Mapping[str, object]) -> None:
-        self.checkout = folder / REV / "source"
-        self.checkout.mkdir(parents=True)
-        self.nixpkgs = nixpkgs
-        self.stamp(REV)
-
-    def stamp(self, rev: str) -> None:
-        """Say what git tells of the commit."""
-        told = {"rev": rev, "revCount": 3, "lastModified": MADE}
-        (self.checkout.parent / "commit.json").write_text(json.dumps(told))
-
-    def write(self, name: str, text: str) -> None:
-        """Write one file."""
-        path = self.checkout / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dedent(text))
-
-    def lock(self, folder: str = ".") -> None:
-        """Lock the input as if it had been fetched."""
-        original = {"type": "github", "owner": "NixOS", "repo": "nixpkgs", "ref": "x"}
-        node = {"locked": self.nixpkgs, "original": original}
-        nodes = {"nixpkgs": node, "root": {"inputs": {"nixpkgs": "nixpkgs"}}}
-        lock = {"nodes": nodes, "root": "root", "version": 7}
-        (self.checkout / folder / "flake.lock").write_text(json.dumps(lock))
-
-    def flake(self, outputs: str, *, folder: str = ".", lock: bool = True) -> None:
-        """Write a flake with *outputs*, and its lock."""
-        text = f"""
-        {{
-          inputs.nixpkgs.url = "github:NixOS/nixpkgs/x";
-          outputs = {{ self, nixpkgs }}: let
-            system = modules: nixpkgs.lib.nixosSystem {{
-              system = "x86_64-linux";
-              modules = [ {{ {PLAIN} }} ] ++ modules;
-            }};
-          in {{ {outputs} }};
-        }}
-        """
-        self.write(f"{folder}/flake.nix", text)
-        if lock:
-            self.lock(folder)
-
-    def evaluator(
-        self, *, inputs: Mapping[str, str] | None = None, **repository: object
-    ) -> Evaluator:
-        """Return what reads it, with settings of the section ``repository``."""
-        named = {"inputs": inputs or {}, "cage_paths": (NIXPKGS, "/nowhere")}
-        nix = NixSettings.model_validate({"options": OFFLINE, **named})
-        fields = {"url": "/srv/git/machines.git", **repository}
-        return Evaluator(
-            Settings(repository=RepositorySettings.model_validate(fields), nix=nix)
-        )
-
-    def hosts(
-        self, *, inputs: Mapping[str, str] | None = None, **repository: object
-    ) -> tuple[str, ...]:
-        """Return the names of its hosts."""
-        return self.evaluator(inputs=inputs, **repository).hosts(self.checkout)
-
-    def evaluate(
-        self,
-        host: str,
-        *,
-        inputs: Mapping[str, str] | None = None,
-        **repository: object,
-    ) -> Desired:
-        """Return what *host* should be."""
-        evaluator = self.evaluator(inputs=inputs, **repository)
-        found = evaluator.evaluate(self.checkout, HostName(host))
-        assert isinstance(found, Desired)
-        return found
-
-    def own_tool(self, attribute: str) -> str:
-        """Return the derivation that Nix itself makes of a flake's attribute."""
-        git = (
-            "git",
-            "-C",
-            str(self.checkout),
-            "-c",
-            "user.name=x",
-            "-c",
-            "user.email=x",
-        )
-        subprocess.run([*git, "init", "-q"], check=True, timeout=60)
-        subprocess.run([*git, "add", "-A"], check=True, timeout=60)
-        subprocess.run([*git, "commit", "-qm", "x"], check=True, timeout=60)
-        rev = subprocess.run(
-            [*git, "rev-parse", "HEAD"],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        ).stdout.strip()
-        flake = f'builtins.getFlake "git+file://{self.checkout}?rev={rev}"'
-        expression = f"({flake}).{attribute}.config.system.build.toplevel.drvPath"
-        words = ("nix-instantiate", "--eval", "--json", "--expr", expression)
-        flakes = ("--option", "extra-experimental-features", "flakes")
-        said = nix(*words, *flakes, "--option", "pure-eval", "true")
-        shutil.rmtree(self.checkout / ".git")
-        return str(json.loads(said))
+def nixpkgs_input() -> Mapping[str, object]:
+    """Put nixpkgs into the store; return what locks it."""
+    return as_fetched()
 
 
 @pytest.fixture
@@ -622,6 +490,14 @@ def test_a_flake_without_a_nixos_says_so(repository: Repository) -> None:
             r"darwinConfigurations \(macOS\) and systemConfigs \(system-manager\)",
         ),
         ("confctl = { };", r"confctl"),
+        (
+            "nixopsConfigurations.default = { domain }: { web = { }; };",
+            r"nixopsConfigurations \(NixOps\)",
+        ),
+        (
+            'nixopsConfigurations.default = throw "old";',
+            r"nixopsConfigurations \(NixOps\)",
+        ),
     ],
 )
 def test_what_a_flake_has_instead_of_a_nixos_is_named(

@@ -59,6 +59,17 @@ colmena = {
 };
 """
 
+NIXOPS = """
+nixopsConfigurations.default = {
+  inherit nixpkgs;
+  network.description = "one";
+  lufta = {
+    imports = [ ./lufta.nix ];
+    deployment.keys.note.text = "a secret";
+  };
+};
+"""
+
 HIVE = f"""
 {{
   meta.nixpkgs = {NIXPKGS};
@@ -134,7 +145,7 @@ def as_ci_does(content: Path) -> None:
     (content / "paths.json").write_text(json.dumps({"lufta": done.stdout.strip()}))
 
 
-LAYOUTS = ("flake", "deploy-rs", "colmena", "hive", "paths")
+LAYOUTS = ("flake", "deploy-rs", "colmena", "nixops", "hive", "paths")
 
 
 @pytest.mark.parametrize("layout", tried("deploy-rs", among=LAYOUTS))
@@ -144,7 +155,12 @@ def test_a_repository_is_deployed_healed_changed_and_taken_back(
     content = tmp_path / "content"
     content.mkdir()
     (content / "lufta.nix").write_text(dedent(MODULE))
-    outputs = {"flake": FLAKE, "deploy-rs": DEPLOY_RS, "colmena": COLMENA}
+    outputs = {
+        "flake": FLAKE,
+        "deploy-rs": DEPLOY_RS,
+        "colmena": COLMENA,
+        "nixops": NIXOPS,
+    }
     if layout in outputs:
         write_flake(content, outputs[layout], store(tmp_path))
     elif layout == "paths":
@@ -165,7 +181,7 @@ def test_a_repository_is_deployed_healed_changed_and_taken_back(
         rig.wait_in_sync("lufta")
         (listed,) = rig.json("hosts")
         assert (listed["host"], listed["address_from"]) == ("lufta", "settings")
-        if layout in {"colmena", "hive"}:
+        if layout in {"colmena", "hive", "nixops"}:
             assert rig.host("lufta").exec("cat", "/run/keys/note") == "a secret"
         live_through_a_day(rig)
 

@@ -45,13 +45,17 @@ let
     else
       { };
 
-  # NixOps 2 wants one called `default`. What it keeps in its state is not known here.
+  # NixOps 2 wants one called `default`. What it keeps in its state is not known here: one
+  # that asks for arguments is not ours to read, nor one that is none.
+  ofNixops = flake.nixopsConfigurations.default or null;
+  needsNothing = builtins.all (optional: optional) (
+    builtins.attrValues (builtins.functionArgs ofNixops)
+  );
+  called = if builtins.isFunction ofNixops then ofNixops { } else ofNixops;
+  isNetwork = (!builtins.isFunction ofNixops || needsNothing) && builtins.isAttrs called;
+  hasNetwork = flake ? nixopsConfigurations && (builtins.tryEval isNetwork).value;
   network =
-    let
-      value = flake.nixopsConfigurations.default;
-      called = if builtins.isFunction value then value { } else value;
-    in
-    if flake ? nixopsConfigurations.default then
+    if hasNetwork then
       import ./nixops.nix {
         inherit (arguments) uuid deploymentName;
         inherit (sources) system;
@@ -151,9 +155,11 @@ in
     nodes = builtins.attrNames (removeAttrs deployed (builtins.attrNames systems));
     systems = builtins.attrNames (removeAttrs systems (builtins.attrNames deployed));
   };
-  others = builtins.filter (name: flake ? ${name}) [
-    "darwinConfigurations" "homeConfigurations" "systemConfigs" "confctl"
-  ];
+  others =
+    builtins.filter (name: flake ? ${name}) [
+      "darwinConfigurations" "homeConfigurations" "systemConfigs" "confctl"
+    ]
+    ++ (if flake ? nixopsConfigurations && !hasNetwork then [ "nixopsConfigurations" ] else [ ]);
   outside =
     name:
     import ./clan-inventory.nix { inherit flake name; }
