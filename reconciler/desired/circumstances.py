@@ -63,7 +63,8 @@ class Circumstances:
         that are not the same tell that something changed meanwhile.
         """
         own = str(reading.checkout.absolute())
-        named = [file, arguments.get("file", "").removeprefix(own)]
+        of_whom = arguments.get("host", "")
+        named = [file, arguments.get("file", "").removeprefix(own), of_whom]
         return Question(
             subject=subject_of(host) if host else "".join(named),
             checkout=reading.checkout,

@@ -108,7 +108,7 @@ class Evaluator:
             hidden = twins.deployed_otherwise(
                 known["unpaired"],
                 self._settings.repository,
-                lambda node: self._made_of(self._reading(checkout, found), node),
+                lambda node: self._made_of(checkout, found, sketch, node),
             )
         chosen = selection.select(
             sorted(map(layout.check_name, names)), self._settings.repository, hidden
@@ -313,10 +313,16 @@ class Evaluator:
             "hosts.nix", sketch, whole=lambda: self._reading(checkout, found)
         )
 
-    def _made_of(self, reading: Reading, node: HostName) -> str | None:
-        subject = Subject(reading=reading, host=node)
-        arguments = {**reading.arguments, "host": node}
-        answer: str | None = self._ask("made-of.nix", arguments, subject)
+    def _made_of(
+        self, checkout: Path, found: layout.Found, sketch: Reading, node: HostName
+    ) -> str | None:
+        """Return what *node* of deploy-rs deploys; raises what `_ask` raises."""
+        answer: str | None = self._ask_again(
+            "made-of.nix",
+            sketch,
+            whole=lambda: self._reading(checkout, found),
+            host=node,
+        )
         return answer
 
     def _found(self, checkout: Path) -> layout.Found:
@@ -463,16 +469,19 @@ class Evaluator:
         sketch: Reading,
         *,
         whole: Callable[[], Reading] | None = None,
+        host: HostName | None = None,
     ) -> Any:  # noqa: ANN401 -- JSON
         """
         Do as `_ask`, without Nix where nothing differs that it looked at before.
 
-        *whole* is how it is read where that takes more than *sketch*.
+        *whole* is how it is read where that takes more than *sketch*. With *host* it
+        is about that one.
         """
+        about = {} if host is None else {"host": host}
 
         def asked(reading: Reading, *, fresh: bool) -> Question:
             return self._around.question(
-                reading, file, reading.arguments, host=None, fresh=fresh
+                reading, file, {**reading.arguments, **about}, host=None, fresh=fresh
             )
 
         text = self._kept.answer(asked(sketch, fresh=False))
@@ -481,8 +490,9 @@ class Evaluator:
         reading = whole() if whole else sketch
         heard: list[Heard] = []
         question = asked(reading, fresh=True)
-        subject = Subject(reading=reading)
-        value = self._ask(file, reading.arguments, subject, hear=heard.append)
+        subject = Subject(reading=reading, host=host)
+        arguments = {**reading.arguments, **about}
+        value = self._ask(file, arguments, subject, hear=heard.append)
         again = asked(reading, fresh=True)
         self._kept.keep(question, heard[0], json.dumps(value), again=again)
         return value

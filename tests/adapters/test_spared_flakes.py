@@ -146,9 +146,21 @@ def leave(site: Site, *names: str) -> None:
     file.write_text("\n".join(line for line in lines if not line.startswith(gone)))
 
 
+NODE = """
+    deploy.nodes.www = {
+      hostname = "www";
+      profiles.system.path.paths =
+        [ self.nixosConfigurations.file.config.system.build.toplevel ];
+    };
+"""
+
+
 def test_a_push_to_a_flake_that_changes_nothing_takes_no_nix(site: Site) -> None:
+    """Also to find out which configuration a node of deploy-rs deploys."""
     leave(site, "plain", "file")
-    site.push()
+    file, name = site.git.work / "flake.nix", "    nixosConfigurations ="
+    file.write_text(file.read_text().replace(name, f"{NODE}{name}"))
+    assert set(site.push()) == {"plain", "www"}
     (site.git.work / "README").write_text("for people")
     site.calls.clear()
 
