@@ -26,7 +26,7 @@ from reconciler.history import History
 from reconciler.plan import status_as_dict
 from tests.support import warm
 from tests.support.fleet import Fleet, FleetHost
-from tests.support.wait import patience, wait_until
+from tests.support.wait import patience, stretched, wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "repo"
@@ -100,6 +100,10 @@ class Rig:
         self.repository = Repository(folder, content)
         self.port = free_port()
         self.policy: dict[str, object] = {**QUICK, **(policy or {})}
+        for deadline in ("confirm_timeout", "switch_timeout"):
+            if text := self.policy.get(deadline):
+                seconds = stretched(float(str(text).removesuffix("s")))
+                self.policy[deadline] = f"{seconds:.1f}s"
         self.changed: tuple[str, ...] = ()
         """What is different about the daemon: tests/support/faults/daemon.py."""
         self.daemon: warm.Running | None = None
