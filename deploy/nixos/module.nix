@@ -262,7 +262,7 @@ in
           Group = cfg.group;
           StateDirectory = stateDirectory;
           StateDirectoryMode = "0700";
-          ReadWritePaths = mkIf (stateDirectory == null) [ state ];
+          ReadWritePaths = mkIf (stateDirectory == null && !cfg.pull.enable) [ state ];
           LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") cfg.credentials;
           UMask = "0077";
 

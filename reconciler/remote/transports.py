@@ -84,7 +84,8 @@ class Transports:
         return self._to(target).host_keys(host, target)
 
     def listen(self, host: HostName, target: Target, script: str, hear: Hear) -> bool:
-        """See Transport."""
+        """See Transport: what it was reached by before says nothing more."""
+        (self.ssh if target.local else self.local).forget(host)
         return self._to(target).listen(host, target, script, hear)
 
     def leave(self, host: HostName, way: Target) -> None:

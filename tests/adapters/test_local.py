@@ -12,6 +12,7 @@ from reconciler.errors import CopyError
 from reconciler.model import Desired, HostName, StorePath, Target
 from reconciler.remote import local as module
 from reconciler.remote.local import Local
+from reconciler.remote.transports import Transports
 from tests.adapters.test_ears import ECHO, SAYS, Heard
 from tests.support.wait import patience, wait_until
 
@@ -126,6 +127,22 @@ def test_who_says_nothing_any_more_is_ended(
     here.listen(HOST, HERE, "echo on; sleep 600", heard)
 
     assert [heard.next(), heard.next()] == ["on", None]
+
+
+def test_a_host_that_is_reached_in_another_way_is_heard_in_that_alone(
+    here: Local, tmp_path: Path
+) -> None:
+    elsewhere, ended = Local(), tmp_path / "ended"
+    both = Transports(ssh=elsewhere, local=here)
+    before, after = Heard(), Heard()
+    both.listen(HOST, Target(address="x"), f"echo on; {ECHO}; touch {ended}", before)
+    assert before.next() == "on"
+
+    both.listen(HOST, HERE, SAYS, after)
+
+    assert [after.next(), after.next()] == ["one", "two"]
+    wait_until(ended.exists, 10.0, "the command to end")
+    assert before.nothing
 
 
 def test_a_new_connection_begins_anew_here_too(here: Local, tmp_path: Path) -> None:

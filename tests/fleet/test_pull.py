@@ -7,6 +7,7 @@ then on by the service that it has in it.
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from tests.support import installed
 from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, EXAMPLE, QUICK, ROOT, Repository
-from tests.support.wait import wait_until
+from tests.support.wait import patience, wait_until
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -47,6 +48,15 @@ CUT = """environment.etc."ssh/ssh_config.d/way.conf".text = ''
 '';"""
 
 
+# What the command tells as well; it would take the time that the daemon needs.
+ENDED = """
+import sqlite3, sys
+file = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+ended = "select count(*) from attempts where commit_id = ? and outcome is not null"
+print(file.execute(ended, sys.argv[2:]).fetchone()[0])
+"""
+
+
 class Site:
     """A host that deploys itself, another one with its repository, and a clone."""
 
@@ -54,6 +64,8 @@ class Site:
         self.fleet = start(OWN, debian=installed.DEBIAN[installed.PYTHON])
         self.fleet.up(FORGE, options=["--debian", "13"])
         self.own, self.forge = self.fleet[OWN], self.fleet[FORGE]
+        # Which is the host's own: all hosts share the machine's network.
+        self.settings = {**SETTINGS, "http": {"listen": f"{self.own.address}:9876"}}
         self.repository = Repository(folder, EXAMPLE)
         self.forge.exec("git", "init", "-qb", "main", "--bare", self.url_path)
         installed.install(self.own, installed.build_wheel(folder))
@@ -96,7 +108,7 @@ class Site:
               pull.enable = true;
               # There is no Python with libraries in the stand-in for nixpkgs.
               package = pkgs.writeShellScriptBin "reconciler" ''exec {PROGRAM} "$@"'';
-              settings = builtins.fromJSON {json.dumps(json.dumps(SETTINGS))};
+              settings = builtins.fromJSON {json.dumps(json.dumps(self.settings))};
             }};
             {nix}
           }}
@@ -124,12 +136,14 @@ class Site:
 
     def ended(self, commit: str) -> dict[str, Any]:
         """Wait until an attempt with *commit* has ended, and return it."""
+        file = f"/{installed.STATE}/history.sqlite"
 
-        def find() -> dict[str, Any] | None:
-            of_commit = (one for one in self.attempts() if one["commit"] == commit)
-            return next((one for one in of_commit if one["outcome"]), None)
+        def has_ended() -> bool:
+            return self.own.exec("python3", "-c", ENDED, file, commit) != "0\n"
 
-        return wait_until(find, 120, f"the end of an attempt with {commit}")
+        wait_until(has_ended, 120, f"the end of an attempt with {commit}")
+        of_commit = (one for one in self.attempts() if one["commit"] == commit)
+        return next(one for one in of_commit if one["outcome"])
 
     def wait_in_sync(self) -> None:
         """Wait until the daemon says that the host is as the last push has it."""
@@ -149,8 +163,8 @@ def site(
     site = Site(tmp_path_factory.mktemp("site"), module_fleet)
     site.push("A host that deploys itself")
     first = "/etc/reconciler.yaml"
-    settings = {**SETTINGS, "hosts": {OWN: {"transport": "local"}}}
-    settings["repository"] = {**settings["repository"], "entry": [OWN]}
+    settings = {**site.settings, "hosts": {OWN: {"transport": "local"}}}
+    settings["repository"] = {**SETTINGS["repository"], "entry": [OWN]}
     site.own.exec("sh", "-c", f"cat >{first}", stdin=json.dumps(settings))
     try:
         site.run("-c", first, "apply", OWN)
@@ -176,6 +190,9 @@ def test_a_host_keeps_itself_without_ssh(site: Site) -> None:
     )
     # Nothing that it could come to itself with.
     assert "127" not in site.run("hosts", "--json").partition("toplevel")[0]
+
+    assert site.run("ssh", OWN, "--", "id -un") == "root\n"
+    assert BOT.partition(".")[0] in site.run("logs", OWN, BOT)
 
     site.own.exec("systemctl", "stop", BOT)
 
@@ -222,26 +239,42 @@ def test_a_daemon_that_slept_goes_to_the_newest_commit_alone(site: Site) -> None
     assert commits & set(asleep) == {asleep[-1]}
 
 
+KILL = """
+journalctl --follow --lines=0 --output=cat --unit="$1" | while read -r line; do
+  case $line in
+    *"\\"step\\": \\"$2\\", \\"event\\": \\"step begins\\""*)
+      systemctl kill --signal=KILL "$1"
+      exit ;;
+  esac
+done
+"""
+
+
 @pytest.mark.matrix
-def test_a_daemon_that_is_killed_in_a_switch_is_followed_by_the_next(
-    site: Site,
-) -> None:
-    slow = """systemd.services.slow = {
-      wantedBy = [ "multi-user.target" ];
-      serviceConfig = {
-        Type = "oneshot"; RemainAfterExit = true; ExecStart = "/bin/sleep 3";
-      };
-    };"""
-    site.say(slow)
-    commit = site.push("Take a while")
-    guardian = "reconciler-activation.service"
-    wait_until(lambda: site.own.is_active(guardian), DEADLINE, "the guardian")
-
-    site.own.exec("systemctl", "kill", "-s", "KILL", UNIT)
-
-    assert site.ended(commit)["outcome"] == "succeeded"
+@pytest.mark.parametrize(
+    "step",
+    ["build", "copy", "activate", "settle", "read the repository", "confirm", "verify"],
+)
+def test_a_daemon_that_is_killed_is_followed_by_the_next(site: Site, step: str) -> None:
     site.wait_in_sync()
-    assert [one["commit"] for one in site.attempts()].count(commit) == 1
+    site.say(f'environment.etc."killed".text = "{step}";')
+    argv = site.own.exec_argv("sh", "-c", KILL, "sh", UNIT, step)
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as kill:
+        # Not before it listens.
+        follows = ("pgrep", "--full", "journalctl --follow")
+        wait_until(
+            lambda: site.own.exec_status(*follows) == 0, DEADLINE, "journalctl to run"
+        )
+        commit = site.push(f"Be killed at {step}")
+        assert kill.wait(patience(DEADLINE)) == 0
+
+    site.wait_in_sync()
+
+    assert site.own.exec("cat", "/etc/killed") == step
+    made = [one for one in site.attempts() if one["commit"] == commit]
+    assert all(one["ended_at"] for one in made)
+    assert [one["outcome"] for one in made].count("succeeded") == 1
+    assert {one["outcome"] for one in made} <= {"succeeded", "interrupted"}
 
 
 def test_a_commit_that_changes_the_daemon_is_confirmed_by_the_new_one(

@@ -118,7 +118,7 @@ in
   };
   util-linux = tool "util-linux" {
     mainProgram = "mount";
-    bin = names "dmesg findmnt flock logger lsblk mount mountpoint nsenter setsid umount unshare";
+    bin = names "dmesg findmnt flock logger lsblk mount mountpoint nsenter setpriv setsid umount unshare";
     sbin = names "blkid losetup";
   };
   procps = tool "procps" {
