@@ -76,6 +76,7 @@ def open_world(
     """
     protect()  # secrets pass through our memory, and must not end in a core dump
     make_state(settings.state)
+    process.sweep()
     history = History.open(settings.state / DATABASE)
     overlays = Overlays(settings.repository.secrets)
     evaluator = Evaluator(

@@ -10,7 +10,6 @@ each evaluation gets notes of its own, which know the tree and nothing else.
 import contextlib
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,18 +48,18 @@ class Notes:
 def _noted(tree: Tree, options: tuple[str, ...]) -> Mapping[str, bytes]:
     expression = _FETCH.format(path=tree.path, hash=tree.hash)
     flakes = ("--option", "extra-experimental-features", "flakes")
-    with tempfile.TemporaryDirectory(prefix="reconciler-notes-") as place:
-        argv = (*in_cache(Path(place)), "nix-instantiate", "--eval", *options, *flakes)
+    with process.scratch("notes") as place:
+        argv = (*in_cache(place), "nix-instantiate", "--eval", *options, *flakes)
         process.run((*argv, "--expr", expression), deadline=DEADLINE)
-        files = Path(place, "nix").glob(f"{NOTES[1:]}*")
+        files = (place / "nix").glob(f"{NOTES[1:]}*")
         return {file.name: file.read_bytes() for file in files}
 
 
 @contextlib.contextmanager
 def cache(notes: Mapping[str, bytes], usual: Path) -> Iterator[Path]:
     """Give a cache for one evaluation: *notes*, and all else from the *usual* one."""
-    with tempfile.TemporaryDirectory(prefix="reconciler-notes-") as place:
-        folder = Path(place, "nix")
+    with process.scratch("notes") as place:
+        folder = place / "nix"
         folder.mkdir()
         for name, content in notes.items():
             (folder / name).write_bytes(content)
@@ -68,7 +67,7 @@ def cache(notes: Mapping[str, bytes], usual: Path) -> Iterator[Path]:
             for file in usual.iterdir():
                 if not file.name.startswith(NOTES[1:]):
                     (folder / file.name).symlink_to(file)
-        yield Path(place)
+        yield place
         _bring(folder, usual)
 
 

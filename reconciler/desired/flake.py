@@ -15,7 +15,6 @@ import json
 import os
 import shlex
 import shutil
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -183,8 +182,8 @@ class Trees:
             known = self._known.get(folder)
             if known and known.stamp == stamp and Path(known.path).exists():
                 return known
-        with tempfile.TemporaryDirectory(prefix="reconciler-input-") as place:
-            head = Path(place, "source")
+        with process.scratch("input") as place:
+            head = place / "source"
             told = _cloned(name, folder, head)
             tree = replace(_added(head, options, stamp), told=told)
         with self._lock:

@@ -153,14 +153,19 @@ class Nix:
         def said(error: CommandError) -> str:
             return error.stderr
 
+        def run(words: Sequence[str]) -> process.Completed:
+            return process.run(words, deadline=seconds, told_as=argv)
+
         def within(place: Place, cache: Path | None) -> process.Completed:
             bounds = process.limits(memory=place.limit)
 
             def start(words: Sequence[str], hides: trace.Hides) -> process.Completed:
-                with trace.around(words, listen, hides=hides) as traced:
-                    return process.run(
-                        (*bounds, *traced), deadline=seconds, told_as=argv
-                    )
+                try:
+                    with trace.around(words, listen, hides=hides) as traced:
+                        return run((*bounds, *traced))
+                except trace.FullError:
+                    traces.append(trace.too_large())
+                    return run((*bounds, *words))
 
             done = self._in_cage(argv, reading, start, said, cache=cache)
             place.measured(done.peak)

@@ -13,14 +13,13 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from reconciler import process
-from reconciler.errors import ReconcilerError
+from reconciler.errors import CommandError, ReconcilerError
 
 PROGRAM = "nix-instantiate"
 """Whose start begins what is looked at: what prepared its place does not count."""
@@ -28,6 +27,14 @@ PROGRAM = "nix-instantiate"
 _CALLS = "trace=%file,fchdir"
 _STRACE = ("strace", "-ff", "--seccomp-bpf", "-qq", "-y", "-ttt", "-e", _CALLS)
 _TRY_SECONDS = 10.0
+
+SIZE_LIMIT = 64 << 20
+"""Bytes of a trace; that of a whole NixOS has three million."""
+
+TOO_LARGE = "it looks at so many files that they are not written down"
+
+_ANY_SIZE = ("/bin/sh", "-c", 'ulimit -S -f "$(ulimit -H -f)"; exec "$@"', "sh")
+"""What to put before a command that writes files as large as our own may be."""
 
 READ, LIST, LOOK, LINK = "read", "list", "look", "link"
 """How a path was asked for; LINK: what it is itself, be it a link."""
@@ -107,10 +114,10 @@ def problem() -> str:
     if shutil.which("strace") is None:
         return "strace was not found on PATH: install it"
     try:
-        with tempfile.TemporaryDirectory(prefix="reconciler-trace-") as folder:
+        with process.scratch("trace") as folder:
             argv = (*_STRACE, "-o", f"{folder}/of", "--", "true")
             process.run(argv, deadline=_TRY_SECONDS)
-            if any(Path(folder).iterdir()):
+            if any(folder.iterdir()):
                 return ""
     except (ReconcilerError, OSError) as error:
         return f"strace may not trace here: {error}"
@@ -131,15 +138,41 @@ def around(
     if hear is None or problem() or shutil.which(PROGRAM) is None:
         yield tuple(argv)
         return
-    with tempfile.TemporaryDirectory(prefix="reconciler-trace-") as folder:
-        yield (*_STRACE, "-o", f"{folder}/of", "--", *argv)
-        trace = read(sorted(Path(folder).iterdir()))
+    with process.scratch("trace") as folder:
+        try:
+            yield (*_bounded(), *_STRACE, "-o", f"{folder}/of", "--", *_ANY_SIZE, *argv)
+        except CommandError as error:
+            if any(_is_full(file) for file in folder.iterdir()):
+                raise FullError from error
+            raise
+        trace = read(sorted(folder.iterdir()))
         trace.hides = hides
         hear(trace)
 
 
+class FullError(Exception):
+    """A trace became so large that it was ended, and with it what was traced."""
+
+
+def too_large() -> Trace:
+    """Return what is told in place of a trace that became too large."""
+    return Trace(puzzles=[TOO_LARGE])
+
+
+def _bounded() -> tuple[str, ...]:
+    """Return what to put before a command that writes no file larger than a trace."""
+    blocks = SIZE_LIMIT >> 9  # twice as large where a shell counts in others
+    return ("/bin/sh", "-c", f'ulimit -S -f {blocks}; exec "$@"', "sh")
+
+
+def _is_full(file: Path) -> bool:
+    return file.stat().st_size >= SIZE_LIMIT
+
+
 def read(files: Sequence[Path]) -> Trace:
     """Return what the *files* of one trace tell."""
+    if sum(file.stat().st_size for file in files) > SIZE_LIMIT:
+        return too_large()
     processes = [_parsed(file.read_bytes()) for file in files]
     starts = [one.started for one in processes if one.started]
     trace = Trace()

@@ -22,6 +22,7 @@ from reconciler.process.environment import (
 from reconciler.process.listening import listen
 from reconciler.process.output import STDERR_LIMIT, STDOUT_LIMIT, Completed
 from reconciler.process.running import kill_all
+from reconciler.process.scratch import scratch, sweep
 from reconciler.process.served import served
 
 __all__ = [
@@ -41,8 +42,10 @@ __all__ = [
     "limits",
     "listen",
     "run",
+    "scratch",
     "secret",
     "served",
+    "sweep",
     "with_little_environment",
     "with_steady_environment",
 ]

@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import structlog
 
 from reconciler.errors import StoppingError
 from reconciler.process import running
+from reconciler.process.scratch import scratch
 
 CONNECTIONS = 32
 """How often anybody may connect."""
@@ -27,10 +27,10 @@ def served(argv: Sequence[str]) -> Iterator[Path]:
     The program has the connection as stdin and stdout. All have ended afterwards.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="reconciler-") as folder,
+        scratch("socket") as folder,
         socket.socket(socket.AF_UNIX) as listening,
     ):
-        path = Path(folder, "socket")
+        path = folder / "socket"
         listening.bind(str(path))
         listening.listen()
         thread = threading.Thread(target=_serve, args=(listening, tuple(argv)))

@@ -385,3 +385,30 @@ def test_shutdown_ends_everything_and_starts_nothing_more(tmp_path: Path) -> Non
     assert output.splitlines() == [f"sh {stopped}", f"sh {stopped}", f"true {stopped}"]
     for child in children:
         wait_for(lambda child=child: is_gone(child))  # type: ignore[misc]
+
+
+def test_what_a_killed_program_left_is_swept_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "reconciler-scratch-x").write_text("no folder")
+    (tmp_path / "others").mkdir()
+    code = (
+        "import os, signal, tempfile; from reconciler import process\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        "with process.scratch('trace') as folder:\n"
+        "    (folder / 'of').write_text('x')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run(python(code), check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob("reconciler-scratch-trace-*")
+
+    with process.scratch("trace") as held:
+        process.sweep()
+        assert held.is_dir()
+
+    assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "others",
+        "reconciler-scratch-x",
+    }

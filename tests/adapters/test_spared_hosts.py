@@ -199,6 +199,21 @@ def test_without_strace_each_host_is_evaluated_each_time(
     assert "strace was not found" in site.why("neo")[0]
 
 
+def test_a_trace_that_grows_too_large_is_ended_and_the_host_is_not(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever may push could fill the disk with what is traced."""
+    monkeypatch.setattr(trace, "SIZE_LIMIT", 32 << 10)
+    for name in ("keanu", "lufta"):
+        (site.git.work / "hosts" / name / "configuration.nix").unlink()
+    assert site.push() == {"neo": Evaluated.EVALUATED}
+
+    (site.git.work / "README").write_text("for people")
+
+    assert site.push() == {"neo": Evaluated.EVALUATED}
+    assert site.why("neo") == (trace.TOO_LARGE,)
+
+
 def test_the_hosts_of_a_network_are_listed_once(site: Site) -> None:
     """A list of hosts is asked of Nix, too: a push that changes none asks nothing."""
     work = site.git.work
