@@ -81,6 +81,11 @@ in
       default = "1m";
       description = "How often to look for a new commit. A path is watched besides. More than 0.";
     };
+    refresh = mkOption {
+      type = types.nullOr duration;
+      default = null;
+      description = "How often to look again at what hosts fetch without a hash, such as `fetchTarball` of a branch. Without it that counts as it was when a commit was evaluated. More than 0. See how it works.";
+    };
     layout = mkOption {
       type = types.enum [ "auto" "flake" "colmena" "nixops" "hosts" "attribute" "paths" ];
       default = "auto";

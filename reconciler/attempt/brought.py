@@ -6,6 +6,8 @@ rest asks git, Nix, and a host for systems that only it has; over a connection a
 since a question that takes too long is ended by cutting its connection.
 """
 
+from dataclasses import replace
+
 from reconciler.attempt.system_diff import difference
 from reconciler.desired import from_json
 from reconciler.errors import NoAddressError, ReconcilerError, StateError, StoppingError
@@ -50,8 +52,12 @@ def note(
     """
     if ended.outcome not in _TOLD or ended.source in (None, ended.target):
         return False
+    between = CommitRange(
+        before=commit_before(world.history, ended),
+        inputs=other_inputs(world.history, ended, desired),
+    )
     found = Brought(
-        range=CommitRange(before=commit_before(world.history, ended)),
+        range=between,
         restarts=restarts(after, desired.units, before=before, since=ended.began_at),
         pending=True,
     )
@@ -77,6 +83,26 @@ def commit_before(history: History, attempt: Attempt) -> CommitId | None:
     return history.commits_of(attempt.host).get(source) if source else None
 
 
+def other_inputs(
+    history: History, attempt: Attempt, desired: Desired
+) -> tuple[str, ...]:
+    """Return the inputs of no commit that were other ones for the system before."""
+    declared = history.systems.confirmed(attempt.host)
+    if declared is None:
+        return ()
+    try:
+        before = from_json(declared.desired)
+    except StateError:
+        return ()  # kept by a version that wrote it in another way
+    if before.toplevel != attempt.source:
+        return ()
+    return tuple(
+        f"{name}: {before.outside[name]} → {now}"
+        for name, now in sorted(desired.outside.items())
+        if before.outside.get(name, now) != now
+    )
+
+
 def complete(
     world: World, attempt_id: str, connections: Transport, desired: Desired | None
 ) -> None:
@@ -88,7 +114,10 @@ def complete(
     """
     attempt = world.history.attempt(attempt_id)
     noted = world.history.brought.of(attempt_id) or Brought()
-    between = range_of(world.mirror, noted.range.before, attempt.commit)
+    between = replace(
+        range_of(world.mirror, noted.range.before, attempt.commit),
+        inputs=noted.range.inputs,
+    )
     packages, problem = _packages(attempt, _reader(connections, desired))
     found = Brought(
         range=between, restarts=noted.restarts, packages=packages, problem=problem

@@ -44,6 +44,8 @@ from reconciler.world import World, told_unset
 
 T = TypeVar("T")
 
+_SHOWN = 5
+
 TOOLS = ("nix-instantiate", "nix-store", "nix-copy-closure", "nix", "ssh", "git")
 COPY_DEADLINE = 60.0  # seconds for one round trip the way that copies
 
@@ -151,6 +153,7 @@ def _check(
             world, names, lambda host: _host(world, evaluations, repository, host)
         )
         _tell_always(world, names, report)
+        tell_outside(evaluations, names, report)
     for one in told:
         report.add(f"host {one.host}", one.problem or _twins(one, told), one.said)
 
@@ -173,6 +176,25 @@ def _layout(world: World, checkout: Path, report: Report) -> None:
         report.add("layout", told=world.evaluator.why(checkout))
     except ReconcilerError as error:
         report.add("layout", str(error))
+
+
+def tell_outside(
+    evaluations: Evaluations, hosts: Sequence[HostName], report: Report
+) -> None:
+    """Tell what *hosts* read that their commit does not pin."""
+    found: dict[tuple[str, str], list[HostName]] = {}
+    for host in hosts:
+        good = evaluations.last_good(host)
+        for one in good.desired.outside.items() if good else ():
+            found.setdefault(one, []).append(host)
+    for (name, what), of in sorted(found.items()):
+        told = f"no commit pins it; now {what}; read by {_counted(of)}"
+        report.add(f"input {name}", told=told)
+
+
+def _counted(hosts: Sequence[HostName]) -> str:
+    more = len(hosts) - _SHOWN
+    return ", ".join(hosts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _caches(settings: Settings, report: Report) -> None:

@@ -80,6 +80,12 @@ class Circumstances:
         path = self._path.now(os.environ.get("NIX_PATH"), fresh=fresh)
         return fingerprint.digest({"path": path, "overlays": self.overlays()})
 
+    @property
+    def search_path(self) -> list[str]:
+        """The entries of Nix's search path that no commit brings."""
+        usual = fingerprint.inherited(os.environ.get("NIX_PATH"))
+        return [*self._settings.nix.path, *usual]
+
     def overrides(self, host: HostName) -> HostSettings:
         """Return what the settings say of *host*."""
         return self.hosts.get(host, HostSettings())

@@ -14,6 +14,7 @@ from reconciler.desired import (
     fetched,
     flake,
     layout,
+    outside,
     prebuilt,
     selection,
     texts,
@@ -24,7 +25,7 @@ from reconciler.desired.cage import FILES
 from reconciler.desired.circumstances import Circumstances
 from reconciler.desired.codec import Where, from_nix, to_json
 from reconciler.desired.failures import Subject, explained
-from reconciler.desired.ground import TREE
+from reconciler.desired.ground import TREE, Ground
 from reconciler.desired.kept import Kept, Question
 from reconciler.desired.nix import Heard, Mode, Nix, hear_nothing
 from reconciler.desired.platforms import Platforms
@@ -182,7 +183,10 @@ class Evaluator:
         facts = self._ask("host.nix", arguments, subject, hear=heard.append)
         if "known" in facts:
             raise UnknownHostError(host, known=facts["known"])
-        desired = from_nix(host, facts, where, roots=reading.roots)
+        desired = replace(
+            from_nix(host, facts, where, roots=reading.roots),
+            outside=self._outside(heard[0], reading),
+        )
         hear(heard[0])
         if question is not None:
             self._kept.keep(
@@ -194,6 +198,17 @@ class Evaluator:
                 read_here={secret["file"] for secret in facts["secrets"]},
             )
         return desired
+
+    def _outside(self, heard: Heard, reading: Reading) -> Mapping[str, str]:
+        """Return what an evaluation read that its commit does not pin."""
+        if reading.mode.package:
+            return {}  # a pure one reads nothing else
+        return outside.inputs(
+            heard.trace,
+            Ground(reading.checkout, copy=reading.copy),
+            self._around.search_path,
+            ours=FILES,
+        )
 
     def key_texts(
         self, checkout: Path, host: HostName, names: Sequence[str]

@@ -142,6 +142,18 @@ def _versions(folder: Path) -> Iterator[str]:
             yield (folder / name).read_text()
 
 
+def commit_of(folder: Path) -> str:
+    """Return the commit that a git repository has checked out; empty of others."""
+    git = _git_dir(folder)
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        reference = head.removeprefix("ref: ")
+        return (_common_dir(git) / reference).read_text().strip()
+    return ""
+
+
 def _git_state(folder: Path) -> Iterator[str]:
     """Yield the commit that *folder* has checked out, read without starting git."""
     git = _git_dir(folder)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from reconciler import process
 from reconciler.desired import fetched, trace
@@ -39,6 +39,15 @@ Start = Callable[[Sequence[str], trace.Hides], T]
 
 _LINES_HEARD = 200
 _OUT_OF_MEMORY = re.compile(r"^error: out of memory|bad_alloc", re.MULTILINE)
+
+TARBALL_TTL = 3600.0
+"""Seconds for which Nix by itself does not fetch again."""
+
+_STALE = re.compile(
+    r"^warning: .*(?:using cached version|continuing with the most recent version)",
+    re.MULTILINE,
+)
+"""What Nix says where it cannot fetch, and takes what it has from before."""
 
 VERSION_DEADLINE = 30.0  # seconds
 SIGN_DEADLINE = 600.0
@@ -90,8 +99,26 @@ class Heard:
     memory: int  # bytes; 0: not known
 
 
+def _fresh_for(refresh: float | None) -> tuple[str, ...]:
+    """Return what has Nix fetch again within *refresh* what it fetched without hash."""
+    if refresh is None or refresh / 2 >= TARBALL_TTL:
+        return ()
+    # Half of it: what was fetched a moment after an evaluation began is as old.
+    return ("--option", "tarball-ttl", str(int(refresh / 2)))
+
+
 def hear_nothing(_heard: Heard) -> None:
     """Hear what an evaluation took, and keep nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Goes(Generic[T]):
+    """How an evaluation is started, and what Nix said in one that failed or did not."""
+
+    start: Start[T]
+    said: Callable[[CommandError], str]
+    told: Callable[[T], str] = lambda _done: ""
+    cache: Path | None = None  # for what is fetched
 
 
 class Nix:
@@ -112,6 +139,7 @@ class Nix:
         self.settings = settings.nix
         self.cage = NixCage(settings, trusted=trusted)
         self.trusted = trusted
+        self._freshness = _fresh_for(settings.repository.refresh)
         cores = os.cpu_count() or 1
         self._room = Room(
             places=self.settings.jobs or cores,
@@ -167,7 +195,8 @@ class Nix:
                     traces.append(trace.too_large())
                     return run((*bounds, *words))
 
-            done = self._in_cage(argv, reading, start, said, cache=cache)
+            cages = _Goes(start, said, told=lambda done: done.stderr, cache=cache)
+            done = self._in_cage(argv, reading, cages)
             place.measured(done.peak)
             return done
 
@@ -176,7 +205,7 @@ class Nix:
                 arguments.get("host", file), lambda place: within(place, cache), said
             )
         if hear is not None:
-            found = traces[0] if traces else None
+            found = traces[-1] if traces else None
             if found is not None and cache is not None:
                 found.cache = str(cache)
             hear(Heard(trace=found, seconds=done.seconds, memory=done.peak))
@@ -228,7 +257,7 @@ class Nix:
                     on_peak=place.measured,
                 )
 
-            return self._in_cage(argv, reading, start, said)
+            return self._in_cage(argv, reading, _Goes(start, said))
 
         return self._in_room(arguments.get("host", file), within, said)
 
@@ -315,36 +344,30 @@ class Nix:
                     raise CommandMemoryError(limit=place.limit, cause=error) from error
         return self._in_room(subject, within, said, alone=True)
 
-    def _in_cage(
-        self,
-        argv: Sequence[str],
-        reading: "Reading",
-        start: Start[T],
-        said: Callable[[CommandError], str],
-        *,
-        cache: Path | None = None,
-    ) -> T:
+    def _in_cage(self, argv: Sequence[str], reading: "Reading", go: "_Goes[T]") -> T:
         """
-        Have *start* run *argv*, without the network unless something is fetched.
+        Have *argv* run, without the network unless something is fetched.
 
-        What is fetched is kept in *cache*, if there is one.
+        Also where Nix would take what it fetched before, since it is too old.
         """
-        checkout = reading.checkout
+        checkout, cache = reading.checkout, go.cache
         if not self.cage.holds:
             words = (*fetched.in_cache(cache), *argv) if cache else argv
-            return start(words, trace.hides_nothing)
+            return go.start(words, trace.hides_nothing)
         try:
             with self.cage.around(argv, checkout, cache=cache) as (words, hides):
-                return start(words, hides)
+                done = go.start(words, hides)
+            if not _STALE.search(go.told(done)):
+                return done
         except CommandTimeoutError:
             raise
         except CommandError as error:
-            if not self.cage.must_fetch(said(error), checkout):
+            if not self.cage.must_fetch(go.said(error), checkout):
                 raise
         pure = bool(reading.mode.package)
         fetching = self.cage.around(argv, checkout, fetches=True, pure=pure)
         with fetching as (words, hides):
-            return start(words, hides)
+            return go.start(words, hides)
 
     def _evaluation(
         self,
@@ -354,7 +377,8 @@ class Nix:
         more: Sequence[str],
     ) -> list[str]:
         argv = ["nix-instantiate", "--eval", "--strict", "--json", *more]
-        argv += [*mode.search_path(self.settings.path), *self.options(), *mode.options]
+        argv += mode.search_path(self.settings.path)
+        argv += [*self._freshness, *self.options(), *mode.options]
         argv += mode.program(file)
         for name, value in arguments.items():
             argv += ["--argstr", name, value]

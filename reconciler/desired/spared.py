@@ -46,9 +46,11 @@ _OF_NIX = re.compile(  # what Nix itself reads there, at each start
     r"|task.*|oom_score_adj|uid_map|gid_map|setgroups|comm|auxv)"
     r"|/proc/(stat|mounts|cpuinfo|meminfo|filesystems|sys/.*)?|/proc/(self|\d+)"
 )
-_FETCHED = re.compile(
+FETCHED = re.compile(
     r"/nix/(fetcher-cache-|gitv\d|tarball-cache|git(-lfs)?/|hg/|flake-registry|tarballs/)"
 )
+"""What Nix looks at where it fetches."""
+
 _FETCHES = (
     "it fetches something that no hash in the repository pins, or that is not in the"
     " store yet"
@@ -214,10 +216,10 @@ class _Reader:
         if (
             self._is_its_own(path)
             or path.startswith(_OWN)
-            or (self._trace.hides(path) and not _FETCHED.search(path))
+            or (self._trace.hides(path) and not FETCHED.search(path))
         ):
             return False
-        if _FETCHED.search(path):
+        if FETCHED.search(path):
             self._puzzle(_FETCHES)
         elif self._ground.inside(path) is not None or os.path.lexists(path):
             self._puzzle(f"it writes to {path}")
@@ -229,11 +231,11 @@ class _Reader:
         path = access.path
         if self._is_its_own(path):
             return
-        if self._trace.hides(os.path.normpath(path)) and not _FETCHED.search(path):
+        if self._trace.hides(os.path.normpath(path)) and not FETCHED.search(path):
             return
         if access.how == READ and access.there and not self._is_pure:
             self._puzzle_over(path)
-        if _FETCHED.search(path):
+        if FETCHED.search(path):
             self._puzzle(_FETCHES)
         elif not self._is_nobodys(access):
             self._add(access)

@@ -24,15 +24,15 @@ def told(trace: Trace, ground: Ground) -> str:
     names = sorted({path.rpartition(_ASKED)[2] for path in paths})
     if not names:
         return ""
-    found = islice(_places(trace, ground, names), _PLACES)
+    word = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
+    found = islice(places(trace, ground, word), _PLACES)
     where = ", ".join(found) or "perhaps by an input, or with all inputs"
     what = " and ".join(f"self.{name}" for name in names)
     return f"it asks which commit it is: {what} ({where})"
 
 
-def _places(trace: Trace, ground: Ground, names: list[str]) -> Iterator[str]:
-    """Yield where files of the repository that were read have one of *names*."""
-    word = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
+def places(trace: Trace, ground: Ground, word: re.Pattern[str]) -> Iterator[str]:
+    """Yield where files of the repository that were read have a *word*: file:line."""
     read = {access.path for access in trace.accesses if access.how == READ}
     inside = {path: ground.inside(os.path.normpath(path)) for path in read}
     for path, name in sorted(inside.items()):

@@ -87,6 +87,7 @@ def _from_json(text: str, *, pending: bool) -> Brought:
     between = values["range"]
     for name in ("commits", "undone"):
         between[name] = tuple(BroughtCommit(**one) for one in between[name])
+    between["inputs"] = tuple(between.get("inputs", ()))
     return Brought(
         range=CommitRange(**between),
         restarts=tuple(Restart(**one) for one in values["restarts"]),

@@ -22,6 +22,7 @@ from reconciler.model.brought import (
     Restart,
 )
 from reconciler.model.desired import (
+    FETCHED_INPUT,
     CheckKind,
     CheckSide,
     Desired,
@@ -81,6 +82,7 @@ from reconciler.model.plan import (
 )
 
 __all__ = [
+    "FETCHED_INPUT",
     "OF_SECRETS",
     "Account",
     "Adopt",

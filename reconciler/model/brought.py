@@ -33,6 +33,7 @@ class CommitRange:
     undone: tuple[BroughtCommit, ...] = ()  # that it had and has no more
     undone_count: int = 0
     problem: str = ""  # why they cannot be told
+    inputs: tuple[str, ...] = ()  # of no commit, which were other ones before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

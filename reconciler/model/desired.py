@@ -162,6 +162,10 @@ class DesiredSecret:
     renewed: str = ""  # the link that each activation sets anew; empty: none does
 
 
+FETCHED_INPUT = "fetched"
+"""How the name of an input begins that was fetched, and that no hash pins."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """What one commit says one host should be."""
@@ -184,5 +188,11 @@ class Desired:
     secrets: tuple[DesiredSecret, ...] = ()
     ssh: SshServer | None = None  # None: kept by a version that did not ask
     base: Base | None = None  # None: kept by a version that did not ask
+    outside: Mapping[str, str] = field(default_factory=dict)  # inputs of no commit
     specialisation: str = ""  # deployment.specialisation; empty: it wants none
     specialisations: tuple[str, ...] = ()  # the names of those that the system has
+
+    @property
+    def fetches(self) -> bool:
+        """Whether something was fetched for it that no hash pins."""
+        return any(name.startswith(FETCHED_INPUT) for name in self.outside)

@@ -21,6 +21,7 @@ def brought_told(found: Brought) -> str:
     parts = [
         _commits(found.range.commits, found.range.count, "brings"),
         _commits(found.range.undone, found.range.undone_count, "takes back"),
+        _inputs(found.range),
         packages_told(found.packages) if found.packages else "",
         _restarts(found.restarts),
     ]
@@ -67,6 +68,7 @@ def _range(found: CommitRange) -> CommitRangeShape:
         "came": [_commit(one) for one in found.commits],
         "undone_count": found.undone_count,
         "undone": [_commit(one) for one in found.undone],
+        "inputs": list(found.inputs),
         "problem": found.problem,
     }
 
@@ -80,6 +82,18 @@ def _commits(found: Sequence[BroughtCommit], count: int, verb: str) -> str:
         return ""
     told = [f"“{one.subject}” ({one.author})" for one in found]
     return f"{verb} {_listed(told, count)}"
+
+
+def _inputs(found: CommitRange) -> str:
+    if not found.inputs:
+        return ""
+    same = "the same commit, " if is_same_commit(found) else ""
+    return f"{same}other inputs: {_listed(found.inputs, len(found.inputs))}"
+
+
+def is_same_commit(found: CommitRange) -> bool:
+    """Say whether a host was at the commit already that it was brought to."""
+    return not (found.problem or found.count or found.undone_count)
 
 
 def _restarts(found: Sequence[Restart]) -> str:

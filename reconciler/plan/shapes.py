@@ -224,6 +224,7 @@ class CommitRangeShape(TypedDict):
     came: list[BroughtCommitShape]  # newest first; a hundred at most
     undone_count: int
     undone: list[BroughtCommitShape]  # that it had and has no more
+    inputs: list[str]  # of no commit, which were other ones before
     problem: str  # why they cannot be told, or empty
 
 

@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 RETRY_SOON = 30.0
 """Seconds after which one is that failed for a reason of this machine."""
 
+DUE = "repository.refresh: what it fetches is looked at again"
+
 COLLECTED = "what it evaluated to is no longer in the store, or no longer kept"
 
 RETRY_FAILED = 3600.0
@@ -72,6 +74,7 @@ class Evaluations:
         self._good: dict[HostName, LastGood] = {}
         self._saved: dict[HostName, LastGood] = {}  # in history
         self._failed: dict[HostName, _Failure] = {}
+        self._fetched_at: dict[HostName, float] = {}  # on World.monotonic
         self._shown: set[HostName] = set()  # whose last evaluation metrics tell of
         self._problems: dict[HostName, tuple[CommitId, str]] = {}
 
@@ -122,7 +125,7 @@ class Evaluations:
             return True  # as `desired` will say at once
         good, failed = self._good.get(host), self._failed.get(host)
         if good is not None and good.key == key and still_valid(good.desired):
-            return True
+            return not self._is_due(host, good.desired)
         if failed is not None and failed.holds(key, world.monotonic()):
             return True
         return self._remembered(key) is not None
@@ -148,6 +151,7 @@ class Evaluations:
         key = self._key(revision, host)
         good = self._good.get(host)
         if good is not None and good.key == key and still_valid(good.desired):
+            good = self._looked_again(revision, host, good)
             # It may have failed in between: a commit and its revert.
             newer = replace(good, commit=revision.commit.id)
             if newer != good:
@@ -164,6 +168,30 @@ class Evaluations:
             good = good or self._anew(revision, host, reasons)
         self._works(host, good, kept=not revision.aside)
         return good.desired
+
+    def _looked_again(
+        self, revision: Revision, host: HostName, good: LastGood
+    ) -> LastGood:
+        """Return what *host* should be, evaluated anew where it is time to fetch."""
+        if not self._is_due(host, good.desired):
+            return good
+        try:
+            desired = self._evaluate(good.key, revision, host, (DUE,))
+        except StoppingError:
+            raise
+        except ReconcilerError as error:
+            # What was fetched before is as good as it was.
+            log.warning("cannot evaluate anew", host=host, error=str(error))
+            return good
+        return replace(good, desired=desired, answer=good.key)
+
+    def _is_due(self, host: HostName, desired: Desired) -> bool:
+        """Say whether what *host* fetches is to be looked at again."""
+        refresh = self._world.settings.repository.refresh
+        if refresh is None or not desired.fetches:
+            return False
+        now = self._world.monotonic()
+        return now - self._fetched_at.setdefault(host, now) >= refresh
 
     def _kept(self, revision: Revision, host: HostName, key: str) -> LastGood | None:
         desired, commit = self._remembered(key), revision.commit.id
@@ -253,6 +281,7 @@ class Evaluations:
             self._saved.pop(host, None)
             self._failed.pop(host, None)
             self._problems.pop(host, None)
+            self._fetched_at.pop(host, None)
 
     def _remembered(self, key: str) -> Desired | None:
         text = self._world.history.evaluation(key)
@@ -266,6 +295,7 @@ class Evaluations:
     ) -> Desired:
         world = self._world
         world.tell(host, "evaluating")
+        self._fetched_at[host] = world.monotonic()
         took: list[Heard] = []
         try:
             with timed(world, Phase.EVALUATE):

@@ -117,6 +117,7 @@ class RepositorySettings(_Section):
     allow_force: Flag | None = None  # None: where commits need no signature
     verify: Annotated[VerifySettings, BeforeValidator(_asking)] = VerifySettings()
     poll: SomeSeconds = 60.0
+    refresh: SomeSeconds | None = None  # of what is fetched and no commit pins
     layout: Layout = Layout.AUTO
     dir: Folder = "."  # that holds the flake.nix
     entry: Annotated[tuple[Entry, ...], BeforeValidator(list_of_one)] = ()

@@ -39,6 +39,7 @@ EVERYTHING = {
           since = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
         };
         poll = "1h30m";
+        refresh = "12h";
         layout = "hosts";
         dir = "nix";
         entry = [ "machines" ];

@@ -81,6 +81,9 @@ def _commits(found: Brought) -> Iterator[RenderableType]:
         yield Text.assemble(("\ncommits", "bold"), f"\n  not known: {told.problem}")
     elif not told.count and not told.undone_count:
         yield Text.assemble(("\ncommits", "bold"), "\n  none: it was at this one")
+    if told.inputs:
+        yield Text("\ninputs of no commit that were other ones", "bold")
+        yield from (Text(f"  {one}") for one in told.inputs)
     if told.count:
         yield Text(f"\ncommits that came: {told.count}", "bold")
         yield _table(told.commits, told.count)

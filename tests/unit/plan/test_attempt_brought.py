@@ -1,5 +1,7 @@
 """How it is told what an attempt brought."""
 
+from dataclasses import replace
+
 from reconciler.model import (
     Brought,
     BroughtCommit,
@@ -83,3 +85,14 @@ def test_downtimes_are_told_as_people_read_them() -> None:
     assert down(Restart(unit=unit, seconds=0.0123)) == "12 ms"
     assert down(Restart(unit=unit, seconds=2.26)) == "2.3 s"
     assert down(Restart(unit=unit, seconds=None)) == "not told how long"
+
+
+def test_other_inputs_of_the_same_commit_are_told() -> None:
+    """Else a deployment without a commit is a riddle."""
+    moved = ("<nixpkgs>: 24.05 → 24.11",)
+
+    same = brought_told(Brought(range=CommitRange(inputs=moved)))
+    other = brought_told(Brought(range=replace(commits(1), inputs=moved)))
+
+    assert same == "the same commit, other inputs: <nixpkgs>: 24.05 → 24.11"
+    assert other == "brings “Change 1” (A); other inputs: <nixpkgs>: 24.05 → 24.11"
