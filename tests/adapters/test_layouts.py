@@ -820,9 +820,12 @@ def test_what_only_clans_own_command_brings_is_told(repository: Repository) -> N
     assert "requireExplicitUpdate" in explicit
     assert repository.evaluate("web").warnings == ()
 
-    repository.flake(CLAN.replace('secretStore = "sops"', 'secretStore = "passage"'))
-    (all_of_them,) = repository.evaluate("web").warnings
+    older = CLAN.replace("inventoryClass.inventory", "inventory")
+    repository.flake(older.replace('secretStore = "sops"', 'secretStore = "passage"'))
+    web = repository.evaluate("web")
+    (all_of_them,) = web.warnings
     assert "mail/key" in all_of_them
+    assert web.address_from == "clan's inventory"
 
 
 # --- NixOps 2 --------------------------------------------------------------------

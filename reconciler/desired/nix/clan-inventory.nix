@@ -1,7 +1,9 @@
-# What clan's inventory says of one machine, outside of its configuration.
+# What clan's inventory says of one machine, outside of its configuration. In 2025 it moved.
 { flake, name }:
 let
-  machines = flake.clanInternals.inventoryClass.inventory.machines or { };
+  inherit (flake) clanInternals;
+  machines =
+    clanInternals.inventoryClass.inventory.machines or (clanInternals.inventory.machines or { });
   found = {
     address = machines.${name}.deploy.targetHost or null;
     tags = machines.${name}.tags or [ ];
