@@ -14,10 +14,12 @@ import pytest
 from reconciler.desired import to_json
 from reconciler.history import Declared, History
 from reconciler.model import CommitId, HostName
+from tests.support import warm
+from tests.support.wait import patience
 from tests.support.world import desired_of
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = str(Path(sys.executable).with_name("reconciler"))
+PROGRAM = (sys.executable, "-m", "reconciler")
 SSH = """\
 #!/bin/sh
 # Says how it was called, and ends as it was told.
@@ -50,15 +52,10 @@ def run(tmp_path: Path) -> Run:
             f"ssh: {{identity: {tmp_path / 'key'}}}\n"
             f"hosts: {{lufta: {{port: 2222, user: {user}}}}}\n"
         )
-        return subprocess.run(
-            [PROGRAM, "-c", str(settings), *words],
-            cwd=ROOT,
+        return warm.run(
+            [*PROGRAM, "-c", str(settings), *words],
             env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
+            timeout=patience(60),
         )
 
     return run

@@ -16,6 +16,8 @@ from reconciler.model import HostName
 from reconciler.remote.known_hosts import known_keys
 from reconciler.settings import load
 from tests.adapters.desired_nix import NIXPKGS, OFFLINE, PLAIN, write
+from tests.support import warm
+from tests.support.wait import patience
 
 pytestmark = pytest.mark.nix
 
@@ -98,12 +100,9 @@ class Taker:
     def run(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Run it; it never prints a private key."""
         argv = [sys.executable, "-m", "reconciler", "-c", str(self.config), "import"]
-        done = subprocess.run(
+        done = warm.run(
             [*argv, str(self.file), *words],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
+            timeout=patience(100),
             env={**os.environ, "NO_COLOR": "1"},
         )
         assert done.returncode == status, done.stderr

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
+from tests.support import warm
 from tests.support.leftovers import unmarked
 from tests.support.wait import patience
 
@@ -275,7 +276,10 @@ def run_tool(
     *arguments: str, stdin: str | None = None, deadline_s: float = TOOL_DEADLINE
 ) -> str:
     """Run the fleet tool; return its stdout. Raises `ToolError` if it fails."""
-    return _run([*TOOL, *arguments], stdin=stdin, deadline_s=deadline_s)
+    argv = [*TOOL, *arguments]
+    if stdin is not None:
+        return _run(argv, stdin=stdin, deadline_s=deadline_s)
+    return _stdout(warm.run(argv, timeout=patience(deadline_s)))
 
 
 def _run(argv: Sequence[str], *, stdin: str | None, deadline_s: float) -> str:
@@ -288,8 +292,13 @@ def _run(argv: Sequence[str], *, stdin: str | None, deadline_s: float) -> str:
         check=False,
         timeout=patience(deadline_s),
     )
+    return _stdout(done)
+
+
+def _stdout(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a program printed; raise `ToolError` if it failed."""
     if done.returncode != 0:
         said = f"{done.stderr}{done.stdout}"
-        msg = f"{argv} exited with status {done.returncode}:\n{said}"
+        msg = f"{done.args} exited with status {done.returncode}:\n{said}"
         raise ToolError(msg)
     return done.stdout

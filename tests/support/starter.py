@@ -26,6 +26,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import reconciler
+from tests.support.fleet import FLEET_TOOL
 
 PR_SET_PDEATHSIG = 1
 BESIDES = (
@@ -124,6 +125,7 @@ def import_all() -> None:
     for name in BESIDES:
         importlib.import_module(name)
     _walk(reconciler.__path__, "reconciler.")
+    runpy.run_path(str(FLEET_TOOL))
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -139,6 +141,11 @@ def _walk(path: Iterable[str], prefix: str) -> None:
 
 if __name__ == "__main__":
     import_all()
-    if argv := Starter(socket.socket(fileno=int(sys.argv[1]))).serve():
-        module, *sys.argv[1:] = argv
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    argv = Starter(socket.socket(fileno=int(sys.argv[1]))).serve()
+    match argv:
+        case ["-m", module, *words]:
+            sys.argv[1:] = words
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case [script, *_]:
+            sys.argv = argv
+            runpy.run_path(script, run_name="__main__")

@@ -105,8 +105,8 @@ class Starter:
         session: bool = False,
     ) -> Started:
         """Start *argv*; see `start` below."""
-        python, option, *words = argv
-        assert (python, option) == (sys.executable, "-m"), argv
+        python, *words = argv
+        assert python == sys.executable, argv
         job = {
             "argv": words,
             "env": dict(os.environ if env is None else env),
@@ -148,7 +148,7 @@ def start(
     session: bool = False,
 ) -> Running:
     """
-    Start *argv*, which is this Python with ``-m`` and a module, in the project's root.
+    Start *argv* in the project's root: this Python, and ``-m MODULE`` or a script.
 
     It reads nothing, writes to the two files *output*, has a session of its own if so
     said, and is killed when this process ends.
