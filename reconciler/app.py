@@ -17,7 +17,8 @@ import structlog
 from reconciler import process
 from reconciler.desired import Evaluator
 from reconciler.errors import StateError
-from reconciler.history import History
+from reconciler.history import open_history
+from reconciler.history.place import FILE
 from reconciler.metrics import Metrics
 from reconciler.model import Policy, Target
 from reconciler.notify import Notify
@@ -41,26 +42,24 @@ from reconciler.world import (
 
 log = structlog.get_logger(__name__)
 
-DATABASE = "history.sqlite"  # in the state directory
-
 CONFIG_VARIABLE = "RECONCILER_CONFIG"
 """Names the settings file, where no option does."""
 
 
 def known_hosts(settings: Settings) -> Path:
     """Return the file of host keys that this reconciler trusts."""
-    return settings.ssh.known_hosts or settings.state / "known_hosts"
+    return settings.ssh.known_hosts or settings.state.path / "known_hosts"
 
 
 def ssh_config(settings: Settings, target: Target) -> Path:
     """Return the file with which ``ssh -F`` reaches *target* as we do."""
-    file, folder = known_hosts(settings), settings.state / "ssh"
+    file, folder = known_hosts(settings), settings.state.path / "ssh"
     return written(target, settings.ssh, known_hosts=file, folder=folder)
 
 
 def _transport(settings: Settings) -> Transport:
     """Return how all hosts are reached."""
-    file, folder = known_hosts(settings), settings.state / "ssh"
+    file, folder = known_hosts(settings), settings.state.path / "ssh"
     ssh = Connections(settings.ssh, known_hosts=file, folder=folder)
     return Transports(ssh=ssh, local=Local())
 
@@ -75,9 +74,9 @@ def open_world(
     Raises StateError when the state directory cannot be used.
     """
     protect()  # secrets pass through our memory, and must not end in a core dump
-    make_state(settings.state)
+    make_state(settings.state.path)
     process.sweep()
-    history = History.open(settings.state / DATABASE)
+    history = open_history(settings.state)
     overlays = Overlays(settings.repository.secrets)
     evaluator = Evaluator(
         settings, overlays=overlays.fingerprint, memory=history.lookings
@@ -88,7 +87,9 @@ def open_world(
         hidden=private_paths(settings), shown=settings.secrets.command_paths
     )
     mirror = Mirror(
-        settings.repository, state=settings.state, known_hosts=known_hosts(settings)
+        settings.repository,
+        state=settings.state.path,
+        known_hosts=known_hosts(settings),
     )
     world = World(
         live=Live(settings, policy or policy_of(settings, unset=unset_mode(history))),
@@ -103,7 +104,7 @@ def open_world(
         metrics=metrics,
         notify=Notify(settings, history, metrics, time.time),  # noqa: TID251 # as World
         tell=tell,
-        driver=driver_of(settings.state),
+        driver=driver_of(settings.state.path),
     )
     try:
         yield world
@@ -161,7 +162,7 @@ def make_state(state: Path) -> None:
 def _close(state: Path, owner: int) -> None:
     """Take from others what they may in a state directory that an older umask made."""
     mode = stat.S_IMODE(state.stat().st_mode)
-    ours = (state / DATABASE).exists()  # else it may be anybody's
+    ours = (state / FILE).exists()  # else it may be anybody's
     if mode & 0o077 and ours and owner == os.geteuid():
         state.chmod(mode & ~0o077)
         log.warning("others could read the state directory; not any more", path=state)

@@ -39,6 +39,7 @@ XX … or made no progress
     ├── DeliveryError        a message or a commit status was not accepted
     ├── HostBusyError        another attempt on the same host is under way
     ├── StateError           the state directory or its database cannot be used
+    │   └── ClaimedError         … since another process has a part of it
     └── DaemonError          no daemon answers on this machine, or it says no
 
 Only the loop turns them into retries; every other module lets them pass.
@@ -347,6 +348,14 @@ class DeliveryError(TemporaryError):
 
 class StateError(TemporaryError):
     """The state directory or the database in it cannot be used."""
+
+
+class ClaimedError(StateError):
+    """Another process, perhaps of another machine, has what only one may have."""
+
+    def __init__(self, where: str, what: str, *, owner: str) -> None:
+        self.owner = owner or "another process"
+        super().__init__(f"{where}: {what} is taken by {self.owner}")
 
 
 class DaemonError(TemporaryError):

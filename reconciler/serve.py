@@ -9,7 +9,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,7 @@ import structlog
 from reconciler import local_socket, process, reload
 from reconciler.app import open_world
 from reconciler.errors import StateError
+from reconciler.history import History
 from reconciler.loop.daemon import Daemon
 from reconciler.settings import Settings
 from reconciler.source import FileWatcher, FolderWatcher, Watcher, local_path, shown
@@ -36,6 +37,11 @@ STOP_SECONDS = 25.0
 
 NOTIFY_SECONDS = 2.0
 """How long each sender may take at shutdown; the next start goes on."""
+
+CLAIM_SECONDS = 5.0
+"""How often it is looked whether another machine has become the daemon."""
+
+FAILED = 1
 
 M_ARENA_MAX = -8  # of <malloc.h>
 
@@ -63,7 +69,11 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with open_world(settings) as world, _only_daemon(settings.state):
+    with (
+        open_world(settings) as world,
+        _only_daemon(settings.state.path),
+        world.history.only_daemon(),
+    ):
         world.history.interrupt(now=world.now())
         settle_mode(settings, world.history)
         daemon = Daemon(world)
@@ -75,22 +85,57 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
         world.notify.start()
         daemon.start()
         _tell_of(world)
+        usurped = _watched(world.history, stop)
         with _pulse(notifier, web, daemon):
             stop.wait()
-        log.info("stopping: no new attempts, waiting for those that run")
-        daemon.shut()
-        for watcher in watchers:
-            watcher.stop()
-        world.notify.shut()
-        # Nix and git may be cut at any moment; what runs on a host is waited for.
-        process.kill_all()
-        ended = daemon.join(STOP_SECONDS)
-        world.notify.join(NOTIFY_SECONDS)
-        web.server.stop()
-        web.webhooks.close()
-        if not ended:
-            log.warning("some passes did not end in time; history will tell")
-    return 0
+        _end(world, daemon, web, watchers)
+    return FAILED if usurped.told else 0
+
+
+def _end(
+    world: World, daemon: Daemon, web: Web, watchers: Sequence["_Watching"]
+) -> None:
+    """End what runs, in good order."""
+    log.info("stopping: no new attempts, waiting for those that run")
+    daemon.shut()
+    for watcher in watchers:
+        watcher.stop()
+    world.notify.shut()
+    # Nix and git may be cut at any moment; what runs on a host is waited for.
+    process.kill_all()
+    ended = daemon.join(STOP_SECONDS)
+    world.notify.join(NOTIFY_SECONDS)
+    web.server.stop()
+    web.webhooks.close()
+    if not ended:
+        log.warning("some passes did not end in time; history will tell")
+
+
+class _Usurped:
+    """Has the daemon end once another machine has become it: see `History.usurped`."""
+
+    def __init__(self, history: History, stop: threading.Event) -> None:
+        self.told = ""
+        self._history = history
+        self._stop = stop
+        self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(CLAIM_SECONDS):
+            if told := self._history.usurped():
+                self.told = told
+                log.error("another daemon has the database; this one ends", who=told)
+                self._stop.set()
+
+
+def _watched(history: History, stop: threading.Event) -> _Usurped:
+    usurped = _Usurped(history, stop)
+    usurped.start()
+    return usurped
 
 
 def _share_heap() -> None:
@@ -128,7 +173,7 @@ def _web(world: World, daemon: Daemon) -> Web:
         app,
         listen=settings.http.listen,
         proxies=settings.http.proxies,
-        local=settings.state / local_socket.NAME,
+        local=settings.state.path / local_socket.NAME,
     )
     return Web(server=server, webhooks=webhooks, door=door)
 

@@ -98,7 +98,8 @@ let
   pushesBy = tool: lib.any (lib.hasPrefix "${tool}:") cfg.settings.cache.push;
 
   # systemd makes what is below /var/lib, the rest is ours to make.
-  state = cfg.settings.state;
+  state = cfg.settings.state.path;
+  database = cfg.settings.state.database;
   stateDirectory = if lib.hasPrefix "/var/lib/" state then lib.removePrefix "/var/lib/" state else null;
 in
 {
@@ -107,7 +108,11 @@ in
 
     package = mkOption {
       type = types.package;
-      default = pkgs.reconciler or (pkgs.callPackage ./package.nix { });
+      default =
+        let
+          package = pkgs.reconciler or (pkgs.callPackage ./package.nix { });
+        in
+        if database == null then package else package.override { withPostgreSQL = true; };
       defaultText = lib.literalExpression "pkgs.reconciler";
       description = "The reconciler itself.";
     };
@@ -233,7 +238,8 @@ in
         after = [
           "network-online.target"
           "nix-daemon.socket"
-        ];
+        ]
+        ++ lib.optional (database != null) "postgresql.service";
         restartTriggers = [ (format.generate "reconciler-at-start.json" (given atStart)) ];
         reloadTriggers = [ settingsFile ];
         # It may be the one that carries out the switch: then it lives until the end of it.

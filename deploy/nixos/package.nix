@@ -7,6 +7,8 @@
   gitMinimal,
   openssh,
   nix,
+  # For `state.database`.
+  withPostgreSQL ? false,
 }:
 let
   inherit (builtins.fromTOML (builtins.readFile ../../pyproject.toml)) project;
@@ -29,7 +31,7 @@ let
     in
     python3Packages.${name} or ours.${name}
       or (throw "reconciler needs `${name}', which is neither in python3Packages nor in deploy/nixos")
-  ) project.dependencies;
+  ) (project.dependencies ++ lib.optionals withPostgreSQL project.optional-dependencies.postgresql);
 
   # Only what the wheel is made of: other changes to the repository build nothing.
   root = ../..;

@@ -504,8 +504,19 @@ in
     description = "One route of webhooks, served at ``/hooks/<name>``.";
   };
   state = mkOption {
-    type = file;
-    default = "/var/lib/reconciler";
-    description = "The directory of the database, the mirror of the repository and the GC roots.";
+    type = types.coercedTo file (path: { inherit path; }) (section {
+      path = mkOption {
+        type = file;
+        default = "/var/lib/reconciler";
+        description = "The directory of the database, the mirror of the repository and the GC roots.";
+      };
+      database = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        description = "A PostgreSQL database in place of the file `history.sqlite` in the directory: `postgresql://USER@HOST/DATABASE`, or `postgresql:///DATABASE` over the local socket, and what else psql takes, but no password. See database.md.";
+      };
+    });
+    default = { };
+    description = "Where what must outlive a restart is kept.";
   };
 }

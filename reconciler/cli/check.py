@@ -15,7 +15,6 @@ import typer
 from rich.text import Text
 
 from reconciler import process
-from reconciler.app import DATABASE
 from reconciler.attempt import meet
 from reconciler.cli.common import (
     KNOWN_ERROR,
@@ -31,12 +30,13 @@ from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
 from reconciler.desired import tool_of, trace_problem
 from reconciler.desired.cage import NixCage, told_writer
 from reconciler.errors import ReconcilerError
-from reconciler.history import pushed
+from reconciler.history import pushed, read_history
+from reconciler.history.place import FILE
 from reconciler.model import HostName, Verdict
 from reconciler.notify import Channel
 from reconciler.plan import cannot_decrypt, not_judged, told_shared
 from reconciler.revisions import Evaluations, Repository
-from reconciler.settings import Cage, Settings
+from reconciler.settings import Cage, Settings, StateSettings
 from reconciler.source import shown
 from reconciler.web.api import Access
 from reconciler.web.webhooks import Routes
@@ -134,7 +134,9 @@ def _check(
     report.add("cage for commands of commits", told=cage or "bubblewrap")
     report.add("what is evaluated", told=_told_spared())
     _try(report, "cage for evaluations", lambda: _caged(settings), caging(settings))
-    report.add(f"state in {settings.state}", open_to_others(settings.state))
+    report.add(f"state in {settings.state.path}", open_to_others(settings.state.path))
+    if settings.state.database is not None:
+        _try(report, "database", lambda: _database(settings.state))
     _caches(settings, report)
     for target in settings.notify.targets:
         _try(report, f"notifications to {target.name}", Channel(target).check)
@@ -199,7 +201,7 @@ def _counted(hosts: Sequence[HostName]) -> str:
 
 def _caches(settings: Settings, report: Report) -> None:
     """Tell whether what is built can be pushed, as far as pushing said last."""
-    known = pushed.read(settings.state)
+    known = pushed.read(settings.state.path)
     for tool in sorted({tool_of(cache) for cache in settings.cache.push} - {*TOOLS}):
         _try(report, f"command {tool}", functools.partial(_tool, tool))
     if (key := settings.nix.signing_key) is not None:
@@ -261,7 +263,7 @@ def open_to_others(state: Path) -> str:
 
     A folder that is closed to them closes what is in it.
     """
-    files = [state / name for name in (DATABASE, f"{DATABASE}-wal")]
+    files = [state / name for name in (FILE, f"{FILE}-wal")]
     modes = {path: _permissions(path) for path in (state, *files)}
     told = [f"{path} (mode {mode:04o})" for path, mode in modes.items() if mode & 0o077]
     if not modes[state] & 0o077 or not modes[files[0]]:
@@ -270,6 +272,12 @@ def open_to_others(state: Path) -> str:
         f"others may read what only the reconciler should: {', '.join(told)}; run:"
         f" chmod go= {shlex.quote(str(state))}"
     )
+
+
+def _database(state: StateSettings) -> None:
+    """Try whether it can be reached. Raises StateError."""
+    if history := read_history(state):
+        history.close()
 
 
 def _permissions(path: Path) -> int:

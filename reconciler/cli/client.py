@@ -47,7 +47,7 @@ def ask(
     Raises DaemonError when none runs, it does not answer within *seconds*, or it says
     no.
     """
-    where = settings.state / local_socket.NAME
+    where = settings.state.path / local_socket.NAME
     connection = _Connection(where, timeout=seconds)
     try:
         content = None if body is None else json.dumps(body)
@@ -81,7 +81,7 @@ def _why(error: Exception, where: Path) -> str:
 
 def is_running(settings: Settings) -> bool:
     """Say whether a daemon answers on this machine."""
-    connection = _Connection(settings.state / local_socket.NAME, timeout=SECONDS)
+    connection = _Connection(settings.state.path / local_socket.NAME, timeout=SECONDS)
     try:
         connection.connect()
     except PermissionError:

@@ -23,7 +23,7 @@ from reconciler.cli.screen.listing import Listing, Row
 from reconciler.cli.screen.words import ago, short_path, when
 from reconciler.cli.worlds import look, opened, tags_of
 from reconciler.errors import ReconcilerError, UnknownHostError
-from reconciler.history import History
+from reconciler.history import open_history
 from reconciler.loop import Orders
 from reconciler.model import Commit, Hold, HostName, StorePath
 from reconciler.model.selection import needs_tags, select
@@ -276,8 +276,8 @@ def _resolved(context: typer.Context, ref: str) -> Commit:
 def ordering(context: typer.Context) -> Iterator[Orders]:
     """Open history to write orders into it. Raises SettingsError, StateError."""
     state = chosen(context).settings().state
-    make_state(state)
-    with contextlib.closing(History.open(state / "history.sqlite")) as history:
+    make_state(state.path)
+    with contextlib.closing(open_history(state)) as history:
         yield Orders(history=history, now=now(), actor=actor())
 
 

@@ -6,17 +6,14 @@ from collections.abc import Iterator
 import typer
 
 from reconciler.cli.common import chosen
-from reconciler.history import History
+from reconciler.history import History, read_history
 
 
 @contextlib.contextmanager
 def recorded(context: typer.Context) -> Iterator[History | None]:
     """Open history to read it; None if nothing was ever recorded."""
-    path = chosen(context).settings().state / "history.sqlite"
-    if not path.exists():
-        yield None
-        return
-    with contextlib.closing(History.open(path, read_only=True)) as history:
+    history = read_history(chosen(context).settings().state)
+    with contextlib.closing(history) if history else contextlib.nullcontext():
         yield history
 
 

@@ -142,7 +142,7 @@ def _warn_of_targets(history: History, settings: Settings) -> None:
 
 def _warn_of_caches(settings: Settings) -> None:
     """Say which caches do not take what they are to be given."""
-    for name, one in pushed.read(settings.state).items():
+    for name, one in pushed.read(settings.state.path).items():
         if one.problem and name in map(shown, settings.cache.push):
             since = ago(now() - one.since)
             waiting = f"{one.waiting} waiting, for {since}"

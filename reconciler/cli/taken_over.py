@@ -56,11 +56,11 @@ def taken_over(found: Deployment, settings: Settings, value_of: Value) -> TakenO
     notes = [*_notes(found)]
     arguments = dict(_arguments(found, value_of, notes))
     identities = {
-        one.name: settings.state / IDENTITIES / quote(one.name, safe="")
+        one.name: settings.state.path / IDENTITIES / quote(one.name, safe="")
         for one in found.machines
         if one.private_key
     }
-    physical = settings.state / PHYSICAL
+    physical = settings.state.path / PHYSICAL
     files = [File(path=physical, content=network(found))]
     files += [
         File(path=identities[one.name], content=f"{one.private_key}\n")

@@ -243,8 +243,8 @@ class NixCage:
 
     def _cache(self) -> Path | None:
         """Return where Nix keeps what it fetched, from one evaluation to the next."""
-        folder = self._settings.state / CACHE
-        if not self._trusted or not os.access(self._settings.state, os.W_OK):
+        folder = self._settings.state.path / CACHE
+        if not self._trusted or not os.access(self._settings.state.path, os.W_OK):
             return None
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder

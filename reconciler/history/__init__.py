@@ -3,6 +3,7 @@
 from reconciler.history.deliveries import Deliveries
 from reconciler.history.machines import Sighting
 from reconciler.history.orders import RETRY, ROLLBACK
+from reconciler.history.place import open_history, read_history
 from reconciler.history.records import (
     UNSET_MODE_IS_AUTO,
     Declared,
@@ -30,4 +31,6 @@ __all__ = [
     "approval_of_adoption",
     "approval_of_commit",
     "approval_of_system",
+    "open_history",
+    "read_history",
 ]

@@ -2,7 +2,7 @@
 The connection to the database: pragmas, transactions, and errors in our words.
 
 SQLite in WAL mode, so that readers and the one writer do not wait for each other, in
-this process or in another one.
+this process or in another one. `reconciler.history.postgresql` is the other kind.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.pool import QueuePool
 
 from reconciler.errors import StateError
@@ -27,15 +27,14 @@ _CACHE_KIB = 512  # per connection; the default of 2 MiB would be felt with ten 
 
 
 class Database:
-    """One database, for any number of threads."""
+    """One SQLite database, for any number of threads."""
 
     def __init__(self, engine: Engine, name: str, *, file: Path | None = None) -> None:
-        self.name = name  # for people: the path, or the URL without its password
+        self.name = name  # for people: the path, or the URL, which has no password
         self._engine = engine
         self._file = file
         self._opened: tuple[int, int] | None = None  # which file that was
         self._writing = threading.Lock()
-        event.listen(engine, "begin", _begin)
 
     def close(self) -> None:
         """Close every connection; the last one folds SQLite's WAL back in."""
@@ -44,6 +43,25 @@ class Database:
     def opened(self) -> None:
         """Note which file this is, once it is there."""
         self._opened = _identity(self._file)
+
+    def claim(
+        self,
+        what: str,  # noqa: ARG002
+        *,
+        fences: bool = False,  # noqa: ARG002
+    ) -> contextlib.AbstractContextManager[None]:
+        """
+        Have *what* for this process alone, of all machines that share the database.
+
+        If it *fences*, nothing is written any more once another machine has it. Raises
+        ClaimedError, saying who has it, and StateError. Nobody but the machine
+        itself shares a file, and there the locks in its directory do.
+        """
+        return contextlib.nullcontext()
+
+    def usurped(self) -> str:
+        """Say so if another machine has taken what this process claimed."""
+        return ""
 
     def problem(self) -> str:
         """
@@ -74,7 +92,11 @@ class Database:
         engine = self._engine.execution_options(write=True, durable=durable)
         # Threads queue here: SQLite itself would let them poll for the lock.
         with self._in_our_words(), self._writing, engine.begin() as connection:
+            self._take(connection, durable=durable)
             yield connection
+
+    def _take(self, connection: Connection, *, durable: bool) -> None:
+        """Be the only one who writes; SQLite is told so where it begins."""
 
     def copy_to(self, ending: str) -> Path | None:
         """
@@ -113,8 +135,16 @@ class Database:
             yield
         except IntegrityError:
             raise  # a mistake of ours, not a state of the disk
-        except DBAPIError as error:
-            raise _state_error(error, self.name) from error
+        except (DBAPIError, NoConnectionError) as error:
+            message = f"{self.name}: {self._told(error)}"
+            raise StateError(message) from error
+
+    def _told(self, error: DBAPIError | NoConnectionError) -> str:
+        """Return what is wrong and what to do about it."""
+        cause = getattr(error, "orig", None) or error
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # low byte: the family
+        advice = _ADVICE.get(code)
+        return f"{advice} ({cause})" if advice else str(cause)
 
 
 def _identity(file: Path | None) -> tuple[int, int] | None:
@@ -128,9 +158,8 @@ def file_of(url_or_path: str | Path) -> Path | None:
     """Return the file that a path or an SQLite URL means; None for other URLs."""
     if "://" not in str(url_or_path):
         return Path(url_or_path)
-    url = make_url(str(url_or_path))
-    in_file = url.get_backend_name() == "sqlite" and url.database
-    return Path(str(url.database)) if in_file else None
+    scheme, _, path = str(url_or_path).partition(":///")
+    return Path(path) if scheme == "sqlite" and path else None
 
 
 def open_file(path: Path, *, read_only: bool = False) -> Database:
@@ -143,12 +172,8 @@ def open_file(path: Path, *, read_only: bool = False) -> Database:
     engine = create_engine(
         "sqlite://", creator=connect, poolclass=QueuePool, pool_size=2, max_overflow=-1
     )
+    event.listen(engine, "begin", _begin)
     return Database(engine, str(path), file=path)
-
-
-def open_url(url: str) -> Database:
-    """Return the database at *url*; SQLAlchemy's driver for it must be installed."""
-    return Database(create_engine(url), make_url(url).render_as_string())
 
 
 def _sync(path: Path) -> None:
@@ -212,8 +237,6 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _begin(connection: Connection) -> None:
-    if connection.dialect.name != "sqlite":
-        return
     options = connection.get_execution_options()
     if not options.get("write"):
         connection.exec_driver_sql("BEGIN")
@@ -246,11 +269,3 @@ _ADVICE = {
     ),
     sqlite3.SQLITE_IOERR: "the disk fails: look at the kernel's log",
 }
-
-
-def _state_error(error: DBAPIError, name: str) -> StateError:
-    cause = error.orig
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the family
-    advice = _ADVICE.get(code)
-    said = f"{advice} ({cause})" if advice else str(cause)
-    return StateError(f"{name}: {said}")

@@ -4,7 +4,7 @@ One attempt per host at a time, across a daemon and a person's command line.
 A lock is the kernel's (``flock`` on a file per host in the state directory): it dies
 with its holder, however that ends, and so tells a running attempt from one whose
 process is gone. A lease in the database would outlive a crash, or run out under a slow
-copy.
+copy. Where several machines share a database, a host is claimed there as well.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ import fcntl
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from reconciler.errors import HostBusyError, StateError
+from reconciler.errors import ClaimedError, HostBusyError, StateError
 from reconciler.model import HostName
 
 _OWNER_LIMIT = 200
@@ -32,8 +32,14 @@ def this_process() -> str:
 class HostLocks:
     """The locks in one directory, which is made when it is first needed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        claim: Callable[[str], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        """*claim* has something for this process alone, of all machines."""
         self._directory = directory
+        self._claim = claim
 
     @contextlib.contextmanager
     def lock(self, host: HostName) -> Iterator[None]:
@@ -51,9 +57,19 @@ class HostLocks:
                     host, owner=owner.decode(errors="replace")
                 ) from None
             self._sign(descriptor)
-            yield
+            with self._claimed(host):
+                yield
             # The file stays: to remove it would let two processes hold a file each.
             os.ftruncate(descriptor, 0)
+
+    @contextlib.contextmanager
+    def _claimed(self, host: HostName) -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(self._claim(f"host {host}"))
+            except ClaimedError as error:
+                raise HostBusyError(host, owner=error.owner) from None
+            yield
 
     @contextlib.contextmanager
     def _file(self, host: HostName) -> Iterator[int]:

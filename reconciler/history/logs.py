@@ -60,7 +60,7 @@ def _book(connection: Connection, attempt_id: str) -> dict[str, int]:
         attempts.c.log_head_size,
         attempts.c.log_tail_size,
     ).where(attempts.c.id == attempt_id)
-    row = connection.execute(query.with_for_update()).mappings().one_or_none()
+    row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise UnknownAttemptError(attempt_id)
     return {str(name): int(value) for name, value in row.items()}

@@ -31,6 +31,10 @@ versions = Table(
 """Alembic's own table, as it makes it."""
 
 
+class UnusedError(StateError):
+    """Nothing was ever recorded in this database."""
+
+
 def bring_up_to_date(database: Database) -> None:
     """
     Run the migrations that are missing, all or none, and keep a copy from before.
@@ -56,9 +60,12 @@ def require_current(database: Database) -> None:
     """Raise StateError unless *database* can be read as it is."""
     with database.reading() as connection:
         found = _revision(connection, database.name)
+    if not found:
+        message = f"{database.name} is empty: start the daemon, which makes its tables"
+        raise UnusedError(message)
     if found != REVISION:
         message = (
-            f"{database.name} has schema {found or 'none'}, this version reads"
+            f"{database.name} has schema {found}, this version reads"
             f" {REVISION}: start the daemon once to bring it up to date"
         )
         raise StateError(message)

@@ -7,6 +7,7 @@ can jump. A change here needs a migration in ``migrations/versions`` and a new
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -15,14 +16,20 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
-    Text,
 )
+from sqlalchemy import Text as AnyText
 
 REVISION = "0011"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 FIRST = "0007"
 """The oldest schema that there is a way from."""
+
+Text = AnyText().with_variant(AnyText(collation="C"), "postgresql")
+"""Sorted by its bytes, as SQLite does, whatever language PostgreSQL sorts for."""
+
+Bytes = BigInteger().with_variant(Integer, "sqlite")
+"""A size, which may be more than 2 GiB; SQLite has but one kind of whole number."""
 
 metadata = MetaData()
 
@@ -295,7 +302,7 @@ evaluated = Table(
     Column("reasons", Text, nullable=False),  # JSON
     Column("at", Float, nullable=False),
     Column("seconds", Float),  # of the last real evaluation
-    Column("memory", Integer),  # bytes, likewise
+    Column("memory", Bytes),  # bytes, likewise
 )
 
 events = Table(

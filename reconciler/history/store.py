@@ -12,7 +12,7 @@ from reconciler.history import attempts as attempt_rows
 from reconciler.history import events as event_rows
 from reconciler.history import hosts, logs, lookings, migrate, retention, systems, turns
 from reconciler.history.brought import BroughtRows
-from reconciler.history.database import Database, file_of, open_file, open_url
+from reconciler.history.database import Database, file_of, open_file
 from reconciler.history.deliveries import Deliveries
 from reconciler.history.locks import HostLocks, this_process
 from reconciler.history.lookings import Lookings
@@ -77,14 +77,11 @@ class History(OrderBook):
         writes nothing at all, neither to the file nor beside it, if it can be helped.
         """
         path = file_of(url_or_path)
-        if path is not None:
-            locks = locks or path.parent / "locks"
-            database = open_file(path, read_only=read_only)
-        elif locks is not None:
-            database = open_url(str(url_or_path))
-        else:
+        locks = locks or (path.parent / "locks" if path else None)
+        if locks is None:
             message = "a database elsewhere needs a directory for the locks"
             raise ValueError(message)
+        database = _database(url_or_path, path, read_only=read_only)
         try:
             ready = migrate.require_current if read_only else migrate.bring_up_to_date
             ready(database)
@@ -92,7 +89,7 @@ class History(OrderBook):
         except BaseException:
             database.close()
             raise
-        return cls(database, HostLocks(locks))
+        return cls(database, HostLocks(locks, database.claim))
 
     def close(self) -> None:
         """Close every connection."""
@@ -101,6 +98,22 @@ class History(OrderBook):
     def problem(self) -> str:
         """Say so if the database is not where it was opened; empty while it is."""
         return self._database.problem()
+
+    def only_daemon(self) -> contextlib.AbstractContextManager[None]:
+        """
+        Be the one daemon of all machines that share the database.
+
+        Raises ClaimedError, saying who is, and StateError. See `usurped`.
+        """
+        return self._database.claim("the daemon's place", fences=True)
+
+    def usurped(self) -> str:
+        """
+        Say so if another process has what this one alone is to have.
+
+        It was cut off from the database for too long, and writes nothing any more.
+        """
+        return self._database.usurped()
 
     # --- attempts ----------------------------------------------------------------
 
@@ -370,6 +383,17 @@ class History(OrderBook):
         """Delete what is older or more than *keep* says."""
         with self._database.writing() as connection:
             retention.prune(connection, keep or Retention(), now=now)
+
+
+def _database(
+    url_or_path: str | Path, path: Path | None, *, read_only: bool
+) -> Database:
+    if path is not None:
+        return open_file(path, read_only=read_only)
+    # Half of SQLAlchemy's dialects is not for those who have a file.
+    from reconciler.history.postgresql import PostgreSQL  # noqa: PLC0415
+
+    return PostgreSQL(str(url_or_path), read_only=read_only)
 
 
 def _one(connection: Connection, attempt_id: str) -> Attempt:

@@ -92,7 +92,7 @@ class Caches:
         or that cannot be read, must not keep those of other hosts from it.
         """
         name = shown(cache)
-        before = pushed.read(self._world.settings.state).get(name, Pushed())
+        before = pushed.read(self._world.settings.state.path).get(name, Pushed())
         has = [one for one in before.has if one in systems]
         failed = [one for one in self._failed.get(cache, ()) if one in systems]
         left = [one for one in systems if one not in (*has, *failed)]
@@ -137,7 +137,7 @@ class Caches:
         if bool(problem) != bool(before.problem):
             text = f"cannot push to {name}: {problem}" if problem else f"{name} is back"
             world.history.event(now=world.now(), kind="cache", text=text)
-        known = pushed.read(world.settings.state)
+        known = pushed.read(world.settings.state.path)
         names = {shown(cache) for cache in world.settings.cache.push}
         kept = {other: one for other, one in known.items() if other in names}
-        pushed.write(world.settings.state, {**kept, name: now})
+        pushed.write(world.settings.state.path, {**kept, name: now})

@@ -15,6 +15,7 @@ from reconciler.settings.schema import (
     SecretsSettings,
     Settings,
     SshSettings,
+    StateSettings,
     VerifySettings,
 )
 from reconciler.settings.serving import (
@@ -56,6 +57,7 @@ __all__ = [
     "Sender",
     "Settings",
     "SshSettings",
+    "StateSettings",
     "StatusTarget",
     "TokenSettings",
     "VerifySettings",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler.settings.database_url import files_of
 from reconciler.settings.schema import Settings
 
 
@@ -12,7 +13,8 @@ def private_paths(settings: Settings) -> tuple[Path, ...]:
 
 
 def _paths(settings: Settings) -> Iterator[Path]:
-    yield settings.state
+    yield settings.state.path
+    yield from files_of(settings.state.database or "")
     yield from settings.repository.secrets.values()
     yield from settings.secrets.identity
     if settings.nix.signing_key is not None:

@@ -23,6 +23,7 @@ from reconciler.settings.types import (
     Branch,
     Cache,
     CommitName,
+    DatabaseUrl,
     Entry,
     FilePath,
     Flag,
@@ -53,6 +54,7 @@ from reconciler.settings.types import (
     or_empty,
     or_empty_list,
     or_off,
+    path_or_section,
 )
 
 
@@ -258,6 +260,13 @@ class PolicySettings(_Section):
     units: Annotated[dict[Unit, UnitSettings], BeforeValidator(or_empty)] = {}
 
 
+class StateSettings(_Section):
+    """Where what must outlive a restart is kept."""
+
+    path: FilePath = Path("/var/lib/reconciler")
+    database: DatabaseUrl | None = None  # None: a file in that directory
+
+
 Host = Annotated[HostSettings, BeforeValidator(or_empty)]
 Webhook = Annotated[WebhookSettings, BeforeValidator(or_empty)]
 
@@ -277,7 +286,7 @@ class Settings(_Section):
     http: Annotated[HttpSettings, BeforeValidator(or_empty)] = HttpSettings()
     api: Annotated[ApiSettings, BeforeValidator(or_empty)] = ApiSettings()
     webhooks: Annotated[dict[HookName, Webhook], BeforeValidator(or_empty)] = {}
-    state: FilePath = Path("/var/lib/reconciler")
+    state: Annotated[StateSettings, BeforeValidator(path_or_section)] = StateSettings()
 
     @model_validator(mode="after")
     def _has_distinct_statuses(self) -> Self:

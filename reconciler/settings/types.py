@@ -16,6 +16,7 @@ from pydantic import (
 from reconciler.messages import FIELDS, LINK_FIELDS
 from reconciler.model import Heal
 from reconciler.settings import git_values, nix_values, senders, values
+from reconciler.settings.database_url import database_url
 
 
 def _folder(info: ValidationInfo) -> Path | None:
@@ -51,6 +52,14 @@ def _link_template(text: str) -> str:
 def or_empty(value: object) -> object:
     """Let a section whose lines are all commented out mean its defaults."""
     return {} if value is None else value
+
+
+def path_or_section(value: object) -> object:
+    """Let a path stand for a state directory that is as usual but for its place."""
+    if isinstance(value, str) and value.startswith(("postgresql:", "postgres:")):
+        message = "is the directory: write a URL as `state: {database: …}`"
+        raise ValueError(message)
+    return or_empty(value) if isinstance(value, dict | None) else {"path": value}
 
 
 def or_empty_list(value: object) -> object:
@@ -114,6 +123,7 @@ Healing = Annotated[Heal, BeforeValidator(values.heal)]
 Unit = Annotated[Text, AfterValidator(values.unit_name)]
 HookName = Annotated[Text, AfterValidator(values.hook_name)]
 PublicKey = Annotated[Text, AfterValidator(values.public_key)]
+DatabaseUrl = Annotated[Text, AfterValidator(database_url)]
 
 SECTION = ConfigDict(extra="forbid", frozen=True)
 """What holds for each section: none of its settings may be misspelt."""

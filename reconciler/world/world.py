@@ -149,7 +149,7 @@ class HostWorld(Common):
 
     def gc_root(self, host: HostName) -> Path:
         """Return the link that keeps what was built for *host* from our own Nix."""
-        return self.settings.state / "gcroots" / quote(host, safe="")
+        return self.settings.state.path / "gcroots" / quote(host, safe="")
 
     def digests(self, desired: Desired, checkout: Path) -> Digests:
         """Return what the desired keys hash to, by their sources in *checkout*."""

@@ -1,6 +1,5 @@
 """What attempts brought: kept in the database, told in messages, read from git."""
 
-import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,9 @@ from reconciler.model import (
 )
 from reconciler.settings import RepositorySettings
 from reconciler.source import Mirror
+from tests.support.places import Place
+
+SELDOM_POSTGRESQL = True
 
 COMMIT = BroughtCommit(id=CommitId("c" * 40), subject="Newer openssl", author="Ann")
 WHOLE = Brought(
@@ -55,8 +57,8 @@ WHOLE = Brought(
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    with contextlib.closing(History.open(tmp_path / "history.sqlite")) as history:
+def history(place: Place) -> Iterator[History]:
+    with place.opened() as history:
         yield history
 
 

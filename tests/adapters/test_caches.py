@@ -68,7 +68,7 @@ class Pushing:
 
     def known(self) -> pushed.Pushed:
         """Return what is remembered of the cache."""
-        return pushed.read(self.scene.settings.state)[self.url]
+        return pushed.read(self.scene.settings.state.path)[self.url]
 
 
 def run(*argv: str) -> str:
@@ -170,7 +170,7 @@ def test_a_login_in_the_url_of_a_cache_is_nowhere_shown(pushing: Pushing) -> Non
         patch.setenv("PATH", f"{pushing.folder}:/usr/bin:/bin")
         assert pushing.caches("https://me:hush@127.0.0.1:1/x").turn()
 
-    known = pushed.read(pushing.scene.settings.state)
+    known = pushed.read(pushing.scene.settings.state.path)
     assert known["https://127.0.0.1:1/x"].problem
     assert any(line["event"] == "cannot push to a cache" for line in logs)
     events = [event.text for event in pushing.scene.history.events()]
@@ -179,7 +179,7 @@ def test_a_login_in_the_url_of_a_cache_is_nowhere_shown(pushing: Pushing) -> Non
 
 def test_what_cannot_be_noted_is_not_tried_again_at_once(pushing: Pushing) -> None:
     pushing.build(LUFTA)
-    (pushing.scene.settings.state / pushed.FILE).mkdir()
+    (pushing.scene.settings.state.path / pushed.FILE).mkdir()
 
     assert not pushing.caches(pushing.url).turn()
 
@@ -216,13 +216,13 @@ def test_a_tool_that_is_missing_is_named(
 
     assert pushing.caches("attic:fleet").turn()
 
-    problem = pushed.read(pushing.scene.settings.state)["attic:fleet"].problem
+    problem = pushed.read(pushing.scene.settings.state.path)["attic:fleet"].problem
     assert problem.startswith("attic was not found on PATH: install it")
 
 
 def test_what_is_known_of_caches_may_be_damaged(pushing: Pushing) -> None:
     system = pushing.build(LUFTA)
-    (pushing.scene.settings.state / pushed.FILE).write_text('{"a": 1}')
+    (pushing.scene.settings.state.path / pushed.FILE).write_text('{"a": 1}')
 
     assert pushing.caches(pushing.url).turn()
 

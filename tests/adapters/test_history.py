@@ -1,8 +1,6 @@
 """What history keeps and tells again, also after it was closed and opened."""
 
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,6 +22,7 @@ from reconciler.model import (
     UnitName,
     Verdict,
 )
+from tests.support.places import Place
 
 KEANU, LUFTA = HostName("keanu"), HostName("lufta")
 OLD, NEW = StorePath("/nix/store/old-system"), StorePath("/nix/store/new-system")
@@ -31,15 +30,9 @@ NOON = 1795521600.0  # 2026-11-24 12:00:00 UTC
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "history.sqlite"
-
-
-@pytest.fixture
-def history(file: Path) -> Iterator[History]:
-    opened = History.open(file)
-    yield opened
-    opened.close()
+def history(place: Place) -> Iterator[History]:
+    with place.opened() as history:
+        yield history
 
 
 def begin(
@@ -75,7 +68,7 @@ def commit(name: str) -> Commit:
     )
 
 
-def test_an_attempt_is_told_again_whole(history: History, file: Path) -> None:
+def test_an_attempt_is_told_again_whole(history: History, place: Place) -> None:
     began = begin(history)
     step = StepRecord(name="activate", began_at=NOON, seconds=1.5)
     failed = StepRecord(
@@ -87,7 +80,7 @@ def test_an_attempt_is_told_again_whole(history: History, file: Path) -> None:
     ended = history.end(began.id, Outcome.FAILED, message="exit 1", now=NOON + 3)
     history.close()
 
-    reopened = History.open(file)
+    reopened = place.open()
     told = reopened.attempt(began.id)
     log = reopened.attempt_log(began.id)
     reopened.close()
@@ -347,7 +340,7 @@ def test_pruning_takes_steps_and_log_along_and_old_logs_before_their_attempts(
     assert history.attempt_log(young.id) == ["said"]
 
 
-def test_a_pruned_attempt_leaves_nothing_behind(history: History, file: Path) -> None:
+def test_a_pruned_attempt_leaves_nothing_behind(history: History, place: Place) -> None:
     for _ in range(3):
         attempt = begin(history)
         history.log(attempt.id, ["said"], now=NOON)
@@ -357,11 +350,8 @@ def test_a_pruned_attempt_leaves_nothing_behind(history: History, file: Path) ->
 
     history.prune(now=NOON, keep=Retention(attempts=1))
 
-    with sqlite3.connect(file) as connection:
-        for table in ("attempts", "steps", "log_lines"):
-            (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
-            assert count == 1, table
-    connection.close()
+    for table in ("attempts", "steps", "log_lines"):
+        assert place.run(f"SELECT count(*) FROM {table}") == [(1,)], table  # noqa: S608
 
 
 def test_pruning_keeps_the_newest_evaluations_and_every_event(
@@ -379,14 +369,14 @@ def test_pruning_keeps_the_newest_evaluations_and_every_event(
 
 
 def test_what_ails_the_repository_stays_known_whatever_else_happens(
-    history: History, file: Path
+    history: History, place: Place
 ) -> None:
     history.repository.note(AWAY, "Connection refused", now=NOON)
     for number in range(250):
         history.event(now=NOON + number, kind="hold", host=KEANU, text=str(number))
     history.close()
 
-    reopened = History.open(file)
+    reopened = place.open()
     try:
         assert reopened.repository.problem() == "Connection refused"
         reopened.repository.note(AWAY, "Connection refused", now=NOON + 300)

@@ -1,7 +1,6 @@
 """The log of an attempt, which is bounded, against the lines that went in."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +9,9 @@ from hypothesis import strategies as st
 from reconciler.history import History, logs
 from reconciler.model import CommitId, HostName, StorePath, Verdict
 from tests.support.budget import examples
+from tests.support.places import Place
+
+SELDOM_POSTGRESQL = True
 
 HEAD, TAIL = 60, 40  # bytes, so that small examples go over them
 
@@ -17,10 +19,9 @@ batches = st.lists(st.lists(st.integers(0, 30), max_size=8), max_size=12)
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    opened = History.open(tmp_path / "history.sqlite")
-    yield opened
-    opened.close()
+def history(place: Place) -> Iterator[History]:
+    with place.opened() as history:
+        yield history
 
 
 def begin(history: History) -> str:

@@ -1,13 +1,15 @@
 """Which names lead to one machine, and what a machine takes along to a new name."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from reconciler.history import History, Sighting, approval_of_system
 from reconciler.history.machines import Shared
 from reconciler.model import Hold, HostName, Quarantine, StorePath
+from tests.support.places import Place
+
+SELDOM_POSTGRESQL = True
 
 KEANU, LUFTA = HostName("keanu"), HostName("lufta")
 BAD = StorePath("/nix/store/bad-system")
@@ -15,10 +17,9 @@ ALONE = Shared()
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    history = History.open(tmp_path / "history.sqlite")
-    yield history
-    history.close()
+def history(place: Place) -> Iterator[History]:
+    with place.opened() as history:
+        yield history
 
 
 def seen(boot_id: str, at: float, machine_id: str = "m") -> Sighting:

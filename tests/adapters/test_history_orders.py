@@ -1,8 +1,6 @@
 """Holds, quarantines and approvals: what history keeps, and who learns of it."""
 
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +13,7 @@ from reconciler.history import (
     Retention,
 )
 from reconciler.model import CommitId, Hold, HostName, HostStatus, Quarantine, StorePath
+from tests.support.places import Place
 
 KEANU, LUFTA = HostName("keanu"), HostName("lufta")
 OLD, NEW = StorePath("/nix/store/old-system"), StorePath("/nix/store/new-system")
@@ -32,15 +31,9 @@ FAILED = Quarantine(
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "history.sqlite"
-
-
-@pytest.fixture
-def history(file: Path) -> Iterator[History]:
-    opened = History.open(file)
-    yield opened
-    opened.close()
+def history(place: Place) -> Iterator[History]:
+    with place.opened() as history:
+        yield history
 
 
 def told(history: History) -> list[tuple[str, str, str]]:
@@ -58,11 +51,11 @@ def until(seconds: float) -> Hold:
 # --- holds -----------------------------------------------------------------------
 
 
-def test_a_hold_is_kept_until_it_is_released(history: History, file: Path) -> None:
+def test_a_hold_is_kept_until_it_is_released(history: History, place: Place) -> None:
     history.hold(HOLD)
     history.close()
 
-    again = History.open(file)
+    again = place.open()
     assert again.hold_of(KEANU, NOON + HOUR) == HOLD
     assert again.holds(NOON + HOUR) == [HOLD]
     assert again.hold_of(LUFTA, NOON) is None
@@ -101,10 +94,10 @@ def test_a_hold_that_has_run_out_does_not_count_and_is_cleaned_up(
 
 
 def test_a_reader_sees_holds_and_does_not_clean_up(
-    history: History, file: Path
+    history: History, place: Place
 ) -> None:
     history.hold(until(NOON + HOUR))
-    reader = History.open(file, read_only=True)
+    reader = place.open(read_only=True)
 
     assert reader.holds(NOON) == [until(NOON + HOUR)]
     assert reader.holds(NOON + HOUR) == []
@@ -199,9 +192,11 @@ def test_what_was_approved_is_known(history: History) -> None:
 # --- together --------------------------------------------------------------------
 
 
-def test_another_process_learns_what_was_ordered(history: History, file: Path) -> None:
+def test_another_process_learns_what_was_ordered(
+    history: History, place: Place
+) -> None:
     history.hold(HOLD)
-    daemon = History.open(file)
+    daemon = place.open()
     serial = daemon.orders_serial()
     assert daemon.orders_since(serial) == []
 
@@ -223,11 +218,9 @@ def test_another_process_learns_what_was_ordered(history: History, file: Path) -
 
 
 def test_an_order_that_cannot_be_kept_leaves_no_event(
-    history: History, file: Path
+    history: History, place: Place
 ) -> None:
-    with sqlite3.connect(file) as connection:
-        connection.execute("DROP TABLE holds")
-    connection.close()
+    place.run("DROP TABLE holds")
 
     with pytest.raises(StateError):
         history.hold(HOLD)

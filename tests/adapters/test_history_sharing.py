@@ -7,22 +7,22 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from reconciler.errors import HostBusyError
 from reconciler.history import History
 from reconciler.model import Attempt, CommitId, HostName, Outcome, StorePath, Verdict
+from tests.support.places import Place
 from tests.support.wait import patience
 
 KEANU, LUFTA = HostName("keanu"), HostName("lufta")
 DEADLINE = 60.0  # seconds
 PROLOGUE = """
 import subprocess, sys
-from pathlib import Path
-from reconciler.history import History
+from reconciler.history import open_history
 from reconciler.model import CommitId, HostName, Outcome, StorePath, Verdict
+from reconciler.settings import StateSettings
 
 def begin(history, host):
     return history.begin(
@@ -30,7 +30,7 @@ def begin(history, host):
         source=None, target=StorePath("/nix/store/new-system"), now=0.0,
     )
 
-history = History.open(Path(sys.argv[1]))
+history = open_history(StateSettings.model_validate_json(sys.argv[1]))
 """
 HOLD = """
 with history.lock(HostName("keanu")):
@@ -47,22 +47,16 @@ with history.lock(HostName("keanu")):
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "history.sqlite"
-
-
-@pytest.fixture
-def history(file: Path) -> Iterator[History]:
-    opened = History.open(file)
-    yield opened
-    opened.close()
+def history(place: Place) -> Iterator[History]:
+    with place.opened() as history:
+        yield history
 
 
 @contextmanager
-def process(file: Path, script: str) -> Iterator[subprocess.Popen[str]]:
+def process(place: Place, script: str) -> Iterator[subprocess.Popen[str]]:
     """Run *script* in another process, which is gone at the end."""
     with subprocess.Popen(
-        [sys.executable, "-c", PROLOGUE + script, str(file)],
+        [sys.executable, "-c", PROLOGUE + script, place.words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -118,7 +112,7 @@ def test_threads_log_to_one_attempt_without_losing_a_line(history: History) -> N
     assert sorted(history.attempt_log(attempt.id)) == sorted(lines)
 
 
-def test_processes_make_and_fill_one_database_at_once(file: Path) -> None:
+def test_processes_make_and_fill_one_database_at_once(place: Place) -> None:
     """All meet an empty directory together, as a daemon and a person may."""
     script = """
 for number in range(25):
@@ -126,7 +120,7 @@ for number in range(25):
 history.close()
 """
     children = [
-        subprocess.Popen([sys.executable, "-c", PROLOGUE + script, str(file)])
+        subprocess.Popen([sys.executable, "-c", PROLOGUE + script, place.words])
         for _ in range(6)
     ]
     try:
@@ -136,7 +130,7 @@ history.close()
             child.kill()
             child.wait()
 
-    history = History.open(file)
+    history = place.open()
     assert len(history.attempts(limit=999)) == 150
     history.close()
 
@@ -164,20 +158,20 @@ def test_a_lock_is_given_back_when_its_holder_fails(history: History) -> None:
 
 @pytest.mark.parametrize("name", ["..", ".", "a/b", "ünüsual", "%2e"])
 def test_an_odd_name_has_a_lock_of_its_own(
-    history: History, file: Path, name: str
+    history: History, place: Place, name: str
 ) -> None:
     with history.lock(HostName(name)), history.lock(KEANU):
         pass
 
-    names = {path.name for path in (file.parent / "locks").iterdir()}
+    names = {path.name for path in (place.folder / "locks").iterdir()}
     assert len(names) == 2
     assert all(name.endswith(".lock") for name in names)
 
 
 def test_another_process_holds_a_host_until_it_is_killed(
-    history: History, file: Path
+    history: History, place: Place
 ) -> None:
-    with process(file, HOLD) as child:
+    with process(place, HOLD) as child:
         said(child)
         with (
             pytest.raises(HostBusyError, match=rf"process {child.pid}\)"),
@@ -193,9 +187,9 @@ def test_another_process_holds_a_host_until_it_is_killed(
 
 
 def test_a_child_that_outlives_the_holder_does_not_keep_the_host(
-    history: History, file: Path
+    history: History, place: Place
 ) -> None:
-    with process(file, HOLD_WITH_A_CHILD) as child:
+    with process(place, HOLD_WITH_A_CHILD) as child:
         orphan = int(said(child))
         try:
             child.send_signal(signal.SIGKILL)
@@ -207,10 +201,10 @@ def test_a_child_that_outlives_the_holder_does_not_keep_the_host(
 
 
 def test_attempts_of_the_dead_are_interrupted_and_those_of_the_living_left(
-    history: History, file: Path
+    history: History, place: Place
 ) -> None:
     abandoned = begin(history, LUFTA)
-    with process(file, HOLD) as child:
+    with process(place, HOLD) as child:
         running = said(child)
 
         assert [a.id for a in history.interrupt(now=5)] == [abandoned.id]
@@ -227,7 +221,7 @@ def test_attempts_of_the_dead_are_interrupted_and_those_of_the_living_left(
     assert history.interrupt(now=7) == []
 
 
-def test_a_kill_loses_nothing_that_was_recorded(history: History, file: Path) -> None:
+def test_a_kill_loses_nothing_that_was_recorded(history: History, place: Place) -> None:
     script = """
 attempt = begin(history, "keanu")
 number = 0
@@ -236,7 +230,7 @@ while True:
     print(attempt.id, number, flush=True)
     number += 1
 """
-    with process(file, script) as child:
+    with process(place, script) as child:
         for _ in range(50):
             attempt, number = said(child).split()
         child.send_signal(signal.SIGKILL)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,16 +10,18 @@ from reconciler.history.letters import KEEP_ENDED, MOST
 from reconciler.history.outbox import AT_ONCE, Outbox
 from reconciler.messages import Kind, Letter, Mark, MarkState, Message, Telling
 from reconciler.model import CommitId, HostName
+from tests.support.places import Place
+
+SELDOM_POSTGRESQL = True
 
 COMMIT, OTHER = CommitId("a" * 40), CommitId("b" * 40)
 FORGE = "github me/x reconciler"
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
-    history = History.open(tmp_path / "history.sqlite")
-    yield history
-    history.close()
+def history(place: Place) -> Iterator[History]:
+    with place.opened() as history:
+        yield history
 
 
 @pytest.fixture
@@ -86,10 +87,10 @@ def test_a_step_that_fails_keeps_neither(outbox: Outbox) -> None:
 
 
 def test_a_step_sees_what_another_process_told_meanwhile(
-    outbox: Outbox, tmp_path: Path
+    outbox: Outbox, place: Place
 ) -> None:
     seen: list[str | None] = []
-    other = History.open(tmp_path / "history.sqlite")
+    other = place.open()
 
     def step(before: str | None) -> Telling:
         seen.append(before)

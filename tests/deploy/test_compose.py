@@ -162,7 +162,7 @@ def test_the_reconciler_accepts_its_settings(
     secrets = [one["source"] for one in project["services"]["reconciler"]["secrets"]]
     assert settings.ssh.identity == Path("/run/secrets", *secrets)
     volumes = project["services"]["reconciler"]["volumes"]
-    assert str(settings.state) in {mount["target"] for mount in volumes}
+    assert str(settings.state.path) in {mount["target"] for mount in volumes}
 
 
 # --- the image -------------------------------------------------------------------

@@ -130,7 +130,10 @@ EVERYTHING = {
           public_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         };
     }""",
-    "state": '"/var/lib/elsewhere"',
+    "state": """{
+        path = "/var/lib/elsewhere";
+        database = "postgresql:///reconciler?host=/run/postgresql";
+    }""",
 }
 
 
@@ -273,7 +276,7 @@ def test_every_setting_can_be_set(nix: Nix, tmp_path: Path) -> None:
     )
     assert settings.hosts["chrysalis"].port == 2222
     assert list(settings.hosts) == ["7", "chrysalis", "no"]
-    assert settings.state == Path("/var/lib/elsewhere")
+    assert settings.state.path == Path("/var/lib/elsewhere")
 
 
 @pytest.mark.parametrize(

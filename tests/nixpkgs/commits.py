@@ -22,7 +22,13 @@ from reconciler.desired import Evaluator, to_json
 from reconciler.errors import ReconcilerError
 from reconciler.model import CommitId, Evaluated, HostName
 from reconciler.revisions import Evaluations, Revision
-from reconciler.settings import Layout, NixSettings, RepositorySettings, Settings
+from reconciler.settings import (
+    Layout,
+    NixSettings,
+    RepositorySettings,
+    Settings,
+    StateSettings,
+)
 from reconciler.world import World
 from tests.support.repository import git
 
@@ -33,7 +39,8 @@ def main(words: Sequence[str] | None = None) -> int:
     settings = _settings(asked)
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as state:
-        settings = settings.model_copy(update={"state": Path(state)})
+        kept = StateSettings(path=Path(state))
+        settings = settings.model_copy(update={"state": kept})
         with open_world(settings) as world:
             world.mirror.fetch()
             for commit in _commits(asked.repository, asked.commits):

@@ -147,7 +147,7 @@ def test_a_host_that_leaves_is_forgotten_and_left_alone(scene: Scene) -> None:
         wait_in_sync(scene, "lufta", "keanu")
         keanu = scene.machine("keanu")
         commands, system = keanu.commands, keanu.running
-        roots = scene.settings.state / "gcroots"
+        roots = scene.settings.state.path / "gcroots"
         assert {root.name for root in roots.iterdir()} == {"lufta", "keanu"}
         scene.push({"lufta": {BOT: "1"}})
         daemon.look_again()
@@ -389,7 +389,7 @@ def test_a_daemon_whose_database_was_removed_says_so(
     """SQLite goes on in the file that nobody else finds, and all of it is lost."""
     with running(scene) as daemon:
         assert daemon.problem() == ""
-        file = scene.settings.state / "history.sqlite"
+        file = scene.settings.state.path / "history.sqlite"
         file.rename(file.with_suffix(".away"))
         if instead == "another":
             file.touch()

@@ -566,7 +566,7 @@ with History.open(Path(sys.argv[1])).lock(HostName("lufta")):
 
 def test_a_host_that_another_process_changes_is_left_alone(scene: Scene) -> None:
     scene.commit(A)
-    database = scene.settings.state / "history.sqlite"
+    database = scene.settings.state.path / "history.sqlite"
     argv = [sys.executable, "-c", HOLDER, str(database)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(

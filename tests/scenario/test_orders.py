@@ -262,6 +262,6 @@ def test_what_was_ordered_while_history_was_away_is_seen_after(busy: Scene) -> N
 
 
 def _change_database(scene: Scene, sql: str) -> None:
-    file = scene.settings.state / "history.sqlite"
+    file = scene.settings.state.path / "history.sqlite"
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute(sql)

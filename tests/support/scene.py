@@ -111,7 +111,7 @@ class Scene:
 
     def begin(self) -> None:
         """Begin as a process that has just been started."""
-        self.history = History.open(self.settings.state / "history.sqlite")
+        self.history = History.open(self.settings.state.path / "history.sqlite")
         self.metrics = Metrics()
         self.notify = Notify(self.settings, self.history, self.metrics, self.clock)
         self.world = World(
@@ -217,7 +217,7 @@ class Scene:
 
     @property
     def _database(self) -> Path:
-        return self.settings.state / "history.sqlite"
+        return self.settings.state.path / "history.sqlite"
 
     @contextlib.contextmanager
     def full_disk(self) -> Iterator[None]:

@@ -132,7 +132,7 @@ def test_a_file_that_says_everything(tmp_path: Path) -> None:
         "app.service": Heal.RESTART_ONLY,
         "a.timer": Heal.NOTHING,
     }
-    assert settings.state == tmp_path / "../state"
+    assert settings.state.path == tmp_path / "../state"
 
 
 def test_a_section_whose_lines_are_commented_out_means_its_defaults(
@@ -357,8 +357,8 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         ),
         ("webhooks: {a/b: {provider: sourcehut}}", "'a/b' cannot end a URL"),
         ("webhooks: {a: {secrets: x, provider: gogs}}", "did you mean secret_file?"),
-        ("state: ''", "state: is empty"),
-        ("state: 5", "state: should be a path, not 5"),
+        ("state: ''", "state.path: is empty"),
+        ("state: 5", "state.path: should be a path, not 5"),
         ("state: ~nobody-at-all/x", "nobody's home is known"),
         ('state: "a\\0b"', "state: holds control characters"),
         ("state: !!python/name:os.system ''", "state: has the tag !!python/name:os."),

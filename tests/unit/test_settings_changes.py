@@ -28,7 +28,12 @@ def settings(**sections: Any) -> Settings:  # noqa: ANN401 -- what a file may ho
         ({"repository": {"url": "/srv/other"}}, (), ("repository.url",)),
         ({"http": {"listen": "127.0.0.1:1"}}, (), ("http.listen",)),
         ({"ssh": {"identity": "/x"}}, (), ("ssh.identity",)),
-        ({"state": "/elsewhere"}, (), ("state",)),
+        ({"state": "/elsewhere"}, (), ("state.path",)),
+        (
+            {"state": {"path": "/var/lib/x", "database": "postgresql:///x"}},
+            (),
+            ("state.database",),
+        ),
         ({"webhooks": {"x": {"provider": "sourcehut"}}}, ("webhooks",), ()),
         ({"api": {"loopback_reads": True}}, ("api.loopback_reads",), ()),
         (
@@ -70,8 +75,8 @@ def test_what_waits_is_told_again_as_long_as_it_waits() -> None:
     once = change(settings(), new)
     again = change(once.settings, new)
 
-    assert once.restart == again.restart == ("state",)
-    assert str(again) == "waits for a restart: state"
+    assert once.restart == again.restart == ("state.path",)
+    assert str(again) == "waits for a restart: state.path"
     assert str(change(settings(), settings())) == "nothing changed"
 
 

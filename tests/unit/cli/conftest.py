@@ -52,7 +52,7 @@ class Cli:
         self._capsys = capsys
         lines = [
             f"repository: {{url: {scene.folder / 'git'}}}",
-            f"state: {scene.settings.state}",
+            f"state: {scene.settings.state.path}",
             f"policy: {{adopt: {scene.world.policy.adopt.value}}}",
         ]
         self.settings.write_text("\n".join(lines))

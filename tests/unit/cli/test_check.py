@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.app import DATABASE
 from reconciler.cli.check import open_to_others
+from reconciler.history.place import FILE
 
 
 @pytest.mark.parametrize(
     ("folder", "database", "told"),
     [
-        (0o755, 0o644, [f"{DATABASE} (mode 0644)", "(mode 0755)", "chmod go= "]),
+        (0o755, 0o644, [f"{FILE} (mode 0644)", "(mode 0755)", "chmod go= "]),
         (0o755, 0o600, ["(mode 0755)"]),
         (0o700, 0o644, []),
         (0o755, None, []),
@@ -26,8 +26,8 @@ def test_a_state_that_others_may_read_is_named(
     if folder is not None:
         state.mkdir()
         if database is not None:
-            (state / DATABASE).touch()
-            (state / DATABASE).chmod(database)
+            (state / FILE).touch()
+            (state / FILE).chmod(database)
         state.chmod(folder)
 
     problem = open_to_others(state)

@@ -538,7 +538,7 @@ def test_a_cache_that_takes_nothing_is_told_by_status_and_check(
         file.write(f"\ncache: {{push: ['{cache}', 'attic:fleet']}}\n")
     bad = pushed.Pushed(waiting=2, problem="no route to host", since=1.0)
     pushed.write(
-        deployed.settings.state,
+        deployed.settings.state.path,
         {"https://cache.example.org": bad, "attic:fleet": pushed.Pushed()},
     )
 

@@ -52,7 +52,7 @@ def test_before_anything_was_recorded(
 
 
 def test_a_daemon_that_runs_need_not_be_started(cli: Cli, scene: Scene) -> None:
-    with local_socket.bind(scene.settings.state / local_socket.NAME):
+    with local_socket.bind(scene.settings.state.path / local_socket.NAME):
         told = cli("status").out
         missing = cli("status", "lufta").err
 

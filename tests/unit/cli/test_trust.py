@@ -24,7 +24,7 @@ def test_a_key_is_recorded_and_the_audit_log_tells_of_it(
     key = public_key(KEY)
     assert said.status == 0
     assert said.out == f"lufta {key.label}, from now on\n"
-    known = scene.world.settings.state / "known_hosts"
+    known = scene.world.settings.state.path / "known_hosts"
     assert known_keys(known, "lufta.example").accepted == (key,)
     (event,) = scene.world.history.events(host=HostName("lufta"))
     assert (event.kind, event.text) == ("trust", f"{key.label}, from now on")
@@ -38,4 +38,4 @@ def test_what_is_no_key_is_refused(cli: Cli, scene: Scene) -> None:
 
     assert said.status == 2
     assert "is no public key" in said.err
-    assert not (scene.world.settings.state / "known_hosts").exists()
+    assert not (scene.world.settings.state.path / "known_hosts").exists()
