@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reconciler.desired import fingerprint, which_commit
 from reconciler.desired.ground import STORE, Ground
-from reconciler.desired.spared import FETCHED
+from reconciler.desired.spared import FETCHED, is_own_note
 from reconciler.desired.trace import LIST, READ, Trace
 from reconciler.model import FETCHED_INPUT
 
@@ -44,7 +44,7 @@ def inputs(
         for name, real in places.items()
         if any(_is_below(path, real) for path in paths)
     }
-    if any(FETCHED.search(access.path) for access in trace.accesses):
+    if any(_is_of_fetching(trace, access.path) for access in trace.accesses):
         known = {*places.values(), Path(ground.copy), ours}
         found[_called(trace, ground)] = _fetched(trace, known)
     return found
@@ -81,6 +81,10 @@ def _text(file: Path) -> str:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         return file.read_text(encoding="utf-8").strip()
     return ""
+
+
+def _is_of_fetching(trace: Trace, path: str) -> bool:
+    return FETCHED.search(path) is not None and not is_own_note(trace, path)
 
 
 def _called(trace: Trace, ground: Ground) -> str:

@@ -47,7 +47,7 @@ _OF_NIX = re.compile(  # what Nix itself reads there, at each start
     r"|/proc/(stat|mounts|cpuinfo|meminfo|filesystems|sys/.*)?|/proc/(self|\d+)"
 )
 FETCHED = re.compile(
-    r"/nix/(fetcher-cache-|gitv\d|tarball-cache|git(-lfs)?/|hg/|flake-registry|tarballs/)"
+    r"/nix(?:-cache)?/(fetcher-cache-|gitv\d|tarball-cache|git(-lfs)?/|hg/|flake-registry|tarballs/)"
 )
 """What Nix looks at where it fetches."""
 
@@ -214,7 +214,7 @@ class _Reader:
     def _is_kept(self, path: str) -> bool:
         """Say whether what it wrote to is there still, and note that it did."""
         if (
-            self._is_its_own(path)
+            is_own_note(self._trace, path)
             or path.startswith(_OWN)
             or (self._trace.hides(path) and not FETCHED.search(path))
         ):
@@ -229,7 +229,7 @@ class _Reader:
     def take(self, access: Access) -> None:
         """Add what *access* tells."""
         path = access.path
-        if self._is_its_own(path):
+        if is_own_note(self._trace, path):
             return
         if self._trace.hides(os.path.normpath(path)) and not FETCHED.search(path):
             return
@@ -239,13 +239,6 @@ class _Reader:
             self._puzzle(_FETCHES)
         elif not self._is_nobodys(access):
             self._add(access)
-
-    def _is_its_own(self, path: str) -> bool:
-        """Say whether it is where Nix notes what it fetched, for this one alone."""
-        folder = self._trace.cache
-        if not folder or not _is_at(path, folder):
-            return False
-        return path in {folder, f"{folder}/nix"} or NOTES in path
 
     def _puzzle_over(self, path: str) -> None:
         """Tell of what no call shows and a file that was read may do."""
@@ -317,6 +310,14 @@ class _Reader:
     def _puzzle(self, text: str) -> None:
         if text not in self.puzzles:
             self.puzzles.append(text)
+
+
+def is_own_note(trace: Trace, path: str) -> bool:
+    """Say whether it is where Nix notes what it fetched, for this one alone."""
+    folder = trace.cache
+    if not folder or not _is_at(path, folder):
+        return False
+    return path in {folder, f"{folder}/nix"} or NOTES in path
 
 
 def _is_at(path: str, folder: str) -> bool:

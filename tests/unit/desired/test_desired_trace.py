@@ -124,6 +124,23 @@ def test_what_nobody_can_compare_puzzles(tmp_path: Path, path: str) -> None:
     assert learned(found, Ground(tmp_path))[1]
 
 
+@pytest.mark.parametrize(
+    "cache",
+    [
+        pytest.param("/root/.cache/nix", id="the user's"),
+        pytest.param("/var/lib/reconciler/nix-cache/nix", id="ours, by XDG_CACHE_HOME"),
+        pytest.param("/var/lib/reconciler/nix-cache", id="ours, by NIX_CACHE_HOME"),
+    ],
+)
+def test_that_something_is_fetched_is_seen_in_any_cache(
+    tmp_path: Path, cache: str
+) -> None:
+    path = f"{cache}/fetcher-cache-v3.sqlite"
+    found = Trace(accesses={Access(path, READ, there=False)})
+
+    assert "fetches something" in learned(found, Ground(tmp_path))[1]
+
+
 def test_files_of_one_folder_are_kept_together() -> None:
     items = [(READ, "a/x", "1"), (READ, "a/y", "2"), (READ, "b/x", "1")]
 
