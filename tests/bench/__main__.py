@@ -5,16 +5,18 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import cage, memory, passes, push, reboot, spared
+from tests.bench import cage, memory, passes, push, real, reboot, spared
 from tests.bench.report import Section, show
 from tests.bench.setting import fleet_in, scratch
 from tests.support import warm
+from tests.support.fleet import Fleet
 
-PARTS = ("push", "spared", "reboot", "pass", "memory", "cage")
+PARTS = ("push", "spared", "reboot", "pass", "memory", "cage", "real")
 
 
 def main() -> int:
@@ -26,30 +28,32 @@ def main() -> int:
     sections = []
     warm.use_starter = False
     with scratch() as folder, fleet_in(folder) as fleet:
-        if "push" in chosen.only:
-            sections.append(push.measure(made(folder, "push"), fleet, chosen.rounds))
-            show(sections[-1], console)
-        if "spared" in chosen.only:
-            sections.append(spared.measure(made(folder, "spared"), chosen.rounds))
-            show(sections[-1], console)
-        if "reboot" in chosen.only:
-            where = made(folder, "reboot")
-            sections.append(reboot.measure(where, fleet, chosen.rounds))
-            show(sections[-1], console)
-        if "pass" in chosen.only:
-            where = made(folder, "pass")
-            found = passes.measure(where, fleet, chosen.rounds, peers=chosen.peers)
-            sections.append(found)
-            show(sections[-1], console)
-        if "memory" in chosen.only:
-            sections.append(memory.measure(made(folder, "memory"), fleet))
-            show(sections[-1], console)
-        if "cage" in chosen.only:
-            sections.append(cage.measure(made(folder, "cage"), chosen.rounds))
-            show(sections[-1], console)
+        for name, measure in measures(fleet, chosen).items():
+            found = measure(made(folder, name)) if name in chosen.only else None
+            if found is not None:
+                sections.append(found)
+                show(found, console)
     if chosen.json:
         print_json(sections)
     return 0
+
+
+def measures(
+    fleet: Fleet, chosen: argparse.Namespace
+) -> Mapping[str, Callable[[Path], Section | None]]:
+    """Return what measures each part, in a folder of its own."""
+    rounds: int = chosen.rounds
+    return {
+        "push": lambda folder: push.measure(folder, fleet, rounds),
+        "spared": lambda folder: spared.measure(folder, rounds),
+        "reboot": lambda folder: reboot.measure(folder, fleet, rounds),
+        "pass": lambda folder: passes.measure(
+            folder, fleet, rounds, peers=chosen.peers
+        ),
+        "memory": lambda folder: memory.measure(folder, fleet),
+        "cage": lambda folder: cage.measure(folder, rounds),
+        "real": real.measure,
+    }
 
 
 def arguments() -> argparse.Namespace:
