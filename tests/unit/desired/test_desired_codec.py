@@ -72,6 +72,7 @@ def facts(**deployment: object) -> dict[str, Any]:
                 "mode": "0440",
                 "readers": ["ed25519"],
                 "pgp": False,
+                "renewed": "/run/secrets",
             }
         ],
         "base": {
