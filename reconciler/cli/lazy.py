@@ -36,6 +36,7 @@ SUMMARIES = {
     "notify": "Show who is told what happens, and try it out.",
     "reboot": "Reboot hosts; wait, deliver their keys, see that all is well.",
     "trust": "Record the SSH host keys that a host shows now.",
+    "database": "Take history from one database to another.",
     "import": "Take over what NixOps keeps outside of the repository.",
     "version": "Print the versions of reconciler, Python and Nix.",
 }

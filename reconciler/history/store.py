@@ -38,6 +38,9 @@ from reconciler.model import (
     Verdict,
 )
 
+DAEMON = "the daemon's place"
+"""What the one daemon of all machines claims."""
+
 CUT_SHORT = "the reconciler ended before the attempt did"
 
 
@@ -81,7 +84,7 @@ class History(OrderBook):
         if locks is None:
             message = "a database elsewhere needs a directory for the locks"
             raise ValueError(message)
-        database = _database(url_or_path, path, read_only=read_only)
+        database = database_at(url_or_path, read_only=read_only)
         try:
             ready = migrate.require_current if read_only else migrate.bring_up_to_date
             ready(database)
@@ -105,7 +108,7 @@ class History(OrderBook):
 
         Raises ClaimedError, saying who is, and StateError. See `usurped`.
         """
-        return self._database.claim("the daemon's place", fences=True)
+        return self._database.claim(DAEMON, fences=True)
 
     def usurped(self) -> str:
         """
@@ -385,10 +388,9 @@ class History(OrderBook):
             retention.prune(connection, keep or Retention(), now=now)
 
 
-def _database(
-    url_or_path: str | Path, path: Path | None, *, read_only: bool
-) -> Database:
-    if path is not None:
+def database_at(url_or_path: str | Path, *, read_only: bool) -> Database:
+    """Return the database, whose form was not looked at. Raises StateError."""
+    if (path := file_of(url_or_path)) is not None:
         return open_file(path, read_only=read_only)
     # Half of SQLAlchemy's dialects is not for those who have a file.
     from reconciler.history.postgresql import PostgreSQL  # noqa: PLC0415
