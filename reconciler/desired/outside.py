@@ -6,9 +6,8 @@ the first it is known where it is, of the second what Nix made of it in the stor
 """
 
 import contextlib
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from reconciler.desired import fingerprint, which_commit
@@ -36,16 +35,15 @@ def inputs(
     """
     places = dict(_local(entries))
     if trace is None:
-        told = {name: _told(real) for name, real in places.items()}
+        told = {name: _told(place) for name, place in places.items()}
         return {**told, FETCHED_INPUT: UNKNOWN}
     paths = {access.path for access in trace.accesses if access.there}
     found = {
-        name: _told(real)
-        for name, real in places.items()
-        if any(_is_below(path, real) for path in paths)
+        name: _told(place) for name, place in places.items() if _is_read(place, paths)
     }
     if any(_is_of_fetching(trace, access.path) for access in trace.accesses):
-        known = {*places.values(), Path(ground.copy), ours}
+        ends = (place.resolve() for place in places.values())
+        known = {*ends, Path(ground.copy), ours}
         found[_called(trace, ground)] = _fetched(trace, known)
     return found
 
@@ -58,17 +56,18 @@ def _local(entries: Sequence[str]) -> Iterator[tuple[str, Path]]:
             name, place = "", entry
         if place.startswith(("/", "~")):
             named = f"<{name}>" if name else place
-            yield named, Path(place).expanduser().resolve()
+            yield named, Path(place).expanduser()
 
 
-def _is_below(path: str, folder: Path) -> bool:
-    return path.startswith(f"{folder}/") or os.path.realpath(path).startswith(
-        f"{folder}/"
-    )
+def _is_read(place: Path, paths: Iterable[str]) -> bool:
+    """Say whether one of *paths* is below *place*, by its name or where it leads to."""
+    begins = (f"{place}/", f"{place.resolve()}/")
+    return any(path.startswith(begins) for path in paths)
 
 
-def _told(real: Path) -> str:
+def _told(place: Path) -> str:
     """Return which one it is: its version, its commit, where it lies."""
+    real = place.resolve()
     version = next(filter(None, (_text(real / name) for name in _VERSIONS)), "")
     version += _text(real / ".version-suffix")
     commit = _text(real / ".git-revision") or fingerprint.commit_of(real)
