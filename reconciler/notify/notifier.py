@@ -7,17 +7,12 @@ nothing is told twice when it looks again.
 """
 
 import math
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from reconciler.messages import (
     Kind,
-    Letter,
     Mark,
     MarkState,
-    MarkStep,
     Telling,
     TellStep,
 )
@@ -27,22 +22,14 @@ from reconciler.model import (
     CommitId,
     HostName,
     HostStatus,
-    Verdict,
 )
 from reconciler.notify import told as tellings
 from reconciler.notify.addressing import letters
-from reconciler.notify.commits import (
-    Stand,
-    late_mark,
-    mark_of,
-    next_mark,
-    patient,
-    stand_of,
-)
+from reconciler.notify.board import Forges
 from reconciler.notify.conditions import Condition, Seen, cut
 from reconciler.notify.mark_sender import MarkSender
+from reconciler.notify.records import Records
 from reconciler.notify.senders import (
-    Box,
     LetterSender,
     Meter,
     Sender,
@@ -61,44 +48,6 @@ OLD = 86400.0
 """Seconds after its end from which on an attempt is no news."""
 
 
-class Outbox(Box, Protocol):
-    """What `Notify` needs beside that; `reconciler.history` has it."""
-
-    def told(self) -> dict[str, str]: ...  # noqa: D102
-    def told_of(self, subject: str) -> str | None: ...  # noqa: D102
-    def tell(self, subject: str, step: TellStep) -> bool: ...  # noqa: D102
-    def forget(  # noqa: D102
-        self, subject: str, last: Iterable[Letter] = ()
-    ) -> None: ...
-    def targets(self) -> set[str]: ...  # noqa: D102
-    def mark(  # noqa: D102
-        self, target: str, commit: CommitId, step: MarkStep, now: float
-    ) -> bool: ...
-    def supersede(  # noqa: D102
-        self, target: str, commit: CommitId, text: str, now: float
-    ) -> None: ...
-
-
-class Records(Protocol):
-    """What `Notify` reads of history."""
-
-    @property
-    def outbox(self) -> Outbox: ...  # noqa: D102
-    def attempts(  # noqa: D102
-        self, *, host: HostName | None = None, limit: int = 20
-    ) -> list[Attempt]: ...
-    def statuses(self) -> list[HostStatus]: ...  # noqa: D102
-
-
-@dataclass(slots=True)
-class _Board:
-    """The commit that hosts are brought to, and how far it has come."""
-
-    commit: Commit
-    hosts: tuple[HostName, ...]
-    stands: dict[HostName, Stand] = field(default_factory=dict)
-
-
 class Notify:
     """
     Tells people and forges; any thread may call any method.
@@ -115,16 +64,13 @@ class Notify:
         now: Callable[[], float],
     ) -> None:
         self._targets = settings.notify.targets
-        self._forges = settings.statuses
         self._flap = Flap(
             changes=settings.notify.flap.changes, window=settings.notify.flap.window
         )
         self._records = records
         self._box = records.outbox
         self._now = now
-        self._lock = threading.Lock()  # over the board
-        self._board: _Board | None = None
-        self._waits: Mark | None = None  # of a commit that waits to be approved
+        self._forges = Forges(settings.statuses, records, now)
         self.senders: list[Sender] = [
             *(
                 LetterSender(
@@ -132,7 +78,10 @@ class Notify:
                 )
                 for target in self._targets
             ),
-            *(MarkSender(target, self._box, meter, now) for target in self._forges),
+            *(
+                MarkSender(target, self._box, meter, now)
+                for target in settings.statuses
+            ),
         ]
 
     # --- delivering --------------------------------------------------------------
@@ -178,8 +127,7 @@ class Notify:
             self._meet(hosts)
             self._part(commit, hosts)
         if self._forges:
-            self._follow(commit, hosts)
-            self._mark()
+            self._forges.follow(commit, hosts)
         self._wake()
 
     def host(self, status: HostStatus, problem: str = "") -> None:
@@ -195,8 +143,8 @@ class Notify:
         if self._targets:
             news = self._tell_of_host(status, problem, recent)
         if self._forges:
-            self._stand(status, problem, recent[-1].id if recent else "")
-            news |= self._mark()
+            attempt = recent[-1].id if recent else ""
+            news |= self._forges.stand(status, problem, attempt)
         if news:
             self._wake()
 
@@ -208,7 +156,7 @@ class Notify:
     def unreadable(self, commit: Commit, why: str) -> None:
         """Hear that *commit* cannot be used, to tell forges. Raises StateError."""
         mark = Mark(commit=commit.id, state=MarkState.FAILURE, text=cut(why))
-        if self._tell_forges(mark):
+        if self._forges.tell(mark):
             self._wake()
 
     def withheld(
@@ -222,7 +170,7 @@ class Notify:
         self._tell_of_repository(Kind.COMMIT_UNTRUSTED, None, About())
         kind = Kind.COMMIT_WITHHELD
         if commit is None:
-            self._waits = None
+            self._forges.waits = None
             self._tell_of_repository(kind, None, About())
             return
         approve = f"reconciler approve {commit.short}"
@@ -233,18 +181,18 @@ class Notify:
             About(commit=commit.id, subject=commit.subject),
         )
         # The command first: forges cut what is long.
-        self._waits = Mark(
+        self._forges.waits = Mark(
             commit=commit.id,
             state=MarkState.PENDING,
             text=cut(f"waits for: {approve}; {told}"),
             hosts=tuple(gone),
         )
-        if self._tell_forges(self._waits):
+        if self._forges.tell(self._forges.waits):
             self._wake()
 
     def untrusted(self, commit: Commit, why: str) -> None:
         """Hear that *commit* may not count, whoever approves it. Raises StateError."""
-        self._waits = None
+        self._forges.waits = None
         self._tell_of_repository(Kind.COMMIT_WITHHELD, None, About())
         self._tell_of_repository(
             Kind.COMMIT_UNTRUSTED,
@@ -348,64 +296,9 @@ class Notify:
         return Telling(told=after, letters=letters(teller.messages, self._targets))
 
     def _subject(self, commit: CommitId) -> str:
-        board = self._board
-        return board.commit.subject if board and board.commit.id == commit else ""
-
-    # --- forges ------------------------------------------------------------------
-
-    def _follow(self, commit: Commit, hosts: Sequence[HostName]) -> None:
-        """Begin with what is known of the commit from before a restart."""
-        with self._lock:
-            self._board = _Board(commit, tuple(hosts))
-        for status in self._records.statuses():
-            newest = self._records.attempts(host=status.host, limit=1)
-            # In sync and yet an error: that it does not evaluate.
-            problem = status.error if status.verdict is Verdict.CONVERGED else ""
-            self._stand(status, problem, newest[0].id if newest else "")
-        for forge in self._forges:
-            text = f"superseded by {commit.short}"
-            self._box.supersede(forge.name, commit.id, text, self._now())
-        if self._waits is not None:
-            # It is newer than the commit that came: the one to be served meanwhile.
-            self._tell_forges(self._waits)
-
-    def _stand(self, status: HostStatus, problem: str, attempt: str) -> None:
-        with self._lock:
-            board = self._board
-            # A pass of the commit before may end late.
-            if board is not None and board.commit.id == status.commit:
-                stand = stand_of(status, problem, attempt)
-                board.stands[status.host] = stand
-
-    def _mark(self) -> bool:
-        """Have forges told how far the commit has come; return whether it is news."""
-        with self._lock:  # to the end, or an older mark could come after a newer
-            board = self._board
-            if board is None:
-                return False
-            whole = (board.commit.id, board.hosts, board.stands)
-            return self._tell_forges(mark_of(*whole), late_mark(*whole))
-
-    def _tell_forges(self, mark: Mark, late: Mark | None = None) -> bool:
-        """
-        Have *mark* told, if it is news; return whether it is.
-
-        *late* takes its place once it has been told for too long.
-        """
-        news, now = False, self._now()
-        for forge in self._forges:
-            step = _step(mark, late, waited=forge.unreachable_after, now=now)
-            news |= self._box.mark(forge.name, mark.commit, step, now)
-        return news
+        followed = self._forges.commit
+        return followed.subject if followed and followed.id == commit else ""
 
 
 def _beginning(new: str) -> TellStep:
     return lambda before: None if before else Telling(told=new)
-
-
-def _step(mark: Mark, late: Mark | None, *, waited: float, now: float) -> MarkStep:
-    def step(before: Mark | None) -> Mark | None:
-        due = patient(before, mark, late, waited=waited, now=now)
-        return next_mark(before, due)
-
-    return step

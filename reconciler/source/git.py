@@ -10,18 +10,18 @@ import structlog
 
 from reconciler.errors import CommandError, SourceError, UnknownCommitError
 from reconciler.model import Commit, CommitId
-from reconciler.printable import on_one_line
 from reconciler.settings import RepositorySettings
 from reconciler.source import command
 from reconciler.source.checkout import Checkouts
+from reconciler.source.commits import FIELDS, read_commit
 from reconciler.source.copy import FORMATS, Copy
 from reconciler.source.heads import Followed, Head, NoHeadError
 from reconciler.source.network import Remote
-from reconciler.source.signatures import Flaw, Signatures
+from reconciler.source.signatures import Flaw
+from reconciler.source.vouching import Vouching
 
 log = structlog.get_logger(__name__)
 
-_FIELDS = "%H%x00%T%x00%s%x00%an%x00%ct"
 _ELSEWHERE = "refs/newest/elsewhere"  # what a fall-back has
 _ID = re.compile("[0-9a-f]{4,64}")
 _IN_REVISION = re.compile(r"[~^:@{]")  # main~2 and its like: no names of branches
@@ -43,7 +43,6 @@ class Mirror:
         known_hosts: Path | None = None,
     ) -> None:
         """Take where it comes from, and SSH keys known besides those of ssh itself."""
-        self._settings = settings
         self._remote = Remote(settings.url, known_hosts)
         self._fallbacks = [Remote(url, known_hosts) for url in settings.fallbacks]
         self._branch = settings.branch
@@ -56,7 +55,9 @@ class Mirror:
             state=state,
             without=frozenset(settings.without_submodules),
         )
-        self._signatures = Signatures(settings.verify, state / "keyrings")
+        self._vouching = Vouching(
+            settings.verify, self._path, tag=settings.tag, keyrings=state / "keyrings"
+        )
         self._waits: tuple[float, SourceError | None] = (0.0, None)  # before asking it
         self.fallback = ""
         """Why a fall-back was read at the last fetch, and which; empty if none was."""
@@ -130,59 +131,19 @@ class Mirror:
         New is what *commit* has in it and none of *after* has; without these, *commit*
         alone, which is looked at in any case. Raises UnknownCommitError where one of
         *after* is not known here, UnusableError, CommandError, StateError.
-
-        Where tags are followed, one that is signed itself vouches for its commit, and
-        all that is in it.
         """
-        doubts = self._doubts_of_tags(commit)
+        doubts = self._vouching.doubts_of_tags(commit)
         if "" in doubts:
             return None
         for one in after:
             if not self.has(one):
                 message = f"{self._remote.shown} has no commit {one} that we know"
                 raise UnknownCommitError(message)
-        new: list[CommitId] = []
-        if after:
-            argv = ["rev-list", "--reverse", "--topo-order", "--end-of-options"]
-            env = {"GIT_NO_REPLACE_OBJECTS": "1"}
-            known = [f"^{name}" for name in after]
-            told = command.local(self._path, *argv, commit, *known, "--", env=env)
-            new = [CommitId(name) for name in told.stdout.split()]
-        flaw = self._signatures.first_flaw(self._path, new or [commit])
-        if flaw is None or not doubts:
-            return flaw
-        return Flaw(flaw.commit, "; ".join([flaw.why, *doubts]))
-
-    def _doubts_of_tags(self, commit: CommitId) -> list[str]:
-        """
-        Return why annotated tags do not vouch for *commit*; empty for one that does.
-
-        A tag counts under the name only that was signed with it: whoever may push could
-        call an old one newer.
-        """
-        if not self._followed.tag:
-            return []
-        how = "--format=%(objecttype) %(*objectname) %(objectname) %(refname:strip=2)"
-        which = (f"--points-at={commit}", f"refs/tags/{self._followed.tag}")
-        told = command.local(self._path, "for-each-ref", how, *which).stdout
-        rows = [line.split(" ", 3) for line in told.splitlines()]
-        return [
-            self._doubt(tag, name)
-            for kind, of, tag, name in rows
-            if kind == "tag" and of == commit
-        ]
-
-    def _doubt(self, tag: str, name: str) -> str:
-        text = command.local(self._path, "cat-file", "tag", tag).stdout
-        if f"tag {name}" not in text.partition("\n\n")[0].splitlines():
-            return f"tag {name} was signed under another name"
-        why = self._signatures.flaw_of_tag(self._path, tag)
-        return f"nor is tag {name}: {why}" if why else ""
+        return self._vouching.first_unsigned(commit, after, doubts)
 
     def check_signatures(self) -> None:
         """Raise UnusableError where signatures are wanted and cannot be verified."""
-        if self._settings.verify.asked:
-            self._signatures.check()
+        self._vouching.check()
 
     def resolve(self, ref: str) -> Commit:
         """
@@ -235,7 +196,7 @@ class Mirror:
         At most *limit* of them, and how many there are. Raises SourceError where one of
         the two is not known here, as after a rewritten branch.
         """
-        fields = ["--encoding=UTF-8", f"--format={_FIELDS}", f"--max-count={limit}"]
+        fields = ["--encoding=UTF-8", f"--format={FIELDS}", f"--max-count={limit}"]
         told = ["--end-of-options", f"{before}..{after}", "--"]
         try:
             done = command.local(self._path, "log", *fields, *told)
@@ -243,8 +204,8 @@ class Mirror:
         except CommandError as error:
             message = f"{before[:8]}..{after[:8]} cannot be read: {command.said(error)}"
             raise SourceError(message) from error
-        lines = done.stdout.split("\n")
-        found = [_commit(line, branch=self._followed.name) for line in lines if line]
+        branch, lines = self._followed.name, done.stdout.split("\n")
+        found = [read_commit(line, branch=branch) for line in lines if line]
         return found, int(counted.stdout)
 
     def checkout(self, commit: Commit) -> Path:
@@ -390,13 +351,13 @@ class Mirror:
         return done.stdout.strip() or self._followed.name
 
     def _read(self, revision: str, *, branch: str) -> Commit:
-        argv = ["log", "-1", "--encoding=UTF-8", f"--format={_FIELDS}"]
+        argv = ["log", "-1", "--encoding=UTF-8", f"--format={FIELDS}"]
         try:
             done = command.local(self._path, *argv, "--end-of-options", revision, "--")
         except CommandError as error:
             message = f"{revision} cannot be read: {command.said(error)}"
             raise SourceError(message) from error
-        return _commit(done.stdout.rstrip("\n"), branch=branch)
+        return read_commit(done.stdout.rstrip("\n"), branch=branch)
 
     def _find(self, ref: str) -> str:
         """Return what to call *ref* in the mirror, fetched if that may help."""
@@ -437,16 +398,3 @@ class Mirror:
         argv = ["rev-parse", "--verify", "--quiet", "--end-of-options"]
         done = command.local(self._path, *argv, f"{revision}^{{commit}}", check=False)
         return done.stdout.strip().splitlines()[-1] if done.status == 0 else None
-
-
-def _commit(line: str, *, branch: str) -> Commit:
-    """Return the commit that git tells of with `_FIELDS`."""
-    name, tree, subject, author, time = line.split("\0")
-    return Commit(
-        id=CommitId(name),
-        tree=tree,
-        branch=branch,
-        subject=on_one_line(subject),
-        author=on_one_line(author),
-        committed_at=float(time),
-    )
