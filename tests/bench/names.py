@@ -1,6 +1,22 @@
-"""One host under many names, so that there is nothing to do on any of them."""
+"""
+One host that stands for many, so that there is nothing to do on any of them.
 
+Each has a key of its own to come by, and by that key the machine id and the boot id of
+its own: one machine under several names is left alone.
+"""
+
+import os
+import uuid
 from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from reconciler.model import HostName
 from tests.bench.setting import FILE, HOST, HOSTS
@@ -11,6 +27,26 @@ MANY_CONNECTIONS = """\
     MaxStartups 500:30:1000
     MaxSessions 100
   '';
+"""
+
+ENTER = "/run/reconciler-bench-enter"
+ENTER_SCRIPT = """\
+#!/bin/sh
+# As the machine $1, with the boot $2.
+printf '%s\\n' "$1" >"/run/reconciler-bench-machine-$1"
+printf '%s\\n' "$2" >"/run/reconciler-bench-boot-$1"
+export real="$(cat /etc/machine-id)"
+exec unshare --mount sh -c '
+    for journal in /run/log/journal /var/log/journal; do # by machine
+        if [ -d "$journal/$real" ]; then
+            mkdir -p "$journal/$1" && mount --bind "$journal/$real" "$journal/$1"
+        fi
+    done
+    mount --bind "/run/reconciler-bench-machine-$1" /etc/machine-id &&
+    umount /proc/sys/kernel/random/boot_id && # what nspawn has mounted there
+    mount --bind "/run/reconciler-bench-boot-$1" /proc/sys/kernel/random/boot_id &&
+    exec sh -c "$SSH_ORIGINAL_COMMAND"
+' sh "$1"
 """
 
 
@@ -29,10 +65,34 @@ def settle_names(rig: Rig, more: Sequence[HostName]) -> None:
             "secrets": {"common/services/secrets": str(rig.secrets)},
         }
     )
-    address = rig.host(HOST).address
+    host, keys = rig.host(HOST), keys_in(rig)
+    keys.mkdir(mode=0o700)
+    host.exec("tee", ENTER, stdin=ENTER_SCRIPT)
+    host.exec("chmod", "755", ENTER)
+    public = [_make_key(keys / name, name) for name in more]
+    host.exec("tee", "-a", "/root/.ssh/authorized_keys", stdin="\n".join([*public, ""]))
     text = rig.settings.read_text()
-    lines = [f"  {name}: {{address: {address}, port: 22, user: root}}" for name in more]
+    where = f"address: {host.address}, port: 22, user: root"
+    lines = [f"  {name}: {{{where}, identity: {keys / name}}}" for name in more]
     rig.settings.write_text("\n".join([text.rstrip(), *lines, ""]))
+
+
+def keys_in(rig: Rig) -> Path:
+    """Return the folder with the private key of each name."""
+    return rig.folder / "keys"
+
+
+def _make_key(path: Path, name: HostName) -> str:
+    """Write a private key; return what lets it in as the machine of that name."""
+    key = Ed25519PrivateKey.generate()
+    form = (Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    with open(
+        path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)
+    ) as out:
+        out.write(key.private_bytes(*form))
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    machine, boot = uuid.uuid5(uuid.NAMESPACE_DNS, name).hex, uuid.uuid4()
+    return f'command="{ENTER} {machine} {boot}" {public.decode()}'
 
 
 def allow_connections(repository: Repository) -> None:

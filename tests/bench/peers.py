@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reconciler.model import HostName
 from reconciler.settings import load
+from tests.bench.names import keys_in
 from tests.bench.setting import HOST
 from tests.support.rig import Rig
 
@@ -24,6 +25,8 @@ Host name*
   HostName {address}
   HostKeyAlias {address}
   User root
+  IdentityFile {keys}/%n
+  IdentitiesOnly yes
 Include {fleet}
 """
 MULTIPLEXED = """\
@@ -48,7 +51,7 @@ hosts = [
     (name, {{
         "ssh_hostname": "{address}",
         "ssh_user": "root",
-        "ssh_key": "{identity}",
+        "ssh_key": "{keys}/" + name,
         "ssh_known_hosts_file": "{known_hosts}",
         "ssh_strict_host_key_checking": "yes",
         "ssh_look_for_keys": False,
@@ -85,7 +88,9 @@ class Peers:
         fleet, folder = rig.fleet.path, self._folder
         ssh = load(rig.settings).ssh
         self._plain.write_text(
-            SSH_CONFIG.format(address=address, fleet=fleet / "ssh_config")
+            SSH_CONFIG.format(
+                address=address, fleet=fleet / "ssh_config", keys=keys_in(rig)
+            )
         )
         self._multiplexed.write_text(
             MULTIPLEXED.format(folder=folder / "masters", plain=self._plain)
@@ -98,7 +103,7 @@ class Peers:
         (folder / "inventory.py").write_text(
             PYINFRA_INVENTORY.format(
                 address=address,
-                identity=ssh.identity,
+                keys=keys_in(rig),
                 known_hosts=ssh.known_hosts,
                 names=self._names,
             )

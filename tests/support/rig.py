@@ -127,7 +127,7 @@ class Rig:
             sys.stderr.write(f"--- {self.log}\n{self.log.read_text()[-8000:]}\n")
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def told(self) -> Iterator[None]:
         """Have a wait in vain say what was known then."""
         try:
             yield
@@ -269,7 +269,7 @@ class Rig:
                 for name in names
             )
 
-        with self._told():
+        with self.told():
             wait_until(in_sync, deadline_s, f"{names} to be in sync with {head}")
 
     def wait_error(self, name: str, *words: str, deadline_s: float = DEADLINE) -> str:
@@ -279,7 +279,7 @@ class Rig:
             told = str(self.status().get(name, {}).get("error") or "")
             return told if all(word in told for word in words) else ""
 
-        with self._told():
+        with self.told():
             return wait_until(problem, deadline_s, f"{name} to show a problem: {words}")
 
     def invocation(self, host: str, unit: str) -> str:
