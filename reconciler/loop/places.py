@@ -7,11 +7,59 @@ these there are as many again, and a host that turns out to be there moves on.
 """
 
 import threading
+from collections import deque
 
 from reconciler.attempt.guarded_switch import OutOfSightError
 from reconciler.errors import ConnectError, RemoteTimeoutError
 from reconciler.loop.results import Failed, Result
 from reconciler.model import HostName
+
+
+class _Row:
+    """
+    So many places, given in the order in which they were asked for.
+
+    Of `threading.Semaphore` whoever asks just then may take a place before those that
+    wait for one: where the queue never runs empty, a host may so wait for minutes.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = self._free = number
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Count those who wait."""
+        with self._lock:
+            return len(self._waiting)
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Take a place, once there is one; return whether it was taken."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            if not blocking:
+                return False
+            given = threading.Event()
+            self._waiting.append(given)
+        given.wait()
+        return True
+
+    def release(self) -> None:
+        """
+        Give a place to who has waited the longest, or back.
+
+        Raises ValueError if all are free.
+        """
+        with self._lock:
+            if self._free == self._number:
+                message = "a place was released too many times"
+                raise ValueError(message)
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 class Places:
@@ -24,11 +72,16 @@ class Places:
 
     def __init__(self, number: int) -> None:
         self.workers = 2 * number  # who all have something to do
-        self._here = threading.BoundedSemaphore(number)
-        self._elsewhere = threading.BoundedSemaphore(number)
+        self._here = _Row(number)
+        self._elsewhere = _Row(number)
         self._away: set[HostName] = set()  # did not answer when they were looked at
         self._looked_for: set[HostName] = set()  # that are in a place of their own
         self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many hosts wait for a place."""
+        return len(self._here)
 
     # --- who is away -------------------------------------------------------------
 

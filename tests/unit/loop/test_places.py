@@ -8,8 +8,9 @@ from reconciler.errors import ConnectError
 from reconciler.loop.places import Places
 from reconciler.loop.results import Again, Done, Failed, Result
 from reconciler.model import HostName
+from tests.support.wait import wait_until
 
-A, B, C = HostName("a"), HostName("b"), HostName("c")
+A, B, C, D = map(HostName, "abcd")
 
 
 @pytest.fixture
@@ -29,6 +30,27 @@ def test_a_host_that_is_away_takes_no_place_of_others(places: Places) -> None:
     places.leave(A)
 
     assert places.enter(B)
+
+
+def test_who_waits_is_not_overtaken(places: Places) -> None:
+    """Else a host might wait for ever where others come again and again."""
+    order: list[HostName] = []
+    assert places.enter(C)
+
+    def wait() -> None:
+        places.enter(D)
+        order.append(D)
+        places.leave(D)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    wait_until(lambda: places.waiting == 1, 10, "the other to wait")
+    places.leave(C)
+    assert places.enter(C)
+    order.append(C)
+    waiting.join()
+
+    assert order == [D, C]
 
 
 def test_a_host_that_is_found_waits_for_a_place_as_all_do(places: Places) -> None:
