@@ -86,7 +86,7 @@ class Evaluator:
         self._answers: Mapping[tuple[str, str, int, int], object] = {}
         self._lock = threading.Lock()
         self._around = Circumstances(settings, self._nix, overlays)
-        self._kept = Kept(memory, self._around.outside)
+        self._kept = Kept(memory, self._around.outside, self._nix.options())
         self._layouts: Mapping[tuple[Path, str], layout.Found] = {}
 
     def override(self, hosts: Mapping[str, HostSettings]) -> None:

@@ -84,16 +84,29 @@ def stored(lock: Path) -> dict[str, dict[str, object]]:
 
 
 def is_followed(lock: Path) -> bool:
-    """Say whether an input, or one of theirs, is told to follow the flake itself."""
+    """
+    Say whether an input, or one of theirs, is told to follow the flake itself.
+
+    Or is in a folder of a flake's tree: that has the same commit.
+    """
     try:
         told = json.loads(lock.read_bytes())
         nodes, root = told["nodes"], told["root"]
+        if any(map(_is_inside, nodes.values())):
+            return True
         specs = [s for n in nodes.values() for s in n.get("inputs", {}).values()]
         return any(_node(spec, nodes, root) == root for spec in specs)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False  # Nix says what is wrong with it
     except RecursionError:
         return False  # so does it of inputs that follow each other in a circle
+
+
+def _is_inside(node: Mapping[str, Any]) -> bool:
+    """Say whether it is in a folder of the flake that names it, as Nix 2.26 can."""
+    locked = node.get("locked", {})
+    is_path = "parent" in node and locked.get("type") == "path"
+    return is_path and not locked["path"].startswith("/")
 
 
 def _node(spec: str | list[str], nodes: Mapping[str, Any], root: str) -> str:

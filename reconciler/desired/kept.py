@@ -5,11 +5,11 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.desired import trace
+from reconciler.desired import built, trace
 from reconciler.desired.ground import STORE, Ground
 from reconciler.desired.nix import Heard
 from reconciler.desired.spared import (
@@ -20,6 +20,8 @@ from reconciler.desired.spared import (
     asks_for_hosts,
     learned,
 )
+from reconciler.desired.trace import Trace
+from reconciler.errors import CommandError, quote
 from reconciler.model import LookedAt
 
 FRESH_SECONDS = 5.0
@@ -55,9 +57,19 @@ class Question:
 class Kept:
     """Answers of Nix, with what it looked at for them; for many threads."""
 
-    def __init__(self, memory: Memory | None, state: Callable[[], str]) -> None:
-        """Take what remembers, and what tells that things outside have changed."""
+    def __init__(
+        self,
+        memory: Memory | None,
+        state: Callable[[], str],
+        options: Sequence[str] = (),
+    ) -> None:
+        """
+        Take what remembers, and what tells that things outside have changed.
+
+        With *options* the store is asked, as Nix itself was.
+        """
         self._memory = memory
+        self._options = options
         self._state = state
         self._lock = threading.Lock()
         self._comparisons: dict[tuple[Path, str], tuple[float, Comparison]] = {}
@@ -114,9 +126,9 @@ class Kept:
         base = dict(self._whole_base(question, ground))
         if not asks_for_hosts(heard.trace):
             base.pop(LIST_OF_HOSTS, None)
-        file = "" if puzzle else self._names.found(ground, text)
-        if file and question.copy:
-            puzzle = NAMES_ITSELF.format(file=file)
+        file = ""
+        if not puzzle:
+            file, puzzle = self._named(ground, text, heard.trace)
         one = LookedAt(
             subject=question.subject,
             base=base,
@@ -127,6 +139,17 @@ class Kept:
         )
         kept = {} if puzzle else groups
         self._memory.remember(one, kept, None if key else text)
+
+    def _named(self, ground: Ground, text: str, seen: Trace) -> tuple[str, str]:
+        """Return where an answer names the checkout, and what of that puzzles."""
+        if not ground.copy:
+            return self._names.found(ground, text), ""
+        try:
+            made = built.derivations(seen, ground.copy, self._options)
+        except CommandError as error:
+            return "", f"what it read that was built is not known: {quote(str(error))}"
+        file = self._names.found(ground, " ".join([text, *made]))
+        return file, NAMES_ITSELF.format(file=file) if file else ""
 
     def _whole_base(self, question: Question, ground: Ground) -> Mapping[str, str]:
         written = ground.commit.conversions if ground.commit else ""

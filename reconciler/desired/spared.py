@@ -62,8 +62,8 @@ _BY_ITSELF = (b"getFlake", b"fetchTree")
 _NO_CLOCKS = ("sandbox.nix", "relaxedsandbox.nix", "multiuser.nix")
 """Of ``nix-info``, in every NixOS: copied to the store as they are, not evaluated."""
 
-_HASH_BEGINS = 10
-"""Letters of a hash that nothing else has by chance."""
+_HASH_BEGINS = 7
+"""Letters of a hash that hardly anything else has by chance; as many as git shows."""
 
 _STORE_PATH = re.compile(rf"{re.escape(STORE)}/[0-9a-z]{{32}}-[^\"'\\ ,)]+".encode())
 

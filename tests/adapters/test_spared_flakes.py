@@ -38,12 +38,18 @@ SEED = int(os.environ.get("RECONCILER_TEST_SEED", "0"))
 
 OPTIONS = tuple(word for pair in OFFLINE.items() for word in ("--option", *pair))
 
+BUILT = (
+    "derivation { name = 'built'; system = 'x86_64-linux'; builder = '/bin/sh';"
+    " args = [ '-c' 'read -r a < ${self}/modules/common.nix; echo $a > $out' ]; }"
+)
+
 HOSTS = {
     "plain": "{ imports = [ (self + '/modules/common.nix') ./modules/own.nix ]; }",
     "file": "{ environment.etc.x.source = ./modules/data; }",
     "rev": "{ environment.etc.rev.text = self.rev or 'dirty'; }",
     "tree": "{ environment.etc.tree.text = '${self}/modules'; }",
     "folder": "{ environment.etc.x.text = toString (attrNames (readDir ./modules)); }",
+    "built": f"{{ environment.etc.x.text = toJSON (import ({BUILT})); }}",
 }
 
 FLAKE = """\
@@ -108,7 +114,7 @@ def of(*evaluated: str) -> dict[str, Evaluated]:
     """Return what is told where only these hosts, and those of each commit, were."""
     return {
         name: Evaluated.EVALUATED
-        if name in {*evaluated, "rev", "tree"}
+        if name in {*evaluated, "rev", "tree", "built"}
         else Evaluated.UNCHANGED
         for name in HOSTS
     }
@@ -122,6 +128,7 @@ def test_a_push_to_a_flake_has_those_evaluated_that_looked_at_it(site: Site) -> 
     assert "self.rev (flake.nix:" in site.why("rev")[0]
     assert "the path of the flake's whole tree" in site.why("tree")[0]
     assert "tree.drv" in site.why("tree")[0]
+    assert "built.drv" in site.why("built")[0], "the system has nothing of it"
 
     (site.git.work / "modules/own.nix").write_text("{ networking.domain = null; }")
     assert site.push() == of("plain")
@@ -205,6 +212,31 @@ def test_an_input_that_follows_the_flake_may_ask_it_which_commit_it_is(
     told = {"plain": Evaluated.UNCHANGED, "file": Evaluated.EVALUATED}
     assert site.push() == told
     assert "self.rev" in site.why("file")[0]
+
+
+def test_an_input_in_a_folder_of_the_flake_may_ask_which_commit_it_is(
+    site: Site, locked: Mapping[str, object]
+) -> None:
+    version = Nix(site.settings).version.rpartition(" ")[2]
+    if tuple(map(int, version.split(".")[:2])) < (2, 26):
+        pytest.skip(f"Nix {version} has no such inputs")
+    leave(site, "plain", "file")
+    place = {"type": "path", "path": "./sub"}
+    node = {"locked": place, "original": place, "parent": []}
+    write_lock(site.git.work, locked, sub=node)
+    (site.git.work / "sub").mkdir()
+    inner = site.git.work / "sub/flake.nix"
+    inner.write_text("{ outputs = { self }: { text = self.shortRev; }; }")
+    file = site.git.work / "flake.nix"
+    text = file.read_text().replace("{ self, nixpkgs }", "{ self, nixpkgs, sub }")
+    text = text.replace("./modules/data", 'toFile "x" sub.text')
+    file.write_text(text.replace("{\n", '{\ninputs.sub.url = "path:./sub";\n', 1))
+    site.push()
+    (site.git.work / "README").write_text("for people")
+
+    told = {"plain": Evaluated.UNCHANGED, "file": Evaluated.EVALUATED}
+    assert site.push() == told
+    assert "self.shortRev (sub/flake.nix:" in site.why("file")[0]
 
 
 # --- random edits -----------------------------------------------------------------

@@ -71,7 +71,9 @@ let
   # Since 2.26 an input may be a folder of the flake that names it.
   isInside =
     node:
-    (node.locked.type or "") == "path" && builtins.substring 0 1 node.locked.path != "/";
+    node ? parent
+    && (node.locked.type or "") == "path"
+    && builtins.substring 0 1 node.locked.path != "/";
 
   sourceOf =
     key: node:
