@@ -5,7 +5,9 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import Buffer
 from psycopg.rows import TupleRow
+from psycopg.types.string import StrDumperUnknown
 from typing_extensions import override
 
 ANSWER_SECONDS = 60.0
@@ -14,10 +16,23 @@ ANSWER_SECONDS = 60.0
 Row = TypeVar("Row")
 
 
+class _Texts(StrDumperUnknown):
+    """As psycopg gives texts to PostgreSQL, which keeps no NUL; a host may say one."""
+
+    @override
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", r"\x00"))
+
+
 class AnsweringConnection(psycopg.Connection[TupleRow]):
     """Raises OperationalError, and is closed, where an answer takes too long."""
 
     answer_seconds = ANSWER_SECONDS
+
+    @override
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.adapters.register_dumper(str, _Texts)
 
     @override
     def wait(

@@ -86,7 +86,7 @@ class Claims:
             for what in (what for what, fences in self._held.items() if fences):
                 known = {**_key_parts(what), "session": self._number}
                 if not connection.execute(_STANDS, known).scalar_one():
-                    self._alive()
+                    self._claim_again()
                     break
             for what, owner in self._usurped.items():
                 raise ClaimedError(self._name, what, owner=owner)
@@ -97,13 +97,21 @@ class Claims:
             if self._connection is not None:
                 self._connection.execute(_SESSION)
                 return
+        self._claim_again()
+
+    def _claim_again(self) -> None:
+        """Claim all of it in a new session, or have none: half of it is no claim."""
         self._drop()
-        self._connection = self._connect()
-        self._number = self._connection.execute(_SESSION).scalar_one()
-        for what in sorted(self._held):
-            owner = self._try(what)
-            if owner is not None and self._held[what]:
-                self._usurped[what] = owner
+        try:
+            self._connection = self._connect()
+            self._number = self._connection.execute(_SESSION).scalar_one()
+            for what in sorted(self._held):
+                owner = self._try(what)
+                if owner is not None and self._held[what]:
+                    self._usurped[what] = owner
+        except BaseException:
+            self._drop()
+            raise
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -146,7 +146,8 @@ def _others(
     connection: Connection, host: HostName, seen: Sighting
 ) -> list[Row[tuple[object, ...]]]:
     """Return the other names under which the same machine id was seen."""
-    same = (machines.c.machine_id == seen.machine_id) & (machines.c.machine_id != "")
+    machine = clean(seen.machine_id)
+    same = (machines.c.machine_id == machine) & (machines.c.machine_id != "")
     query = select(machines).where(same, machines.c.host != host)
     return list(connection.execute(query.order_by(machines.c.host)))
 

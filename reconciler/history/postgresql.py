@@ -189,6 +189,7 @@ def _session(url: str, kind: "type[AnsweringConnection]") -> "AnsweringConnectio
     }
     connection = kind.connect(url, **given)
     try:
+        _require_unicode(connection, url)
         milliseconds = [str(round(seconds * 1000)) for seconds in _LIMITS]
         connection.autocommit = True
         connection.execute(_SESSION, milliseconds)
@@ -197,6 +198,18 @@ def _session(url: str, kind: "type[AnsweringConnection]") -> "AnsweringConnectio
         connection.close()
         raise
     return connection
+
+
+def _require_unicode(connection: "AnsweringConnection", url: str) -> None:
+    """Raise StateError for a database that cannot keep every text."""
+    found = connection.info.parameter_status("server_encoding")
+    if found != "UTF8":
+        message = (
+            f"{shown(url)}: its encoding is {found}, which cannot keep what hosts and"
+            " commits say: make a database with `createdb --encoding UTF8 --template"
+            " template0`, and name that"
+        )
+        raise StateError(message)
 
 
 def _parameters(url: str) -> dict[str, str]:

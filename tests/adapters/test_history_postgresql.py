@@ -14,9 +14,10 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from reconciler.errors import ClaimedError, HostBusyError, StateError
-from reconciler.history import History, migrate, postgresql
+from reconciler.history import History, Sighting, claims, migrate, postgresql
 from reconciler.history.answering import AnsweringConnection
 from reconciler.history.postgresql import PostgreSQL
 from reconciler.history.schema import REVISION, metadata
@@ -27,6 +28,7 @@ from reconciler.model import (
     HostName,
     HostStatus,
     Outcome,
+    StorePath,
     Verdict,
 )
 from tests.adapters.test_history_sharing import begin
@@ -155,6 +157,27 @@ def test_who_was_cut_off_and_replaced_writes_nothing(
         # What it knows is old: it ends, and begins afresh.
         assert "process" in history.usurped()
     history.save_evaluation("key", "mine", now=2)
+
+
+def test_a_claim_that_could_not_be_had_again_is_asked_for_once_more(
+    history: History,
+    elsewhere: Place,
+    postgresql: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where PostgreSQL answers who we are, and is too slow for what we had."""
+    with history.only_daemon(), elsewhere.opened() as other:
+        postgresql.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        )
+        with monkeypatch.context() as slow:
+            slow.setattr(claims, "_TAKE", text("SELECT 1 / (:key - :key)"))
+            assert history.usurped() == ""
+
+        history.save_evaluation("key", "mine", now=0)
+
+        with pytest.raises(ClaimedError), other.only_daemon():
+            pass
 
 
 # --- away ------------------------------------------------------------------------
@@ -348,6 +371,35 @@ def test_a_database_of_another_program_is_refused(place: Place) -> None:
 
     with pytest.raises(StateError, match="another program"):
         place.open()
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_keep_every_text_is_refused(
+    encoding: str, tmp_path: Path, postgresql: Cluster
+) -> None:
+    """At once, and not in the middle of an attempt that logs another letter."""
+    place = Place(folder=tmp_path, url=postgresql.new(f"ENCODING '{encoding}'"))
+
+    with pytest.raises(StateError, match=f"is {encoding}.*createdb --encoding UTF8"):
+        place.open()
+
+    assert place.run("SELECT tablename FROM pg_tables WHERE schemaname='public'") == []
+
+
+def test_a_nul_that_a_host_says_costs_nothing(history: History) -> None:
+    odd = StorePath("/nix/store/o\0dd")
+    attempt = begin(history, KEANU)
+    history.log(attempt.id, ["a\0b"], now=1)
+    history.save_status(
+        HostStatus(host=KEANU, commit=CommitId("c"), updated_at=0.0, running=odd)
+    )
+    seen = Sighting(machine_id="i\0d", boot_id="b\0", began_at=0.0, ended_at=1.0)
+    history.machines.meet(KEANU, seen)
+    history.machines.meet(HostName("lufta"), seen)
+    history.save_evaluation("k\0", "t\0", now=0)
+
+    assert history.evaluation("k\0") == r"t\x00"
+    assert [one.running for one in history.statuses()] == [r"/nix/store/o\x00dd"]
 
 
 def test_an_unused_one_is_not_written_by_who_only_reads(place: Place) -> None:
