@@ -32,10 +32,13 @@ def copy(source: str, target: str, *, dry_run: bool = False) -> dict[str, int]:
         with _alone(target, read_only=dry_run) as new:
             if not dry_run:
                 migrate.bring_up_to_date(new)
-            _require_empty(new)
             if dry_run:
+                with new.reading() as there:
+                    _require_empty(there, new.name)
                 return _counts(reader)
             with new.writing(durable=True) as writer:
+                # Asked here: a person may give orders without a daemon.
+                _require_empty(writer, new.name)
                 return {
                     table.name: _copied(table, reader, writer)
                     for table in metadata.sorted_tables
@@ -49,6 +52,8 @@ def _alone(where: str, *, read_only: bool) -> Iterator[Database]:
         file = file_of(where)
         if file is not None:
             _require_no_daemon(file, held)
+            if not read_only:
+                _make_private(file)
         database = database_at(where, read_only=read_only)
         held.callback(database.close)
         held.enter_context(database.claim(DAEMON))
@@ -72,22 +77,25 @@ def _require_no_daemon(file: Path, held: contextlib.ExitStack) -> None:
         raise StateError(message) from None
 
 
+def _make_private(file: Path) -> None:
+    """Make a new file for its owner alone: it may lie where everybody gets at."""
+    with contextlib.suppress(OSError):  # told where it is opened
+        file.touch(mode=0o600)
+
+
 def _is_absent(where: str) -> bool:
     file = file_of(where)
     return file is not None and not file.exists()
 
 
-def _require_empty(database: Database) -> None:
-    with database.reading() as connection:
-        there = set(inspect(connection).get_table_names())
-        if not there:
-            return
-        ours = [table for table in metadata.sorted_tables if table.name in there]
-        other = there - {*metadata.tables, migrate.versions.name}
-        full = [table.name for table in ours if _count(connection, table)]
+def _require_empty(connection: Connection, name: str) -> None:
+    there = set(inspect(connection).get_table_names())
+    ours = [table for table in metadata.sorted_tables if table.name in there]
+    other = there - {*metadata.tables, migrate.versions.name}
+    full = [table.name for table in ours if _count(connection, table)]
     if full or other:
         message = (
-            f"{database.name} is not empty ({', '.join(sorted({*full, *other}))}):"
+            f"{name} is not empty ({', '.join(sorted({*full, *other}))}):"
             " name a new database, or empty this one"
         )
         raise StateError(message)

@@ -1,15 +1,20 @@
 """History taken from one kind of database to the other and back, and from a backup."""
 
+import contextlib
 import json
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from reconciler.errors import StateError
 from reconciler.history import History
 from reconciler.history.copying import copy
+from reconciler.history.postgresql import PostgreSQL
 from reconciler.history.schema import metadata
 from reconciler.model import (
     CommitId,
@@ -134,6 +139,35 @@ def test_a_target_that_holds_anything_is_left_alone(sqlite: Place, new: Place) -
 
     assert len(new.run("SELECT * FROM events")) == 1
     assert new.run("SELECT * FROM attempts") == []
+
+
+def test_an_order_that_is_given_meanwhile_is_not_run_over(
+    sqlite: Place, new: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new.open().close()
+    writing = PostgreSQL.writing
+
+    def late(
+        database: PostgreSQL, *, durable: bool = False
+    ) -> contextlib.AbstractContextManager[Connection]:
+        new.run("INSERT INTO events (at, kind, actor, text) VALUES (0, 'hold', '', '')")
+        return writing(database, durable=durable)
+
+    monkeypatch.setattr(PostgreSQL, "writing", late)
+
+    with pytest.raises(StateError, match=r"is not empty \(events\)"):
+        copy(where(sqlite), where(new))
+
+
+def test_a_new_file_is_for_its_owner_alone(sqlite: Place, tmp_path: Path) -> None:
+    file = tmp_path / "new.sqlite"
+    before = os.umask(0o022)
+    try:
+        copy(where(sqlite), str(file))
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_dry_run_changes_nothing(sqlite: Place, new: Place, tmp_path: Path) -> None:
