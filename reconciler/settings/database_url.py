@@ -46,4 +46,6 @@ def _has_password(text: str) -> bool:
     _, _, query = f"{authority}/{rest}".partition("?")
     given = parse_qsl(query, keep_blank_values=True)
     names = {name.strip().lower() for name, _ in given}
-    return bool(at and ":" in login) or bool(names & set(_SECRET))
+    # One with a slash ends the authority too early, and would be shown as a port.
+    torn = ":" in authority and "@" in rest.partition("?")[0]
+    return torn or bool(at and ":" in login) or bool(names & set(_SECRET))

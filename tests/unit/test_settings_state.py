@@ -55,6 +55,8 @@ def test_what_psql_takes_is_taken(tmp_path: Path, url: str) -> None:
         ("{database: 'mysql://db/x'}", "2: state.database: is no URL of PostgreSQL"),
         ("{database: 'postgresql://me:s3cret@db/x'}", NO_LOGIN),
         ("{database: 'postgresql://me:s3cr@et@db/x'}", NO_LOGIN),
+        ("{database: 'postgresql://me:s3cr/et@db/x'}", NO_LOGIN),
+        ("{database: 'postgresql://me:12/s3cret@db/x'}", NO_LOGIN),
         ("{database: 'postgresql://me@db?password=s3cret'}", NO_LOGIN),
         ("{database: 'postgresql:///x?sslmode=a&%70assword=s3cret'}", NO_LOGIN),
         ("{database: 'postgresql:///x?sslpassword=s3cret'}", NO_LOGIN),
