@@ -293,8 +293,11 @@ class _Ear:
             return self._input is not None
 
     def start(self) -> None:
-        """Start it, and a thread that hears it."""
-        theirs, self._input = os.pipe()
+        """Start it, and a thread that hears it, unless it is to be ignored already."""
+        with self._lock:
+            if self._ignored:
+                return
+            theirs, self._input = os.pipe()
         run = threading.Thread(
             target=self._run, args=(theirs,), name="ear of this machine", daemon=True
         )
@@ -309,7 +312,8 @@ class _Ear:
 
     def ignore(self) -> None:
         """Have it end, and hear nothing more."""
-        self._ignored = True
+        with self._lock:
+            self._ignored = True
         self.end()
 
     def _run(self, theirs: int) -> None:

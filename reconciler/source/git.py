@@ -109,11 +109,13 @@ class Mirror:
 
         Empty if one does, and where it is on this machine: no network leads there.
         """
+        if self._remote.path is not None:
+            return ""
         problems: list[str] = []
         ends = time.monotonic() + seconds
         for remote in (self._remote, *self._fallbacks):
             if remote.path is not None:
-                continue
+                continue  # that is there whatever the switch cut off
             try:
                 remote.ask("HEAD", deadline=max(1.0, ends - time.monotonic()))
             except SourceError as error:

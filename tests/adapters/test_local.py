@@ -168,3 +168,16 @@ def test_who_is_ignored_is_not_heard_and_its_command_ends(
 
     wait_until(ended.exists, 10.0, "the command to end")
     assert heard.nothing
+
+
+def test_who_is_ignored_before_it_began_does_not_begin() -> None:
+    """Two passes of one host: one forgets it between what the other does."""
+    ear = module._Ear(host=HOST, argv=("cat",), hear=Heard())  # noqa: SLF001 -- no door is as narrow
+
+    ear.ignore()
+    ear.start()
+
+    try:
+        assert not ear.is_open
+    finally:
+        ear.end()

@@ -216,6 +216,7 @@ def test_whether_the_network_leads_to_the_repository(
     assert unanswered(str(tmp_path)) == ""
     assert nobody in unanswered(nobody, str(tmp_path))
     assert unanswered(nobody, here) == ""
+    assert unanswered(str(tmp_path), nobody) == ""
 
 
 # --- logins ----------------------------------------------------------------------
