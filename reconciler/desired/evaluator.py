@@ -1,8 +1,6 @@
 """Desired states of hosts, asked of Nix."""
 
 import json
-import platform
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +9,6 @@ from typing import Any
 from reconciler.desired import (
     amiss,
     build,
-    fetched,
-    flake,
     layout,
     outside,
     prebuilt,
@@ -20,34 +16,25 @@ from reconciler.desired import (
     texts,
     twins,
 )
+from reconciler.desired.asking import Asking
 from reconciler.desired.build import Way
 from reconciler.desired.cage import FILES
 from reconciler.desired.circumstances import Circumstances
 from reconciler.desired.codec import Where, from_nix, to_json
-from reconciler.desired.failures import Subject, explained
-from reconciler.desired.ground import TREE, Ground
+from reconciler.desired.failures import Subject
+from reconciler.desired.ground import Ground
 from reconciler.desired.kept import Kept, Question
-from reconciler.desired.nix import Heard, Mode, Nix, hear_nothing
+from reconciler.desired.nix import Heard, Nix, hear_nothing
 from reconciler.desired.platforms import Platforms
 from reconciler.desired.reading import Arguments, Reading
+from reconciler.desired.readings import Readings
 from reconciler.desired.spared import Memory
-from reconciler.desired.told import arguments_for
 from reconciler.errors import (
     BuildError,
-    CommandError,
-    EvaluationError,
-    LayoutError,
     UnknownHostError,
 )
 from reconciler.model import Commit, Desired, HostName
 from reconciler.settings import HostSettings, Settings
-
-PIN_FILES = ("npins/default.nix", "nix/sources.nix", "lon.nix")
-"""What npins, niv and lon write: a set of what is pinned, by name."""
-
-ANSWERS_KEPT = 50
-
-LAYOUTS_KEPT = 8
 
 OF_PATHS = "systems that are built already are not evaluated, but read"
 
@@ -81,13 +68,12 @@ class Evaluator:
         sizes = memory.sizes() if memory else None
         self._nix = Nix(settings, trusted=trusted, sizes=sizes)
         self._platforms = Platforms(self._nix)
-        self._trees = flake.Trees()
-        self._notes = fetched.Notes()
-        self._answers: Mapping[tuple[str, str, int, int], object] = {}
-        self._lock = threading.Lock()
         self._around = Circumstances(settings, self._nix, overlays)
         self._kept = Kept(memory, self._around.outside, self._nix.options())
-        self._layouts: Mapping[tuple[Path, str], layout.Found] = {}
+        self._asking = Asking(self._nix, self._around, self._kept)
+        self._readings = Readings(
+            settings, self._nix, self._around, self._kept, self._asking
+        )
 
     def override(self, hosts: Mapping[str, HostSettings]) -> None:
         """Override what commits say of *hosts*, from the next evaluation on."""
@@ -95,9 +81,9 @@ class Evaluator:
 
     def hosts(self, checkout: Path) -> tuple[HostName, ...]:
         """Return the hosts of *checkout*, sorted; LayoutError, EvaluationError."""
-        found = self._found(checkout)
+        found = self._readings.layout_of(checkout)
         amiss.refuse_links(found, checkout)
-        sketch = self._reading(checkout, found, of_any_commit=True)
+        sketch = self._readings.of(checkout, found, of_any_commit=True)
         names = sketch.hosts
         hidden: Collection[HostName] = ()
         if names is None:
@@ -122,11 +108,11 @@ class Evaluator:
 
         Raises LayoutError, EvaluationError, CommandError.
         """
-        found = self._found(checkout)
+        found = self._readings.layout_of(checkout)
         told = layout.why(found)
         if not isinstance(found, layout.Flake):
             return told
-        sketch = self._reading(checkout, found, of_any_commit=True)
+        sketch = self._readings.of(checkout, found, of_any_commit=True)
         others = self._listed(checkout, found, sketch)["others"]
         return "; ".join(filter(None, (told, amiss.not_served(others))))
 
@@ -137,10 +123,10 @@ class Evaluator:
         Nothing that it looked at differs. Else the key is empty, and there is why.
         Raises what `evaluate` raises, of the layout.
         """
-        found = self._found(checkout)
+        found = self._readings.layout_of(checkout)
         if isinstance(found, layout.Paths):
             return "", (OF_PATHS,)
-        reading = self._reading(checkout, found, of_any_commit=True)
+        reading = self._readings.of(checkout, found, of_any_commit=True)
         arguments = {**reading.arguments, **self._of_host(host)}
         question = self._around.question(reading, "host.nix", arguments, host=host)
         return self._kept.unchanged(question)
@@ -161,7 +147,7 @@ class Evaluator:
         UnknownHostError, EvaluationError with host and, where Nix
         names one, file and line; CommandError if this machine is to blame.
         """
-        found = self._found(checkout)
+        found = self._readings.layout_of(checkout)
         where = Where(
             overrides=self._around.overrides(host), rule=self._settings.ssh.address
         )
@@ -169,7 +155,7 @@ class Evaluator:
             return prebuilt.evaluate(
                 self._nix, checkout / found.file, host, self._called(host), where
             )
-        reading = self._reading(checkout, found)
+        reading = self._readings.of(checkout, found)
         arguments = {**reading.arguments, **self._of_host(host)}
         subject = Subject(reading=reading, host=host)
         heard: list[Heard] = []
@@ -180,7 +166,7 @@ class Evaluator:
             )
 
         question = asked() if key else None
-        facts = self._ask("host.nix", arguments, subject, hear=heard.append)
+        facts = self._asking.ask("host.nix", arguments, subject, hear=heard.append)
         if "known" in facts:
             raise UnknownHostError(host, known=facts["known"])
         desired = replace(
@@ -220,7 +206,7 @@ class Evaluator:
         which quotes a file's name at most, if any of them cannot be had; CommandError
         if this machine is to blame. Then asking for fewer may help.
         """
-        reading = self._reading(checkout, self._found(checkout))
+        reading = self._readings.of(checkout, self._readings.layout_of(checkout))
         arguments = {**reading.arguments, **self._of_host(host)}
         arguments["names"] = json.dumps(sorted(names))
         return texts.ask(self._nix, arguments, reading)
@@ -300,7 +286,7 @@ class Evaluator:
     def identity(self, commit: Commit, checkout: Path) -> str:
         """Return what an evaluation of *commit* follows from; see `cache_key`."""
         # A flake sees which commit it is, and when that was made.
-        is_flake = isinstance(self._found(checkout), layout.Flake)
+        is_flake = isinstance(self._readings.layout_of(checkout), layout.Flake)
         return commit.id if is_flake else commit.tree
 
     def cache_key(self, tree: str, host: HostName, *, fresh: bool = False) -> str:
@@ -323,224 +309,19 @@ class Evaluator:
     # --- reading -----------------------------------------------------------------
 
     def _listed(self, checkout: Path, found: layout.Found, sketch: Reading) -> Any:  # noqa: ANN401 -- JSON
-        """Return which hosts there are, and what else; raises what `_ask` raises."""
-        return self._ask_again(
-            "hosts.nix", sketch, whole=lambda: self._reading(checkout, found)
+        """Return which hosts there are, and what else; raises as `Asking.ask`."""
+        return self._asking.ask_again(
+            "hosts.nix", sketch, whole=lambda: self._readings.of(checkout, found)
         )
 
     def _made_of(
         self, checkout: Path, found: layout.Found, sketch: Reading, node: HostName
     ) -> str | None:
-        """Return what *node* of deploy-rs deploys; raises what `_ask` raises."""
-        answer: str | None = self._ask_again(
+        """Return what *node* of deploy-rs deploys; raises what `Asking.ask` raises."""
+        answer: str | None = self._asking.ask_again(
             "made-of.nix",
             sketch,
-            whole=lambda: self._reading(checkout, found),
+            whole=lambda: self._readings.of(checkout, found),
             host=node,
         )
         return answer
-
-    def _found(self, checkout: Path) -> layout.Found:
-        if not (checkout.parent / TREE).exists():  # it may be another one at any time
-            return self._find(checkout)
-        key = (checkout, self._around.overlays())
-        if key not in self._layouts:
-            found = self._find(checkout)
-            with self._lock:
-                newest = list(self._layouts.items())[-LAYOUTS_KEPT:]
-                self._layouts = {**dict(newest), key: found}
-        return self._layouts[key]
-
-    def _find(self, checkout: Path) -> layout.Found:
-        repository = self._settings.repository
-        return layout.find(
-            checkout, repository, lambda name: self._is_network(checkout, name)
-        )
-
-    def _is_network(self, checkout: Path, name: str) -> bool:
-        """Ask whether a file is a network; one that fails is, so that this is told."""
-        try:
-            return self._ask_file("is-network.nix", checkout, name) is True
-        except EvaluationError:
-            return True
-
-    def _ask_file(self, file: str, checkout: Path, name: str) -> object:
-        """Return what one of our files says of the file *name*, asked once for each."""
-        path = (checkout / name).absolute()
-        status = path.stat()
-        known = (file, str(path), status.st_ino, status.st_mtime_ns)
-        if known not in self._answers:
-            reading = Reading(checkout=checkout, arguments={"file": str(path)})
-            answer = self._ask_again(file, reading)
-            with self._lock:
-                newest = list(self._answers.items())[-ANSWERS_KEPT:]
-                self._answers = {**dict(newest), known: answer}
-        return self._answers[known]
-
-    def _reading(
-        self, checkout: Path, found: layout.Found, *, of_any_commit: bool = False
-    ) -> Reading:
-        """
-        Return how *checkout* is read.
-
-        Of a flake *of_any_commit*, only what does not depend on which one it is: with
-        that nothing can be evaluated, but it takes no Nix.
-        """
-        layout.refuse_settings(found, self._settings.repository)
-        self._nix.cage.require_for_mount()
-        if isinstance(found, layout.Flake):
-            return self._flake(checkout, found, whole=not of_any_commit)
-        if isinstance(found, layout.Paths):
-            prebuilt_hosts = prebuilt.hosts(checkout / found.file)
-            return Reading(checkout=checkout, hosts=prebuilt_hosts)
-        names = found.hosts if isinstance(found, layout.HostFolders) else None
-        seen_at = self._settings.repository.mount_at
-        return Reading(
-            checkout=checkout,
-            # Where its files import each other: else some would be there twice.
-            arguments=arguments_for(
-                seen_at or checkout, found, self._settings.repository
-            ),
-            copy=str(seen_at or ""),
-            hosts=names,
-            mode=Mode(pins=self._pins(checkout)),
-        )
-
-    def _flake(self, checkout: Path, found: layout.Flake, *, whole: bool) -> Reading:
-        """
-        Return how to read a flake. Raises LayoutError where secrets would be copied.
-
-        Nix copies the whole tree to the store, where every user may read it.
-        """
-        if self._settings.repository.secrets:
-            message = (
-                "repository.secrets lies files over the checkout, and Nix copies all of"
-                " a flake into the store, where everybody may read them: take it out,"
-                " and declare such files as deployment.keys or with sops-nix or agenix"
-            )
-            raise LayoutError(message)
-        options = tuple(self._nix.options())
-        lock = checkout / found.folder / layout.LOCK_FILE
-        told = {
-            "folder": found.folder,
-            "system": f"{platform.machine()}-linux",
-            "replaced": self._replaced(options),
-        }
-        reading = Reading(
-            checkout=checkout,
-            arguments={
-                "checkout": str(checkout.absolute()),
-                "layout": "flake",
-                "sources": json.dumps(told),
-            },
-            lock=lock,
-            mode=Mode(flakes=True),
-        )
-        if not whole:
-            return reading
-        tree = self._trees.add(checkout, options)
-        package = ""
-        if self._settings.repository.pure:
-            package = self._trees.add(FILES, options, stamp=self._around.package).hash
-        followed = flake.is_followed(lock)
-        is_ours = followed or self._settings.nix.inputs
-        sources = {
-            **told,
-            "url": tree.reference(checkout, found.folder),
-            "tree": tree.fetched(checkout),
-            "followed": followed,
-            "stored": flake.stored(lock) if is_ours else {},
-        }
-        return replace(
-            reading,
-            arguments={**reading.arguments, "sources": json.dumps(sources)},
-            copy=tree.path,
-            fetched=None if self._kept.problem else self._notes.of(tree, options),
-            mode=Mode(flakes=True, package=package),
-        )
-
-    def _replaced(self, options: tuple[str, ...]) -> dict[str, object]:
-        """Return what is known of each tree that the settings put in place of one."""
-        return {
-            name: self._trees.add_input(name, place, options).known
-            if isinstance(place, Path)
-            else place
-            for name, place in self._settings.nix.inputs.items()
-        }
-
-    def _pins(self, checkout: Path) -> tuple[str, ...]:
-        """Return what the repository pins `<nixpkgs>` to, unless the settings do."""
-        if any(entry.startswith("nixpkgs=") for entry in self._settings.nix.path):
-            return ()
-        file = next((f for f in PIN_FILES if (checkout / f).is_file()), None)
-        if file is None:
-            return ()
-        place = self._ask_file("pinned.nix", checkout, file)
-        return (f"nixpkgs={place}",) if place else ()
-
-    def _ask_again(
-        self,
-        file: str,
-        sketch: Reading,
-        *,
-        whole: Callable[[], Reading] | None = None,
-        host: HostName | None = None,
-    ) -> Any:  # noqa: ANN401 -- JSON
-        """
-        Do as `_ask`, without Nix where nothing differs that it looked at before.
-
-        *whole* is how it is read where that takes more than *sketch*. With *host* it
-        is about that one.
-        """
-        about = {} if host is None else {"host": host}
-
-        def asked(reading: Reading, *, fresh: bool) -> Question:
-            return self._around.question(
-                reading, file, {**reading.arguments, **about}, host=None, fresh=fresh
-            )
-
-        text = self._kept.answer(asked(sketch, fresh=False))
-        if text is not None:
-            return json.loads(text)
-        reading = whole() if whole else sketch
-        heard: list[Heard] = []
-        question = asked(reading, fresh=True)
-        subject = Subject(reading=reading, host=host)
-        arguments = {**reading.arguments, **about}
-        value = self._ask(file, arguments, subject, hear=heard.append)
-        again = asked(reading, fresh=True)
-        self._kept.keep(question, heard[0], json.dumps(value), again=again)
-        return value
-
-    def _ask(
-        self,
-        file: str,
-        arguments: Arguments,
-        subject: Subject,
-        *,
-        hear: Callable[[Heard], None] | None = None,
-    ) -> Any:  # noqa: ANN401 -- JSON
-        """Return the value of one of our Nix files; EvaluationError, CommandError."""
-        reading = subject.reading
-        try:
-            answer = self._nix.evaluate(file, arguments, reading=reading, hear=hear)
-        except CommandError as error:
-            raise explained(
-                error,
-                subject,
-                again=lambda: self._trace(file, arguments, reading),
-                refused=lambda said: self._nix.cage.refusal(said, reading.checkout),
-            ) from error
-        try:
-            return json.loads(answer)
-        except ValueError as error:
-            message = f"Nix's answer is not JSON: {error}"
-            raise EvaluationError(message, host=subject.host) from error
-
-    def _trace(self, file: str, arguments: Arguments, reading: Reading) -> str:
-        """Return what Nix says with ``--show-trace`` of an evaluation that fails."""
-        try:
-            self._nix.evaluate(file, arguments, reading=reading, show_trace=True)
-        except CommandError as error:
-            return error.stderr
-        return ""
