@@ -4,14 +4,18 @@ What Nix notes of trees that it fetched, for each evaluation of a flake anew.
 Nix 2.20 and newer note for a path which hash it has, and read the whole tree where that
 is not noted. Newer ones note the same of each folder that is copied to the store from
 it: who finds such a note reads nothing, and no trace tells that it was looked at. So
-each evaluation gets notes of its own, which know the tree and nothing else.
+each evaluation gets notes of its own, which know the tree and, of others, which paths
+they are as a whole: a nixpkgs that a lock names would else be read from end to end, by
+each evaluation. Such a note is of one revision or hash, and what says which is traced.
 """
 
 import contextlib
+import json
 import os
 import shutil
+import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from reconciler import process
@@ -20,7 +24,13 @@ from reconciler.desired.flake import DEADLINE, Tree
 NOTES = "/fetcher-cache-"
 """How files of notes begin, in Nix's folder ``nix`` in a cache."""
 
+WHOLE_TREES = "reconciler-whole-trees.json"
+"""The file of what is noted of other trees, in the usual cache."""
+
 _KEPT = 8
+_TREES_KEPT = 200
+_READ = "SELECT key, value, timestamp FROM Cache WHERE domain = 'fetchToStore'"
+_WRITE = "INSERT OR IGNORE INTO Cache VALUES ('fetchToStore', ?, ?, ?)"
 _FETCH = (
     "builtins.seq (builtins.fetchTree"
     ' {{ type = "path"; path = "{path}"; narHash = "{hash}"; }}).outPath true'
@@ -65,10 +75,61 @@ def cache(notes: Mapping[str, bytes], usual: Path) -> Iterator[Path]:
             (folder / name).write_bytes(content)
         with contextlib.suppress(OSError):
             for file in usual.iterdir():
-                if not file.name.startswith(NOTES[1:]):
+                if not file.name.startswith((NOTES[1:], WHOLE_TREES)):
                     (folder / file.name).symlink_to(file)
+        own = [folder / name for name in notes if name.endswith(".sqlite")]
+        known = _recall(usual / WHOLE_TREES)
+        for file in own:
+            _add(file, known)
         yield place
         _bring(folder, usual)
+        _remember(usual / WHOLE_TREES, known, own)
+
+
+def _recall(file: Path) -> dict[str, list[object]]:
+    """Return what was noted of whole trees, by key; nothing where that is not known."""
+    try:
+        known = json.loads(file.read_bytes())
+        return {str(key): [str(value), int(at)] for key, (value, at) in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _add(file: Path, known: Mapping[str, list[object]]) -> None:
+    """Note what is *known*, if *file* is of a Nix that notes in such a way."""
+    with contextlib.suppress(sqlite3.Error), _opened(file) as notes:
+        notes.executemany(_WRITE, [(key, *rest) for key, rest in known.items()])
+
+
+def _remember(file: Path, known: dict[str, list[object]], own: Iterable[Path]) -> None:
+    """Keep for the next one what was noted of whole trees besides what was *known*."""
+    found = dict(known)
+    for one in own:
+        with contextlib.suppress(sqlite3.Error, ValueError), _opened(one) as notes:
+            rows = notes.execute(_READ).fetchall()
+            found |= {key: [value, at] for key, value, at in rows if _is_whole(key)}
+    if found.keys() == known.keys():
+        return
+    newest = dict(list(found.items())[-_TREES_KEPT:])
+    with contextlib.suppress(OSError), process.scratch("notes") as place:
+        new = place / file.name
+        new.write_text(json.dumps(newest), encoding="utf-8")
+        shutil.move(new, file)
+
+
+def _is_whole(key: str) -> bool:
+    """Return whether a note is of a tree, and not of a folder in one."""
+    return bool(json.loads(key).get("path") == "/")
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(file)
+    try:
+        with connection:
+            yield connection
+    finally:
+        connection.close()
 
 
 def _bring(folder: Path, usual: Path) -> None:
