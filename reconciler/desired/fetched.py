@@ -118,8 +118,15 @@ def _remember(file: Path, known: dict[str, list[object]], own: Iterable[Path]) -
 
 
 def _is_whole(key: str) -> bool:
-    """Return whether a note is of a tree, and not of a folder in one."""
-    return bool(json.loads(key).get("path") == "/")
+    """
+    Return whether a note is of a tree, and not of a folder in one.
+
+    Nor of one that is copied under another name. Of the flake's own that is to be seen:
+    it is not found by the path of the tree, as a copy of the same name is.
+    """
+    told = json.loads(key)
+    named = (told.get("name"), told.get("method")) == ("source", "nar")
+    return bool(named and told.get("path") == "/")
 
 
 @contextlib.contextmanager

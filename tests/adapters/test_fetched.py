@@ -27,8 +27,9 @@ def notes(tmp_path: Path) -> dict[str, bytes]:
     return {FILE: path.read_bytes()}
 
 
-def key(path: str, tree: str = "7beb50e7") -> str:
-    return json.dumps({"fingerprint": tree, "method": "nar", "path": path})
+def key(path: str, tree: str = "7beb50e7", name: str = "source") -> str:
+    told = {"fingerprint": tree, "method": "nar", "name": name, "path": path}
+    return json.dumps(told)
 
 
 def noted(place: Path) -> list[str]:
@@ -42,13 +43,13 @@ def note(place: Path, *keys: str) -> None:
         there.executemany("INSERT INTO Cache VALUES (?, ?, ?, ?)", rows)
 
 
-def test_whole_trees_are_left_to_the_next_and_folders_are_not(
+def test_whole_trees_are_left_to_the_next_and_nothing_else(
     tmp_path: Path, notes: dict[str, bytes]
 ) -> None:
     usual = tmp_path / "usual"
     with cache(notes, usual) as place:
         assert noted(place) == []
-        note(place, key("/"), key("/hosts"))
+        note(place, key("/"), key("/hosts"), key("/", name="of a host"))
 
     with cache(notes, usual) as place:
         assert noted(place) == [key("/")]
