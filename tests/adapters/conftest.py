@@ -1,12 +1,23 @@
 """Databases for the tests of history."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from reconciler.history import migrate
+from reconciler.history.schema import REVISION
 from tests.support.places import Place, emptied
 from tests.support.postgresql import Cluster, cluster
+
+NEWER = """
+from alembic import op
+revision, down_revision = "9998", "{}"
+def upgrade():
+    for one in "{}".split(";"):
+        op.execute(one)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +53,17 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "sqlite":
         return Place(folder=tmp_path)
     return Place(folder=tmp_path, url=emptied(request.getfixturevalue("_used")))
+
+
+@pytest.fixture
+def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what installs a version with one more migration, which runs this SQL."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrate.MIGRATIONS, folder)
+
+    def install(sql: str) -> None:
+        (folder / "versions" / "v9998.py").write_text(NEWER.format(REVISION, sql))
+        monkeypatch.setattr(migrate, "MIGRATIONS", folder)
+        monkeypatch.setattr(migrate, "REVISION", "9998")
+
+    return install

@@ -1,7 +1,6 @@
 """History in a real PostgreSQL: who may use it, and what its absence costs."""
 
 import contextlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from reconciler.errors import ClaimedError, HostBusyError, StateError
-from reconciler.history import History, Sighting, claims, migrate, postgresql
+from reconciler.history import History, Sighting, claims, postgresql
 from reconciler.history.answering import AnsweringConnection
 from reconciler.history.postgresql import PostgreSQL
 from reconciler.history.schema import REVISION, metadata
@@ -47,13 +46,6 @@ history = open_history(StateSettings.model_validate_json(sys.argv[1]))
 with history.only_daemon():
     print("daemon", flush=True)
     sys.stdin.read()
-"""
-NEWER = """
-from alembic import op
-revision, down_revision = "9998", "{}"
-def upgrade():
-    for one in "{}".split(";"):
-        op.execute(one)
 """
 
 
@@ -324,20 +316,6 @@ def test_the_schema_is_ours(history: History, place: Place) -> None:
 
     assert differences == []
     assert history.statuses() == []
-
-
-@pytest.fixture
-def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what installs a version with one more migration, which runs this SQL."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(migrate.MIGRATIONS, folder)
-
-    def install(sql: str) -> None:
-        (folder / "versions" / "v9998.py").write_text(NEWER.format(REVISION, sql))
-        monkeypatch.setattr(migrate, "MIGRATIONS", folder)
-        monkeypatch.setattr(migrate, "REVISION", "9998")
-
-    return install
 
 
 def test_a_migration_runs_once_whoever_comes_first(

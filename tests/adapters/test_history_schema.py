@@ -1,7 +1,6 @@
 """Which databases history takes, and what schema it gives them."""
 
 import contextlib
-import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -26,13 +25,6 @@ ATTEMPT = """
 INSERT INTO attempts (id, host, verdict, outcome, commit_id, target, owner, began_at,
   message, log_lines, log_head_lines, log_head_size, log_tail_size)
 VALUES (?, ?, ?, ?, 'c', 't', 'o', 1, '', 0, 0, 0, 0)
-"""
-NEWER = """
-from alembic import op
-revision, down_revision = "9998", "{}"
-def upgrade():
-    for one in "{}".split(";"):
-        op.execute(one)
 """
 
 
@@ -148,20 +140,6 @@ def test_unset_means_the_default_once_a_mode_was_told(tmp_path: Path) -> None:
 
         assert unset_mode(history) is Mode.REPORT
         assert history.is_adopted(HostName("keanu"))
-
-
-@pytest.fixture
-def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what installs a version with one more migration, which runs this SQL."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(migrate.MIGRATIONS, folder)
-
-    def install(sql: str) -> None:
-        (folder / "versions" / "v9998.py").write_text(NEWER.format(REVISION, sql))
-        monkeypatch.setattr(migrate, "MIGRATIONS", folder)
-        monkeypatch.setattr(migrate, "REVISION", "9998")
-
-    return install
 
 
 def test_a_migration_runs_and_keeps_a_copy_from_before(

@@ -42,6 +42,8 @@ class Site:
         self.fleet.up(OTHER, options=["--debian", "13"])
         self.own, self.other = self.fleet[OWN], self.fleet[OTHER]
         self.repository = Repository(folder, EXAMPLE)
+        url = f"ssh://{OWN}/{installed.REPOSITORY}"
+        self.repository.push_to(url, self.fleet.path / "ssh_config")
         self.settings: dict[str, Any] = {
             "repository": {
                 "url": f"/{installed.REPOSITORY}",
@@ -54,16 +56,6 @@ class Site:
         }
         installed.install(self.own, installed.build_wheel(folder))
         installed.configure(self.own, self.fleet, self.settings)
-
-    def push(self, subject: str) -> str:
-        """Commit everything in the clone and push it to the host; return the commit."""
-        repository = self.repository
-        repository.git("add", "-A")
-        repository.git("commit", "-q", "--allow-empty", "-m", subject)
-        ssh = f"ssh -F {self.fleet.path / 'ssh_config'}"
-        url = f"ssh://{OWN}/{installed.REPOSITORY}"
-        repository.git("-c", f"core.sshCommand={ssh}", "push", "-q", url, "HEAD:main")
-        return repository.head
 
     def run(self, *words: str) -> str:
         """Run a command of the reconciler as its user; return what it printed."""
@@ -100,7 +92,7 @@ def site(
     try:
         site.own.exec("systemctl", "start", UNIT)
         site.repository.edit("network.nix", "keanu = {", "${null} = {")
-        site.push("The services of two hosts")
+        site.repository.push("The services of two hosts")
         site.wait_in_sync()
         yield site
     finally:
@@ -148,12 +140,12 @@ def test_evaluations_have_a_cage_below_all_that(site: Site) -> None:
     database = f"/{installed.STATE}/history.sqlite"
     read = f'networking.hostName = builtins.readFile {database} + "'
     site.repository.edit(file, 'networking.hostName = "', read)
-    site.push("Read what is none of its business")
+    site.repository.push("Read what is none of its business")
     told = f"the evaluation may not read {database}: nix.cage"
     wait_until(lambda: told in site.run("status", "--json"), DEADLINE, told)
 
     site.repository.edit(file, read, 'networking.hostName = "')
-    site.push("Read it no more")
+    site.repository.push("Read it no more")
 
     site.wait_in_sync()
 
@@ -253,7 +245,7 @@ def test_it_deploys_the_system_that_it_is_part_of(site: Site) -> None:
     )
     before = site.show("InvocationID")
 
-    site.push("The reconciler is a service as all others are")
+    site.repository.push("The reconciler is a service as all others are")
 
     site.wait_in_sync(120)
     assert site.show("InvocationID") != before
@@ -272,7 +264,7 @@ def test_a_changed_setting_of_its_own_host_reloads_it(site: Site) -> None:
     file = f"hosts/{OWN}/reconciler.nix"
     site.repository.edit(file, 'policy.interval = "1s"', 'policy.interval = "2s"')
 
-    site.push("Look less often")
+    site.repository.push("Look less often")
 
     site.wait_in_sync(120)
     assert site.show("InvocationID") == before

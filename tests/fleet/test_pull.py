@@ -67,6 +67,8 @@ class Site:
         # Which is the host's own: all hosts share the machine's network.
         self.settings = {**SETTINGS, "http": {"listen": f"{self.own.address}:9876"}}
         self.repository = Repository(folder, EXAMPLE)
+        url = f"ssh://{FORGE}{self.url_path}"
+        self.repository.push_to(url, self.fleet.path / "ssh_config")
         self.forge.exec("git", "init", "-qb", "main", "--bare", self.url_path)
         installed.install(self.own, installed.build_wheel(folder))
         self._give_keys()
@@ -115,16 +117,6 @@ class Site:
         """
         (self.repository.work / f"hosts/{OWN}/reconciler.nix").write_text(module)
 
-    def push(self, subject: str) -> str:
-        """Commit everything in the clone and push it; return the commit."""
-        repository = self.repository
-        repository.git("add", "-A")
-        repository.git("commit", "-q", "--allow-empty", "-m", subject)
-        ssh = f"ssh -F {self.fleet.path / 'ssh_config'}"
-        url = f"ssh://{FORGE}{self.url_path}"
-        repository.git("-c", f"core.sshCommand={ssh}", "push", "-q", url, "HEAD:main")
-        return repository.head
-
     def run(self, *words: str) -> str:
         """Run a command of the reconciler; return what it printed."""
         return self.own.exec(PROGRAM, *words, deadline_s=120)
@@ -161,7 +153,7 @@ def site(
 ) -> Iterator[Site]:
     """Return a host that keeps itself in sync."""
     site = Site(tmp_path_factory.mktemp("site"), module_fleet)
-    site.push("A host that deploys itself")
+    site.repository.push("A host that deploys itself")
     first = "/etc/reconciler.yaml"
     settings = {**site.settings, "hosts": {OWN: {"transport": "local"}}}
     settings["repository"] = {**SETTINGS["repository"], "entry": [OWN]}
@@ -204,7 +196,7 @@ def test_a_commit_that_cuts_the_network_goes_back_by_itself(site: Site) -> None:
     system = site.own.running_toplevel
     site.say(CUT)
 
-    ended = site.ended(site.push("Cut the way to the repository"))
+    ended = site.ended(site.repository.push("Cut the way to the repository"))
 
     assert (ended["outcome"], ended["reason"]) == ("rolled_back", "unconfirmed")
     assert "was cut off by the switch" in ended["message"]
@@ -220,7 +212,7 @@ def test_a_commit_that_breaks_a_service_goes_back_by_itself(site: Site) -> None:
     system = site.own.running_toplevel
     site.say('systemd.services.withinbot.serviceConfig.ExecStart = lib.mkForce "/x";')
 
-    ended = site.ended(site.push("Break a service"))
+    ended = site.ended(site.repository.push("Break a service"))
 
     assert (ended["outcome"], ended["reason"]) == ("rolled_back", "unhealthy")
     assert BOT in ended["message"]
@@ -234,7 +226,7 @@ def test_a_daemon_that_slept_goes_to_the_newest_commit_alone(site: Site) -> None
     asleep = []
     for number in range(3):
         site.say(f'environment.etc."number".text = "{number}";')
-        asleep.append(site.push(f"Number {number}"))
+        asleep.append(site.repository.push(f"Number {number}"))
 
     site.own.exec("kill", "-CONT", pid)
 
@@ -270,7 +262,7 @@ def test_a_daemon_that_is_killed_is_followed_by_the_next(site: Site, step: str) 
         wait_until(
             lambda: site.own.exec_status(*follows) == 0, DEADLINE, "journalctl to run"
         )
-        commit = site.push(f"Be killed at {step}")
+        commit = site.repository.push(f"Be killed at {step}")
         assert kill.wait(patience(DEADLINE)) == 0
 
     site.wait_in_sync()
@@ -288,7 +280,7 @@ def test_a_commit_that_changes_the_daemon_is_confirmed_by_the_new_one(
     before = site.show("InvocationID")
     site.say('systemd.services.reconciler.environment.CHANGED = lib.mkForce "1";')
 
-    commit = site.push("Change the reconciler's own unit")
+    commit = site.repository.push("Change the reconciler's own unit")
 
     ended = site.ended(commit)
     assert ended["outcome"] == "succeeded"

@@ -59,6 +59,11 @@ class Repository:
         """Run git in the clone; return what it printed."""
         return git("-C", str(self.work), *words)
 
+    def push_to(self, url: str, ssh_config: Path) -> None:
+        """Have `push` push to a host, over SSH, from now on."""
+        self.git("remote", "set-url", "origin", url)
+        self.git("config", "core.sshCommand", f"ssh -F {ssh_config}")
+
     def push(self, subject: str, *options: str) -> str:
         """Commit everything and push; return the commit."""
         self.git("add", "-A")
