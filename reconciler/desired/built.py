@@ -6,19 +6,17 @@ before. Where it reads the copy of a flake's tree, its derivation names that.
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reconciler import process
-from reconciler.desired.ground import STORE
+from reconciler.desired.ground import STORE_PATH
 from reconciler.desired.trace import Trace
 
 DEADLINE = 60.0
 """Seconds for asking the store where some hundred paths come from."""
 
 _AT_ONCE = 500  # as many as fit into a command's arguments
-_NAME = re.compile(rf"{re.escape(STORE)}/[0-9a-z]{{32}}-[0-9A-Za-z+._?=-]+")
 _NEVER_BUILT = (".drv", ".lock", ".chroot")
 
 
@@ -40,6 +38,6 @@ def derivations(trace: Trace, copy: str, options: Sequence[str]) -> list[str]:
 
 def _read(trace: Trace) -> Iterator[str]:
     for access in trace.accesses:
-        match = _NAME.match(access.path) if access.there else None
+        match = STORE_PATH.match(access.path) if access.there else None
         if match and not match[0].endswith(_NEVER_BUILT) and os.path.lexists(match[0]):
             yield match[0]

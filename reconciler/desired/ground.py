@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -29,6 +30,9 @@ OVERLAY = "overlay"
 MISSING = "missing"
 
 STORE = os.environ.get("NIX_STORE_DIR", "/nix/store")
+
+STORE_PATH = re.compile(rf"{re.escape(STORE)}/[0-9a-z]{{32}}-[0-9A-Za-z+._?=-]+")
+"""What is directly in the store, by the names that Nix allows there."""
 
 _STEPS_LIMIT = 4096  # more are a link to itself
 _FOLDER, _LINKED, _MODULE = "040000", "120000", "160000"

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.desired import built, trace
-from reconciler.desired.ground import STORE, Ground
+from reconciler.desired.ground import STORE_PATH, Ground
 from reconciler.desired.nix import Heard
 from reconciler.desired.spared import (
     LIST_OF_HOSTS,
@@ -37,8 +36,6 @@ NAMES_ITSELF = (
     "{file} holds the path of the flake's whole tree (self.outPath, or a path that is"
     " written as text), which is another one for each commit"
 )
-
-_STORE_PATH = re.compile(rf"{re.escape(STORE)}/[0-9a-z]{{32}}-[0-9A-Za-z+._?=-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +91,7 @@ class Kept:
         """Return the answer that still holds, if what it names is in the store."""
         key, _ = self.unchanged(question)
         text = self._memory.answer(key) if key and self._memory else None
-        if text is None or not all(map(os.path.exists, _STORE_PATH.findall(text))):
+        if text is None or not all(map(os.path.exists, STORE_PATH.findall(text))):
             return None
         return text
 

@@ -30,12 +30,11 @@ def copy(source: str, target: str, *, dry_run: bool = False) -> dict[str, int]:
         if dry_run and _is_absent(target):
             return _counts(reader)
         with _alone(target, read_only=dry_run) as new:
-            if not dry_run:
-                migrate.bring_up_to_date(new)
             if dry_run:
                 with new.reading() as there:
                     _require_empty(there, new.name)
                 return _counts(reader)
+            migrate.bring_up_to_date(new)
             with new.writing(durable=True) as writer:
                 # Asked here: a person may give orders without a daemon.
                 _require_empty(writer, new.name)
