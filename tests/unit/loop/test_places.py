@@ -48,6 +48,7 @@ def test_who_waits_is_not_overtaken(places: Places) -> None:
     places.leave(C)
     assert places.enter(C)
     order.append(C)
+    places.leave(C)
     waiting.join()
 
     assert order == [D, C]
