@@ -110,11 +110,9 @@ def _choice(text: str) -> Choice:
     pattern, equals, name = text.partition("=")
     if not equals:
         return Choice(pattern=text)
-    if (
-        not name
-        or max(pattern.count("*"), name.count("*")) > 1
-        or ("*" in name and "*" not in pattern)
-    ):
+    stars = pattern.count("*")
+    # With one on the left alone: what does the repository call such a host?
+    if not name or stars > 1 or stars != name.count("*"):
         message = (
             f"repository.entry: {text} renames no host: write prod-web=web, or with one"
             " * on each side prod-*=*"

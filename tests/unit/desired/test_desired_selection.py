@@ -49,7 +49,8 @@ def test_entries_rename_hosts() -> None:
     [
         (("wbe",), r"no host is called wbe.*db-1, db-2, installer, web"),
         (("wbe=web",), r"no host is called wbe"),
-        (("db-*=db",), r"db-1 and db-2 are both called db"),
+        (("db-1=db", "db-2=db"), r"db-1 and db-2 are both called db"),
+        (("we*=db",), r"we\*=db renames no host"),
         (("web=db-1", "db-*"), r"db-1 and web are both called db-1"),
         (("web=*",), r"web=\* renames no host"),
         (("*-*=*",), r"renames no host"),
