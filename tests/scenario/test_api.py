@@ -84,7 +84,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 def is_at_rest(api: Api) -> bool:
-    """Whether each host was asked for a bell, which a pass does last, and all is done."""
+    """Whether all passes are over; what they do last is to ask for a bell."""
     status = api.get("/status").json()
     return len(status["bells"]) == status["hosts"] and not status["doing"]
 
