@@ -1,7 +1,7 @@
 """What Prometheus sees. Nothing else imports prometheus-client."""
 
-from reconciler.metrics.families import KeyResult, PassResult
 from reconciler.metrics.recorder import Metrics
+from reconciler.metrics.results import KeyResult, PassResult
 from reconciler.metrics.web import (
     ApiMetrics,
     ApiResult,

@@ -1,11 +1,9 @@
 """
 Every metric family with its name, labels and help.
 
-Labels come from closed sets or are names of hosts. The two ``_info`` families also tell
-texts that change. What is known of hosts is `reconciler.metrics.hosts`.
+Labels come from closed sets. What there is of each host is `reconciler.metrics.hosts`.
 """
 
-import enum
 from collections.abc import Sequence
 
 import prometheus_client
@@ -13,7 +11,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from reconciler.messages import Kind
-from reconciler.metrics.hosts import FAMILIES, HostsCollector
 from reconciler.metrics.queue import QueueCollector
 
 PREFIX = "reconciler_"
@@ -35,30 +32,6 @@ QUEUE_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 900.0, 1800
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class PassResult(enum.Enum):
-    """How a pass ended, under controller-runtime's names."""
-
-    SUCCESS = "success"
-    REQUEUE = "requeue"  # something is under way: look again soon
-    ERROR = "error"
-
-
-class KeyResult(enum.Enum):
-    """What became of a key that was to be delivered."""
-
-    WRITTEN = "written"  # it has a new content
-    PERMITTED = "permitted"  # only its owner or mode was set
-    FAILED = "failed"
-
-
-class Sent(enum.Enum):
-    """What became of a message for one target."""
-
-    DELIVERED = "delivered"
-    FAILED = "failed"  # a try; the message waits for the next
-    DROPPED = "dropped"  # refused for good, or given up
-
-
 NOTIFIED = (*(kind.value for kind in Kind), "commit-status")
 """What is sent: the kinds of messages, and commit statuses."""
 
@@ -69,8 +42,6 @@ class Families:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         self.labels: dict[str, tuple[str, ...]] = {}  # by name without suffix
-        self._about_hosts()
-        self._about_bells()
         self._about_keys()
         self._about_work()
         self._about_the_repository()
@@ -79,39 +50,11 @@ class Families:
         self._about_the_web()
         self._about_the_program()
 
-    def by_host(self) -> tuple[Gauge | Counter, ...]:
-        """Return the families that are counted and have one series for each host."""
-        return (
-            self.evaluation_failures,
-            self.evaluation_failing,
-            self.evaluation_seconds,
-            self.evaluation_memory,
-            self.path_changes,
-            self.bell_rings,
-        )
-
-    def _about_hosts(self) -> None:
-        self.hosts = HostsCollector(PREFIX)
-        self.registry.register(self.hosts)
-        for family in FAMILIES:
-            self.labels[PREFIX + family.name] = ("host", *family.labels)
-
-    def _about_bells(self) -> None:
-        self.host_bell = self._gauge(
-            "host_bell",
-            "1 for how it comes that the host is looked at: it rings; it rings without"
-            " end, and is polled (flapping); it has no bell, and is polled.",
-            *("host", "state"),
-        )
-        self.bell_rings = self._counter(
-            "bell_rings", "How often the host said that something has changed.", "host"
-        )
-
     def _about_keys(self) -> None:
         self.key_uploads = self._counter(
             "key_uploads",
             "Keys that were to be delivered, by what became of them.",
-            *("host", "result"),
+            "result",
         )
         self.reboot_to_active = self._histogram(
             "reboot_to_active_seconds",
@@ -121,26 +64,19 @@ class Families:
         )
 
     def _about_work(self) -> None:
-        self.attempts = self._counter(
-            "attempts", "Attempts to change a host, by outcome.", "host", "outcome"
-        )
         self.path_changes = self._counter(
             "path_changes",
             "Deployments of another path with which no unit or key differs.",
-            "host",
         )
-        self.rollbacks = self._counter(
-            "rollbacks",
-            "Attempts after which the host went back to its former system, by reason.",
-            *("host", "reason"),
+        self.rollback_reasons = self._counter(
+            "rollback_reasons",
+            "Attempts after which a host went back to its former system, by reason.",
+            "reason",
         )
         self.health_gate = self._histogram(
             "health_gate_seconds",
             "From the end of a switch until the new system was found healthy or not.",
             buckets=PHASE_BUCKETS,
-        )
-        self.passes = self._counter(
-            "passes", "Passes over a host, by result.", "host", "result"
         )
         self.phase_duration = self._histogram(
             "phase_duration_seconds",
@@ -209,34 +145,11 @@ class Families:
             "commit_timestamp_seconds",
             "When that commit was made, by its committer's clock; 0 before the first.",
         )
-        self.evaluation_failures = self._counter(
-            "evaluation_failures",
-            "Evaluations that failed; without a host: that of the list of hosts.",
-            "host",
-        )
         self.evaluations = self._counter(
             "evaluations",
-            "Commits that were read for a host: evaluated, unchanged (nothing that the"
-            " last evaluation looked at differs) or failed.",
-            *("host", "result"),
-        )
-        self.evaluation_seconds = self._gauge(
-            "evaluation_seconds",
-            "What the last evaluation of the host took; 0 before the first.",
-            "host",
-        )
-        self.evaluation_memory = self._gauge(
-            "evaluation_memory_bytes",
-            "The most memory that the last evaluation of the host had; 0 before the"
-            " first.",
-            "host",
-        )
-        self.evaluation_failing = self._gauge(
-            "evaluation_failing",
-            "Whether the newest commit does not evaluate for the host, which is kept as"
-            " the last good one says; without a host: whether its list of hosts does"
-            " not, and no host is brought to it.",
-            "host",
+            "Commits that were read, for each host: evaluated, unchanged (nothing that"
+            " its last evaluation looked at differs) or failed.",
+            "result",
         )
 
     def _about_notifications(self) -> None:

@@ -1,49 +1,22 @@
 """
-What is known of each host, read at each scrape: a series is there while its host is.
+Every metric family that has series of its own for each host, and how they are written.
 
-Nothing is set and nothing removed: what the last status of a host says is what its
-series say.
+In prometheus-client each series is an object, and a scrape of a thousand hosts would
+walk through tens of thousands of them. Here a host is one record, which is there while
+the host is, and the text is made of what it says.
 """
 
-import collections
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-from typing_extensions import override
-
-from reconciler.model import CommitId, DriftKind, HostName, HostStatus, Verdict
+from reconciler.metrics.results import PassResult
+from reconciler.metrics.shown import Shown
+from reconciler.metrics.text import escaped, number
+from reconciler.model import DriftKind, HostName, Outcome
 
 _STORE = "/nix/store/"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """The last status of a host, and what it does not say."""
-
-    status: HostStatus
-    evaluated: CommitId | None = None  # the commit that it was aimed at
-    succeeded_at: float = 0.0  # when a pass last found it in sync
-    drifts: "collections.Counter[DriftKind]" = field(
-        default_factory=collections.Counter
-    )  # those that do not last
-
-    @classmethod
-    def of(
-        cls, status: HostStatus, evaluated: CommitId | None, before: "Shown | None"
-    ) -> "Shown":
-        """Return what there is to show of *status*."""
-        at = before.succeeded_at if before else 0.0
-        return cls(
-            status=status,
-            evaluated=evaluated,
-            succeeded_at=status.updated_at if status.in_sync else at,
-            drifts=collections.Counter(
-                drift.kind for drift in status.drifts if not drift.lasting
-            ),
-        )
-
+HOSTS_TEXT = "Hosts that the last commit declares."
 
 Samples = Iterator[tuple[Sequence[str], float]]
 """Values of the labels behind ``host``, and of the series."""
@@ -56,14 +29,31 @@ def _one(value: Callable[[Shown], float]) -> Callable[[Shown], Samples]:
     return samples
 
 
-def _verdicts(shown: Shown) -> Samples:
-    for verdict in Verdict:
-        yield (verdict.value,), verdict is shown.status.verdict
+def _number(name: str) -> Callable[[Shown], Samples]:
+    return _one(lambda shown: shown.numbers.get((name, ""), 0))
+
+
+def _numbers(name: str, labels: Sequence[str]) -> Callable[[Shown], Samples]:
+    def samples(shown: Shown) -> Samples:
+        for label in labels:
+            yield (label,), shown.numbers.get((name, label), 0)
+
+    return samples
+
+
+def _verdict(shown: Shown) -> Samples:
+    if shown.status.verdict is not None:
+        yield (shown.status.verdict.value,), 1
+
+
+def _bell(shown: Shown) -> Samples:
+    if shown.bell is not None:
+        yield (shown.bell.value,), 1
 
 
 def _drifts(shown: Shown) -> Samples:
-    for kind in DriftKind:
-        yield (kind.value,), shown.drifts[kind]
+    for kind, count in shown.drifts.items():
+        yield (kind.value,), count
 
 
 def _info(shown: Shown) -> Samples:
@@ -71,8 +61,8 @@ def _info(shown: Shown) -> Samples:
     # As Prometheus's own service discovery writes lists: `tags=~".*,web,.*"`.
     tags = f",{','.join(sorted(status.tags))}," if status.tags else ""
     systems = (status.target or "", status.running or "")
-    short = (system.removeprefix(_STORE) for system in systems)
-    yield (shown.evaluated or "", *short, status.address, tags), 1
+    desired, running = (system.removeprefix(_STORE) for system in systems)
+    yield (status.address, shown.evaluated or "", desired, running, tags), 1
 
 
 def _held_since(shown: Shown) -> float:
@@ -83,140 +73,246 @@ def _keys_wrong(shown: Shown) -> float:
     return shown.drifts[DriftKind.KEY_CHANGED] + shown.drifts[DriftKind.KEY_PERMISSIONS]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """One metric of hosts."""
 
     name: str
     text: str
+    why: str  # each host has it: who asks for it
     samples: Callable[[Shown], Samples]
-    labels: tuple[str, ...] = ()  # behind `host`
+    labels: tuple[str, ...] = ()  # but `host`
+    counter: bool = False
+    of_list: bool = False  # the list of hosts has it as well, as a host without a name
+
+    @property
+    def kind(self) -> str:
+        """What Prometheus calls it."""
+        return "counter" if self.counter else "gauge"
+
+    @property
+    def series(self) -> str:
+        """The name of its series."""
+        return f"reconciler_{self.name}{'_total' if self.counter else ''}"
 
 
 FAMILIES = (
     Family(
-        "host_up",
-        "Whether the host answered the last probe.",
-        _one(lambda shown: shown.status.reachable),
+        name="host_up",
+        text="Whether the host answered the last probe.",
+        why="the dashboards of hosts",
+        samples=_one(lambda shown: shown.status.reachable),
     ),
     Family(
-        "host_in_sync",
-        "Whether the host is what its commit says.",
-        _one(lambda shown: shown.status.in_sync),
+        name="host_in_sync",
+        text="Whether the host is what its commit says.",
+        why="ReconcilerHostFlapping, and most dashboards",
+        samples=_one(lambda shown: shown.status.in_sync),
     ),
     Family(
-        "host_verdict",
-        "1 for what the last pass decided for the host, 0 for the others; all 0 if"
-        " no plan could be made.",
-        _verdicts,
-        ("verdict",),
+        name="host_verdict",
+        text="Always 1: what the last pass decided for the host; none if no plan could"
+        " be made.",
+        why="ReconcilerHostBlocked: the one verdict that it has",
+        samples=_verdict,
+        labels=("verdict",),
     ),
     Family(
-        "host_info",
-        "Always 1: the last commit evaluated for the host, the systems that it"
+        name="host_info",
+        text="Always 1: the last commit evaluated for the host, the systems that it"
         " should run and runs, its address and its tags (between commas).",
-        _info,
-        ("commit", "desired", "running", "address", "tags"),
+        why="one place for texts that change, to be joined in",
+        samples=_info,
+        labels=("address", "commit", "desired", "running", "tags"),
     ),
     Family(
-        "drift_items",
-        "Differences by kind, without those that are legitimate and last.",
-        _drifts,
-        ("kind",),
+        name="host_bell",
+        text="Always 1: how it comes that the host is looked at: it rings; it rings"
+        " without end, and is polled (flapping); it has no bell, and is polled.",
+        why="the dashboard of a host: the one state that it has",
+        samples=_bell,
+        labels=("state",),
     ),
     Family(
-        "drift_since_timestamp_seconds",
-        "When the present run of drift was first seen; 0 while there is none.",
-        _one(lambda shown: shown.status.drift_since or 0),
+        name="bell_rings",
+        text="How often the host said that something has changed.",
+        why="the dashboard of a host: which one keeps us busy",
+        samples=_number("bell_rings"),
+        counter=True,
     ),
     Family(
-        "units_desired",
-        "Units that should be active.",
-        _one(lambda shown: shown.status.units_desired),
+        name="drift_items",
+        text="Differences of each kind that there are, without those that are"
+        " legitimate and last.",
+        why="ReconcilerHostUnreachable, …WrongMachine, …UnitFailed, …RebootNeeded: one"
+        " for each kind of difference, so none while it is in sync",
+        samples=_drifts,
+        labels=("kind",),
     ),
     Family(
-        "units_active",
-        "Units that should be active and are.",
-        _one(lambda shown: shown.status.units_active),
+        name="drift_since_timestamp_seconds",
+        text="When the present run of drift was first seen; 0 while there is none.",
+        why="ReconcilerHostDrift",
+        samples=_one(lambda shown: shown.status.drift_since or 0),
     ),
     Family(
-        "last_success_timestamp_seconds",
-        "When a pass last found the host in sync; 0 if not since the start.",
-        _one(lambda shown: shown.succeeded_at),
+        name="units_desired",
+        text="Units that should be active.",
+        why="the dashboards of hosts",
+        samples=_one(lambda shown: shown.status.units_desired),
     ),
     Family(
-        "held",
-        "Whether somebody said to leave the host alone.",
-        _one(lambda shown: shown.status.hold is not None),
+        name="units_active",
+        text="Units that should be active and are.",
+        why="the dashboards of hosts",
+        samples=_one(lambda shown: shown.status.units_active),
     ),
     Family(
-        "held_since_timestamp_seconds",
-        "When the host was held; 0 while it is not.",
-        _one(_held_since),
+        name="last_success_timestamp_seconds",
+        text="When a pass last found the host in sync; 0 if not since the start.",
+        why="the dashboards of hosts",
+        samples=_one(lambda shown: shown.succeeded_at),
     ),
     Family(
-        "quarantined",
-        "Whether the system that the host should run failed there before.",
-        _one(lambda shown: shown.status.quarantine is not None),
+        name="held",
+        text="Whether somebody said to leave the host alone.",
+        why="ReconcilerHostDrift, which a hold silences",
+        samples=_one(lambda shown: shown.status.hold is not None),
     ),
     Family(
-        "keys_desired",
-        "Keys that the commit declares.",
-        _one(lambda shown: shown.status.keys_desired),
+        name="held_since_timestamp_seconds",
+        text="When the host was held; 0 while it is not.",
+        why="ReconcilerHostHeld",
+        samples=_one(_held_since),
     ),
     Family(
-        "keys_present",
-        "Keys whose file stands on the host, right or not.",
-        _one(lambda shown: shown.status.keys_present),
+        name="quarantined",
+        text="Whether the system that the host should run failed there before.",
+        why="ReconcilerHostQuarantined",
+        samples=_one(lambda shown: shown.status.quarantine is not None),
     ),
     Family(
-        "keys_missing",
-        "Keys that are not on the host.",
-        _one(lambda shown: shown.drifts[DriftKind.KEY_MISSING]),
+        name="keys_desired",
+        text="Keys that the commit declares.",
+        why="the dashboard of a host",
+        samples=_one(lambda shown: shown.status.keys_desired),
     ),
     Family(
-        "keys_wrong",
-        "Keys with another content, owner or mode, or that cannot be compared.",
-        _one(_keys_wrong),
+        name="keys_present",
+        text="Keys whose file stands on the host, right or not.",
+        why="the dashboard of a host",
+        samples=_one(lambda shown: shown.status.keys_present),
+    ),
+    Family(
+        name="keys_missing",
+        text="Keys that are not on the host.",
+        why="ReconcilerKeyMissing",
+        samples=_one(lambda shown: shown.drifts[DriftKind.KEY_MISSING]),
+    ),
+    Family(
+        name="keys_wrong",
+        text="Keys with another content, owner or mode, or that cannot be compared.",
+        why="the dashboard of a host",
+        samples=_one(_keys_wrong),
+    ),
+    Family(
+        name="attempts",
+        text="Attempts to change a host, by outcome.",
+        why="ReconcilerDeploymentFailed; by outcome on the dashboards",
+        samples=_numbers("attempts", [one.value for one in Outcome]),
+        labels=("outcome",),
+        counter=True,
+    ),
+    Family(
+        name="rollbacks",
+        text="Attempts after which the host went back to its former system, but for"
+        " those that somebody asked for.",
+        why="ReconcilerDeploymentRolledBack; the reasons are counted for all hosts"
+        " together",
+        samples=_number("rollbacks"),
+        counter=True,
+    ),
+    Family(
+        name="passes",
+        text="Passes over a host, by result.",
+        why="ReconcilerPassesFailing compares the results of one host",
+        samples=_numbers("passes", [one.value for one in PassResult]),
+        labels=("result",),
+        counter=True,
+    ),
+    Family(
+        name="evaluation_failures",
+        text="Evaluations that failed; without a host: that of the list of hosts.",
+        why="the dashboard of the program",
+        samples=_number("evaluation_failures"),
+        counter=True,
+        of_list=True,
+    ),
+    Family(
+        name="evaluation_failing",
+        text="Whether the newest commit does not evaluate for the host, which is kept"
+        " as the last good one says; without a host: whether its list of hosts does"
+        " not, and no host is brought to it.",
+        why="ReconcilerEvaluationFailing",
+        samples=_number("evaluation_failing"),
+        of_list=True,
+    ),
+    Family(
+        name="evaluation_seconds",
+        text="What the last evaluation of the host took; 0 before the first.",
+        why="the dashboard of the program: which hosts are dear",
+        samples=_number("evaluation_seconds"),
+    ),
+    Family(
+        name="evaluation_memory_bytes",
+        text="The most memory that the last evaluation of the host had; 0 before the"
+        " first.",
+        why="the dashboard of the program: which hosts are dear",
+        samples=_number("evaluation_memory_bytes"),
     ),
 )
 
 
-class HostsCollector(Collector):
+class Hosts:
     """The hosts that are known, and how they stand; for one lock of its owner's."""
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+    def __init__(self) -> None:
         self._shown: dict[HostName, Shown] = {}
-
-    def __contains__(self, host: HostName) -> bool:
-        return host in self._shown
+        self._list = Shown.unseen(HostName(""))
 
     def know(self, host: HostName) -> None:
-        """Show *host*, of which nothing was seen yet."""
-        unseen = HostStatus(host=host, commit=CommitId(""), updated_at=0.0)
-        self._shown[host] = Shown(status=unseen)
+        """Show *host*, of which nothing was seen yet, if it is new."""
+        if host not in self._shown:
+            self._shown[host] = Shown.unseen(host)
 
     def forget(self, host: HostName) -> None:
         """Show *host* no more."""
-        del self._shown[host]
+        self._shown.pop(host, None)
 
-    def show(self, status: HostStatus, evaluated: CommitId | None) -> None:
-        """Show what the last pass found on a host that is known."""
-        before = self._shown[status.host]
-        self._shown[status.host] = Shown.of(status, evaluated, before)
+    def of(self, host: HostName | None) -> Shown | None:
+        """Return what is shown of *host*, if it is known; None: the list of hosts."""
+        return self._list if host is None else self._shown.get(host)
 
-    @override
-    def collect(self) -> Iterator[Metric]:
-        shown = sorted(self._shown.items())
-        text = "Hosts that the last commit declares."
-        yield GaugeMetricFamily(f"{self._prefix}hosts", text, value=len(shown))
+    def text(self) -> str:
+        """Return all series, as Prometheus scrapes them."""
+        shown = [(escaped(host), one) for host, one in sorted(self._shown.items())]
+        with_list = [("", self._list), *shown]
+        told = [f"# HELP reconciler_hosts {HOSTS_TEXT}\n"]
+        told.append(f"# TYPE reconciler_hosts gauge\nreconciler_hosts {len(shown)}\n")
         for family in FAMILIES:
-            labels = ("host", *family.labels)
-            found = GaugeMetricFamily(
-                f"{self._prefix}{family.name}", family.text, labels=labels
-            )
-            for host, one in shown:
-                for values, value in family.samples(one):
-                    found.add_metric([host, *values], float(value))
-            yield found
+            told.append(f"# HELP {family.series} {family.text}\n")
+            told.append(f"# TYPE {family.series} {family.kind}\n")
+            told += _lines(family, with_list if family.of_list else shown)
+        return "".join(told)
+
+
+def _lines(family: Family, shown: Sequence[tuple[str, Shown]]) -> Iterator[str]:
+    name = family.series
+    for host, one in shown:
+        for values, value in family.samples(one):
+            if values:
+                pairs = zip(family.labels, map(escaped, values), strict=True)
+                labels = [f'host="{host}"', *(f'{key}="{text}"' for key, text in pairs)]
+                yield f"{name}{{{','.join(sorted(labels))}}} {number(value)}\n"
+            else:
+                yield f'{name}{{host="{host}"}} {number(value)}\n'

@@ -2,20 +2,16 @@
 
 import platform
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 
-from prometheus_client import Counter, Gauge, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from reconciler.metrics.families import (
-    NOTIFIED,
-    Families,
-    KeyResult,
-    PassResult,
-    Sent,
-)
+from reconciler.metrics.families import NOTIFIED, Families
+from reconciler.metrics.hosts import Hosts
 from reconciler.metrics.queue import QueueReading
+from reconciler.metrics.results import KeyResult, PassResult, Sent
 from reconciler.metrics.web import ApiMetrics, WebhookMetrics
 from reconciler.model import (
     Attempt,
@@ -25,12 +21,9 @@ from reconciler.model import (
     Evaluated,
     HostName,
     HostStatus,
-    Outcome,
     Phase,
     Reason,
 )
-
-_STORE = "/nix/store/"
 
 CACHE_RESULTS = ("pushed", "failed")
 
@@ -42,14 +35,14 @@ class Metrics:
     """
     All metrics of one process; any thread may call any method.
 
-    Every series is there from the start, those of a host from `host_known` on, and
-    until `host_gone`: what a pass that was still running tells of a host that has left
-    is dropped, so that its series do not come back.
+    Whatever is counted is there from the start, that of a host from `host_known` on,
+    and until `host_gone`: what a pass that was still running tells of a host that has
+    left is dropped, so that its series do not come back.
     """
 
     def __init__(self) -> None:
         self._families = Families()
-        self._hosts = self._families.hosts
+        self._hosts = Hosts()
         self._lock = threading.Lock()  # over them, and whatever belongs to one host
         self._waiting: dict[str, tuple[int, float]] = {}  # by target
         self.webhooks = WebhookMetrics(self._families.webhook_requests)
@@ -61,26 +54,20 @@ class Metrics:
     def host_known(self, host: HostName) -> None:
         """Show *host*, at zero, if it is new."""
         with self._lock:
-            if host not in self._hosts:
-                self._hosts.know(host)
-                for family, labels in self._counted(host):
-                    family.labels(*labels)
+            self._hosts.know(host)
 
     def host_gone(self, host: HostName) -> None:
         """Take every series of *host* along, and no other."""
         with self._lock:
-            if host in self._hosts:
-                self._hosts.forget(host)
-                for family, labels in self._counted(host):
-                    family.remove(*labels)
+            self._hosts.forget(host)
 
     def host_status(
         self, status: HostStatus, evaluated: CommitId | None = None
     ) -> None:
         """Show what the last pass found; *evaluated* is the commit it was aimed at."""
         with self._lock:
-            if status.host in self._hosts:
-                self._hosts.show(status, evaluated)
+            if shown := self._hosts.of(status.host):
+                shown.show(status, evaluated)
 
     def attempt_ended(self, attempt: Attempt) -> None:
         """Count an attempt under its outcome."""
@@ -88,20 +75,18 @@ class Metrics:
             message = f"attempt {attempt.id} has not ended"
             raise ValueError(message)
         with self._lock:
-            if attempt.host in self._hosts:
-                self._families.attempts.labels(
-                    attempt.host, attempt.outcome.value
-                ).inc()
+            if shown := self._hosts.of(attempt.host):
+                shown.count("attempts", attempt.outcome.value)
                 if attempt.reason in WENT_BACK:
-                    self._families.rollbacks.labels(
-                        attempt.host, attempt.reason.value
-                    ).inc()
+                    reasons = self._families.rollback_reasons
+                    reasons.labels(attempt.reason.value).inc()
+                    shown.count("rollbacks", by=attempt.reason is not Reason.ASKED)
 
     def path_changed(self, host: HostName) -> None:
         """Count a deployment of another path with which no unit or key differs."""
         with self._lock:
-            if host in self._hosts:
-                self._families.path_changes.labels(host).inc()
+            if self._hosts.of(host):
+                self._families.path_changes.inc()
 
     def keys_delivered(
         self, host: HostName, result: KeyResult | str, keys: int
@@ -109,61 +94,59 @@ class Metrics:
         """Count *keys*. Raises ValueError for a *result* that is none."""
         name = KeyResult(result).value
         with self._lock:
-            if host in self._hosts:
-                self._families.key_uploads.labels(host, name).inc(keys)
+            if self._hosts.of(host):
+                self._families.key_uploads.labels(name).inc(keys)
 
     def rebooted(self, host: HostName, seconds: float) -> None:
         """Record how long after SSH answered again *host* was in order."""
         with self._lock:
-            if host in self._hosts:
+            if self._hosts.of(host):
                 self._families.reboot_to_active.observe(seconds)
 
     def host_bell(self, host: HostName, state: BellState) -> None:
         """Show how it comes that *host* is looked at."""
         with self._lock:
-            if host in self._hosts:
-                for one in BellState:
-                    shown = self._families.host_bell.labels(host, one.value)
-                    shown.set(one is state)
+            if shown := self._hosts.of(host):
+                shown.bell = state
 
     def host_rang(self, host: HostName) -> None:
         """Count that *host* said that something has changed."""
         with self._lock:
-            if host in self._hosts:
-                self._families.bell_rings.labels(host).inc()
+            if shown := self._hosts.of(host):
+                shown.count("bell_rings")
 
     def pass_ended(self, host: HostName, result: PassResult | str) -> None:
         """Count a pass. Raises ValueError for a *result* that is none."""
         name = PassResult(result).value
         with self._lock:
-            if host in self._hosts:
-                self._families.passes.labels(host, name).inc()
+            if shown := self._hosts.of(host):
+                shown.count("passes", name)
 
     def evaluation_failed(self, host: HostName | None) -> None:
         """Count an evaluation that failed; None: that of the list of hosts."""
         with self._lock:
-            if host is None or host in self._hosts:
-                self._families.evaluation_failures.labels(host or "").inc()
-                self._families.evaluation_failing.labels(host or "").set(1)
+            if shown := self._hosts.of(host):
+                shown.count("evaluation_failures")
+                shown.set("evaluation_failing", 1)
 
     def evaluated(self, host: HostName, result: Evaluated) -> None:
         """Count a commit that was read for *host*."""
         with self._lock:
-            if host in self._hosts:
-                self._families.evaluations.labels(host, result.value).inc()
+            if self._hosts.of(host):
+                self._families.evaluations.labels(result.value).inc()
 
     def evaluation_took(self, host: HostName, seconds: float, memory: int) -> None:
         """Show what the last evaluation of *host* took; *memory* in bytes."""
         with self._lock:
-            if host in self._hosts:
-                self._families.evaluation_seconds.labels(host).set(seconds)
-                self._families.evaluation_memory.labels(host).set(memory)
+            if shown := self._hosts.of(host):
+                shown.set("evaluation_seconds", seconds)
+                shown.set("evaluation_memory_bytes", memory)
 
     def evaluation_works(self, host: HostName | None) -> None:
         """Show that the newest commit evaluates; None: its list of hosts."""
         with self._lock:
-            if host is None or host in self._hosts:
-                self._families.evaluation_failing.labels(host or "").set(0)
+            if shown := self._hosts.of(host):
+                shown.set("evaluation_failing", 0)
 
     def phase(self, phase: Phase, seconds: float) -> None:
         """Record how long a phase took."""
@@ -176,7 +159,7 @@ class Metrics:
     def converged(self, host: HostName, seconds: float) -> None:
         """Record how long after a commit was seen *host* was in sync with it."""
         with self._lock:
-            if host in self._hosts:
+            if self._hosts.of(host):
                 self._families.commit_to_converged.observe(seconds)
 
     # --- the repository ----------------------------------------------------------
@@ -282,29 +265,23 @@ class Metrics:
     def render(self) -> tuple[bytes, str]:
         """Return a scrape, of one moment as far as hosts go, and its content type."""
         with self._lock:
-            text = generate_latest(self._families.registry)
-        return text, CONTENT_TYPE_PLAIN_0_0_4
+            others = generate_latest(self._families.registry)
+            of_hosts = self._hosts.text()
+        return others + of_hosts.encode(), CONTENT_TYPE_PLAIN_0_0_4
 
     def _begin(self) -> None:
         families = self._families
         python = platform.python_version()
         families.build_info.labels(version("reconciler"), python).set(1)
-        families.evaluation_failures.labels("")
-        families.evaluation_failing.labels("")
         families.commit_info.labels(commit="", branch="").set(1)
         for phase in Phase:
             families.phase_duration.labels(phase.value)
         for kind in NOTIFIED:
             for result in Sent:
                 families.notifications.labels(kind, result.value)
-
-    def _counted(self, host: HostName) -> Iterator[tuple[Gauge | Counter, list[str]]]:
-        """Yield what is counted of a host for as long as it is known."""
-        families = self._families
-        yield from ((family, [str(host)]) for family in families.by_host())
-        yield from ((families.attempts, [host, o.value]) for o in Outcome)
-        yield from ((families.rollbacks, [host, r.value]) for r in WENT_BACK)
-        yield from ((families.host_bell, [host, s.value]) for s in BellState)
-        yield from ((families.passes, [host, r.value]) for r in PassResult)
-        yield from ((families.evaluations, [host, r.value]) for r in Evaluated)
-        yield from ((families.key_uploads, [host, r.value]) for r in KeyResult)
+        for one in Evaluated:
+            families.evaluations.labels(one.value)
+        for key_result in KeyResult:
+            families.key_uploads.labels(key_result.value)
+        for reason in WENT_BACK:
+            families.rollback_reasons.labels(reason.value)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import cage, memory, passes, push, real, reboot, spared
+from tests.bench import cage, memory, passes, push, real, reboot, scrape, spared
 from tests.bench.report import Section, show
 from tests.bench.setting import fleet_in, scratch
 from tests.support import warm
 from tests.support.fleet import Fleet
 
-PARTS = ("push", "spared", "reboot", "pass", "memory", "cage", "real")
+PARTS = ("push", "spared", "reboot", "pass", "memory", "scrape", "cage", "real")
 
 
 def main() -> int:
@@ -51,6 +51,7 @@ def measures(
             folder, fleet, rounds, peers=chosen.peers
         ),
         "memory": lambda folder: memory.measure(folder, fleet),
+        "scrape": lambda folder: scrape.measure(folder, rounds),
         "cage": lambda folder: cage.measure(folder, rounds),
         "real": real.measure,
     }

@@ -66,8 +66,9 @@ def test_what_failed_is_not_tried_again_by_itself(failed: Scene) -> None:
     tries = [one for one in failed.attempts("lufta") if one.target == SYSTEM_B]
     assert len(tries) == 1
     assert failed.metric('reconciler_quarantined{host="lufta"}') == 1
-    rollbacks = 'reconciler_rollbacks_total{host="lufta",reason="unhealthy"}'
-    assert failed.metric(rollbacks) == 1
+    assert failed.metric('reconciler_rollbacks_total{host="lufta"}') == 1
+    reasons = 'reconciler_rollback_reasons_total{reason="unhealthy"}'
+    assert failed.metric(reasons) == 1
 
 
 def test_another_system_is_tried_and_the_former_one_comes_back(failed: Scene) -> None:

@@ -85,7 +85,8 @@ def _figures() -> tuple[Panel, ...]:
         number(
             Face(
                 title="Rolled back",
-                text="Attempts after which the host went back to the system before.",
+                text="Attempts after which the host went back to the system before,"
+                " but for those that somebody asked for.",
                 queries=one(
                     "sum(increase(reconciler_rollbacks_total{HOSTS}[$__range]))"
                 ),
@@ -132,9 +133,10 @@ def _attempts() -> tuple[Panel, ...]:
         bars(
             Face(
                 title="Rollbacks by reason",
-                text="Why hosts went back to the system before.",
+                text="Why hosts, of all that there are, went back to the system"
+                " before.",
                 queries=one(
-                    counted("reconciler_rollbacks_total{HOSTS}", "reason"),
+                    counted("reconciler_rollback_reasons_total{HERE}", "reason"),
                     "{{reason}}",
                 ),
                 decimals=0,
@@ -264,7 +266,7 @@ def _afterwards() -> tuple[Panel, ...]:
                 text="Keys by what became of them. `permitted`: only owner or mode"
                 " were set.",
                 queries=one(
-                    counted("reconciler_key_uploads_total{HOSTS}", "result"),
+                    counted("reconciler_key_uploads_total{HERE}", "result"),
                     "{{result}}",
                 ),
                 decimals=0,

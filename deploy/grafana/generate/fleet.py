@@ -27,10 +27,12 @@ STATES = {
     "0": ("differs", "orange"),
     "-1": ("unreachable", "red"),
 }
+# A kind of difference has a series only while there is one.
 STATE = (
-    "reconciler_host_in_sync{HOSTS}"
-    ' - ignoring (kind) reconciler_drift_items{HOSTS,kind="unreachable"}'
+    'max by (instance, host) (-1 * reconciler_drift_items{HOSTS,kind="unreachable"}'
+    " or ignoring (kind) reconciler_host_in_sync{HOSTS})"
 )
+NONE = "max by (instance, host) (reconciler_host_up{HOSTS} * 0)"
 DRIFT_AGE = (
     "(time() - reconciler_drift_since_timestamp_seconds{HOSTS})"
     " * (reconciler_drift_since_timestamp_seconds{HOSTS} > bool 0)"
@@ -81,7 +83,8 @@ def _now() -> tuple[Panel, ...]:
                 title="Unreachable",
                 text="Hosts that do not answer over SSH.",
                 queries=one(
-                    'sum(reconciler_drift_items{HOSTS,kind="unreachable"} > bool 0)'
+                    'count(reconciler_drift_items{HOSTS,kind="unreachable"} > 0)'
+                    " or vector(0)"
                 ),
                 steps=WELL_AT_0,
             )
@@ -132,7 +135,8 @@ def _waiting() -> tuple[Panel, ...]:
                 title="Reboot needed",
                 text="Hosts that run an older kernel, initrd or systemd than is there.",
                 queries=one(
-                    'sum(reconciler_drift_items{HOSTS,kind="reboot-needed"} > bool 0)'
+                    'count(reconciler_drift_items{HOSTS,kind="reboot-needed"} > 0)'
+                    " or vector(0)"
                 ),
                 steps=NOTED_AT_1,
             )
@@ -189,9 +193,9 @@ def _table() -> Panel:
     asked = (
         told,
         "max by (instance, host, verdict) (reconciler_host_verdict{HOSTS} == 1)",
-        f"max by (instance, host) ({STATE})",
+        STATE,
         f"max by (instance, host) ({DRIFT_AGE})",
-        "sum by (instance, host) (reconciler_drift_items{HOSTS})",
+        f"sum by (instance, host) (reconciler_drift_items{{HOSTS}}) or {NONE}",
         "max by (instance, host) (reconciler_units_active{HOSTS})",
         "max by (instance, host) (reconciler_units_desired{HOSTS})",
         "max by (instance, host) (reconciler_keys_missing{HOSTS})",

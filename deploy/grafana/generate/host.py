@@ -1,5 +1,7 @@
 """The dashboard of one host."""
 
+from collections.abc import Mapping
+
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
@@ -44,13 +46,28 @@ VERDICTS = {
 }
 """What the numbers of `VERDICT` mean."""
 
-VERDICT = "max by (instance, host) ({})".format(
-    " or ".join(
-        f'reconciler_host_verdict{{HOSTS,verdict="{name}"}} * {value}'
-        for value, (name, _) in VERDICTS.items()
+BELLS = {
+    "0": ("not known", "text"),
+    "1": ("rings", "green"),
+    "2": ("polled", "blue"),
+    "3": ("flapping", "orange"),
+}
+"""What the numbers of `BELL` mean."""
+
+
+def _which(series: str, label: str, words: Mapping[str, tuple[str, str]]) -> str:
+    """Return the number of the state that a host is in, 0 if it is in none."""
+    numbered = (
+        f'{series}{{HOSTS,{label}="{name}"}} * {value}'
+        for value, (name, _) in words.items()
         if value != "0"
     )
-)
+    none = "reconciler_host_up{HOSTS} * 0"
+    return f"max by (instance, host) ({' or '.join((*numbered, none))})"
+
+
+VERDICT = _which("reconciler_host_verdict", "verdict", VERDICTS)
+BELL = _which("reconciler_host_bell", "state", BELLS)
 
 
 def _now() -> tuple[Panel, ...]:
@@ -191,6 +208,17 @@ def _drift() -> tuple[Panel, ...]:
                 height=4,
             )
         ),
+        timeline(
+            Face(
+                title="Bell",
+                text="Whether the host says when to look again, or is polled. Orange:"
+                " it rings without end.",
+                queries=one(BELL, "{{host}}"),
+                words=BELLS,
+                width=24,
+                height=4,
+            )
+        ),
         lines(
             Face(
                 title="Differences by kind",
@@ -246,18 +274,16 @@ def _parts() -> tuple[Panel, ...]:
                 decimals=0,
             )
         ),
-        bars(
+        lines(
             Face(
-                title="Keys delivered",
-                text="Keys by what became of them. `permitted`: only owner or mode"
-                " were set.",
+                title="Rings",
+                text="How often the host said that something has changed.",
                 queries=one(
-                    counted("reconciler_key_uploads_total{HOSTS}", "result"),
-                    "{{result}}",
+                    "rate(reconciler_bell_rings_total{HOSTS}[$__rate_interval]) * 60",
+                    "rings",
                 ),
-                decimals=0,
-            ),
-            {"written": "green", "permitted": "blue", "failed": "red"},
+                unit=units.CountsPerMinute,
+            )
         ),
     )
 
@@ -278,11 +304,12 @@ def _work() -> tuple[Panel, ...]:
         ),
         bars(
             Face(
-                title="Rollbacks by reason",
-                text="Attempts after which the host went back to the system before.",
+                title="Rollbacks",
+                text="Attempts after which the host went back to the system before,"
+                " but for those that somebody asked for.",
                 queries=one(
-                    counted("reconciler_rollbacks_total{HOSTS}", "reason"),
-                    "{{reason}}",
+                    counted("reconciler_rollbacks_total{HOSTS}", "host"),
+                    "rollbacks",
                 ),
                 decimals=0,
             )

@@ -11,6 +11,7 @@ from deploy.grafana.generate.panels import (
     Step,
     bars,
     counted,
+    lengths,
     lines,
     named,
     number,
@@ -213,6 +214,32 @@ def _repository() -> tuple[Panel, ...]:
                 steps=((None, "green"), (1, "orange")),
             )
         ),
+        *_dearest(),
+    )
+
+
+def _dearest() -> tuple[Panel, ...]:
+    told = (
+        ("seconds", "takes longest", "evaluation_seconds", units.Seconds),
+        ("memory", "takes most memory", "evaluation_memory_bytes", units.BytesIEC),
+    )
+    return tuple(
+        lengths(
+            Face(
+                title=f"Whose evaluation {what}",
+                text=f"The {of} that the last evaluation of a host took, for the ten"
+                " that took most.",
+                queries=one(
+                    f"topk(10, max by (host) (reconciler_{name}{{HERE}}) > 0)",
+                    "{{host}}",
+                ),
+                unit=unit,
+                steps=((None, "blue"),),
+                nothing="none yet",
+                width=12,
+            )
+        )
+        for of, what, name, unit in told
     )
 
 

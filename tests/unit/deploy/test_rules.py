@@ -1,7 +1,9 @@
 """The rules for Prometheus: each alert fires, clears, and says what to do."""
 
 import re
+from dataclasses import replace
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,15 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.metrics import Metrics
-from reconciler.model import HostName
+from reconciler.model import (
+    BellState,
+    CommitId,
+    Drift,
+    DriftKind,
+    HostName,
+    HostStatus,
+    Verdict,
+)
 from tests.support.deployed import (
     ALERTMANAGER,
     OF_PROMETHEUS,
@@ -132,7 +142,7 @@ def test_the_list_of_alerts_in_the_documentation_is_complete() -> None:
 # --- what is asked for exists ----------------------------------------------------
 
 
-def test_what_is_asked_for_is_there_from_the_start_of_a_daemon(
+def test_what_is_asked_for_is_there(
     subtests: pytest.Subtests,
 ) -> None:
     """A name, label or value that is misspelt would never select anything."""
@@ -140,7 +150,7 @@ def test_what_is_asked_for_is_there_from_the_start_of_a_daemon(
         with subtests.test(str(query)):
             found = list(selectors(query.expr))
             assert found
-            there = series_at_the_start()
+            there = series_there()
 
             for selector in found:
                 if selector.metric in OF_PROMETHEUS | rules("record").keys():
@@ -152,10 +162,17 @@ def test_what_is_asked_for_is_there_from_the_start_of_a_daemon(
 
 
 @cache
-def series_at_the_start() -> list[tuple[str, dict[str, str]]]:
-    """Return the name and labels of what a daemon with a host shows at once."""
+def series_there() -> list[tuple[str, dict[str, str]]]:
+    """Return the name and labels of what a daemon shows, of a host in each state."""
     metrics = Metrics()
     metrics.host_known(HostName("lufta"))
+    drifts = tuple(Drift(kind=kind) for kind in DriftKind)
+    for verdict, state in zip_longest(Verdict, BellState):
+        one = HostName(f"{verdict}-{state}")
+        metrics.host_known(one)
+        seen = HostStatus(host=one, commit=CommitId(""), updated_at=0.0)
+        metrics.host_status(replace(seen, verdict=verdict, drifts=drifts))
+        metrics.host_bell(one, state or BellState.POLLED)
     families = text_string_to_metric_families(metrics.render()[0].decode())
     return [(one.name, one.labels) for family in families for one in family.samples]
 
@@ -172,7 +189,7 @@ def in_any_place(selector: Selector) -> Selector:
 
 def test_what_is_missing_would_be_noticed() -> None:
     (typo,) = selectors('reconciler_attempts_total{outcome="rolledback"}')
-    there = series_at_the_start()
+    there = series_there()
     assert not any(typo.takes(name, labels) for name, labels in there)
 
 
@@ -196,7 +213,7 @@ def test_there_is_a_threshold_of_a_quantile() -> None:
 
 def last_bucket(histogram: str) -> float:
     """Return where the last bucket of a histogram ends that is not infinite."""
-    there = series_at_the_start()
+    there = series_there()
     ends = (float(of["le"]) for name, of in there if name == f"{histogram}_bucket")
     return max(end for end in ends if end != float("inf"))
 

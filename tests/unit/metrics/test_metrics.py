@@ -16,14 +16,16 @@ from reconciler.metrics.families import (
     PHASE_BUCKETS,
     QUEUE_BUCKETS,
     REBOOT_BUCKETS,
-    Families,
 )
+from reconciler.metrics.hosts import FAMILIES
 from reconciler.model import (
     Attempt,
+    BellState,
     Commit,
     CommitId,
     Drift,
     DriftKind,
+    Evaluated,
     Hold,
     HostName,
     HostStatus,
@@ -65,6 +67,10 @@ def of_host(metrics: Metrics, host: HostName) -> dict[Series, float]:
 
 def infos(metrics: Metrics, name: str) -> list[dict[str, str]]:
     return [dict(labels) for found, labels in scrape(metrics) if found == name]
+
+
+def infos_of(metrics: Metrics, name: str) -> list[dict[str, str]]:
+    return infos(metrics, f"reconciler_{name}")
 
 
 def status(host: HostName = KEANU, **changes: object) -> HostStatus:
@@ -115,25 +121,56 @@ def metrics() -> Metrics:
     return made
 
 
-def test_every_label_of_a_host_is_there_from_the_start(metrics: Metrics) -> None:
-    seen = {name for name, _ in of_host(metrics, KEANU)}
-    by_kind = [
-        ("drift_items", "kind", DriftKind),
-        ("host_verdict", "verdict", Verdict),
+def test_what_is_counted_is_there_from_the_start(metrics: Metrics) -> None:
+    of_each = [
         ("attempts_total", "outcome", Outcome),
         ("passes_total", "result", PassResult),
+    ]
+    of_all = [
+        ("evaluations_total", "result", Evaluated),
         ("key_uploads_total", "result", KeyResult),
     ]
 
-    for name, label, members in by_kind:
+    for name, label, members in of_each:
         for member in members:
-            labels = {"host": KEANU, label: member.value}
-            assert value(metrics, name, **labels) == 0
-    for family in Families().by_host():
-        (described,) = family.describe()
-        name = described.name
-        total = f"{name}_total" if described.type == "counter" else name
-        assert total in seen
+            assert value(metrics, name, host=KEANU, **{label: member.value}) == 0
+    for name, label, members in of_all:
+        for member in members:
+            assert value(metrics, name, **{label: member.value}) == 0
+    seen = {name for name, _ in of_host(metrics, KEANU)}
+    only_while_so = {"host_verdict", "host_bell", "drift_items"}
+    assert seen == {one.series for one in FAMILIES if one.name not in only_while_so}
+
+
+def test_what_a_host_is_one_of_has_one_series(metrics: Metrics) -> None:
+    """Else a fleet would have ten series for each host that say what it is not."""
+    for state in BellState:
+        metrics.host_bell(KEANU, state)
+        metrics.host_status(status(drifts=(Drift(kind=DriftKind.UNREACHABLE),)))
+    metrics.host_status(status())
+
+    found = {series for series, _ in of_host(metrics, KEANU).items()}
+    told = {(name, value) for name, labels in found for _, value in labels}
+    assert {value for name, value in told if name == "reconciler_host_bell"} == {
+        KEANU,
+        BellState.POLLED.value,
+    }
+    assert {value for name, value in told if name == "reconciler_host_verdict"} == {
+        KEANU,
+        Verdict.CONVERGED.value,
+    }
+    assert not [name for name, _ in told if name == "reconciler_drift_items"]
+
+
+def test_labels_are_written_as_they_are_read() -> None:
+    strange = HostName('a"b\\c\nd')
+    metrics = fresh(strange)
+    metrics.host_status(status(strange, tags=('x"y', "z\\"), updated_at=0.5))
+
+    (told,) = infos(metrics, "reconciler_host_info")
+    assert told["host"] == strange
+    assert told["tags"] == ',x"y,z\\,'
+    assert value(metrics, "last_success_timestamp_seconds", host=strange) == 0.5
 
 
 def test_a_host_begins_at_zero(metrics: Metrics) -> None:
@@ -167,7 +204,7 @@ def test_deliveries_are_counted_by_result(metrics: Metrics) -> None:
     metrics.rebooted(KEANU, 1.25)
 
     told = {
-        result: value(metrics, "key_uploads_total", host=KEANU, result=result.value)
+        result: value(metrics, "key_uploads_total", result=result.value)
         for result in KeyResult
     }
     assert told == {KeyResult.WRITTEN: 3, KeyResult.PERMITTED: 0, KeyResult.FAILED: 1}
@@ -199,7 +236,8 @@ def test_what_a_pass_found_is_shown(metrics: Metrics) -> None:
     assert value(metrics, "host_up", host=KEANU) == 1
     assert value(metrics, "host_in_sync", host=KEANU) == 0
     assert value(metrics, "drift_items", host=KEANU, kind="unit-stopped") == 2
-    assert value(metrics, "drift_items", host=KEANU, kind="unit-changed") == 0
+    kinds = [dict(found)["kind"] for found in infos_of(metrics, "drift_items")]
+    assert kinds == ["unit-stopped"]
     assert value(metrics, "drift_since_timestamp_seconds", host=KEANU) == 900
     assert value(metrics, "units_desired", host=KEANU) == 3
     assert value(metrics, "units_active", host=KEANU) == 1
@@ -230,7 +268,7 @@ def test_what_was_found_is_gone_when_the_next_pass_finds_it_gone(
 
     assert value(metrics, "host_up", host=KEANU) == 1
     assert value(metrics, "host_in_sync", host=KEANU) == 1
-    assert value(metrics, "drift_items", host=KEANU, kind="unreachable") == 0
+    assert infos_of(metrics, "drift_items") == []
     assert value(metrics, "drift_since_timestamp_seconds", host=KEANU) == 0
     assert value(metrics, "last_success_timestamp_seconds", host=KEANU) == 1000
     assert value(metrics, "host_verdict", host=KEANU, verdict="converged") == 1
@@ -310,8 +348,17 @@ def test_a_system_that_refuses_a_switch_is_no_rollback(metrics: Metrics) -> None
 
     assert len(scrape(metrics)) == before
     assert value(metrics, "attempts_total", host=KEANU, outcome="failed") == 2
-    stuck = {"host": KEANU, "reason": "rollback-failed"}
-    assert value(metrics, "rollbacks_total", **stuck) == 1
+    assert value(metrics, "rollback_reasons_total", reason="rollback-failed") == 1
+    assert value(metrics, "rollbacks_total", host=KEANU) == 1
+
+
+def test_a_rollback_that_somebody_asked_for_alerts_nobody(metrics: Metrics) -> None:
+    back = attempt(KEANU, Outcome.ROLLED_BACK)
+
+    metrics.attempt_ended(dataclasses.replace(back, reason=Reason.ASKED))
+
+    assert value(metrics, "rollback_reasons_total", reason="asked") == 1
+    assert value(metrics, "rollbacks_total", host=KEANU) == 0
 
 
 def test_a_host_that_leaves_takes_exactly_its_series_along(metrics: Metrics) -> None:
@@ -363,6 +410,7 @@ def test_knowing_a_host_again_does_not_reset_it(metrics: Metrics) -> None:
 
 
 def test_the_number_of_series_does_not_grow_with_time(metrics: Metrics) -> None:
+    metrics.host_status(status())
     before = len(scrape(metrics))
     for number in range(50):
         name = CommitId(f"c{number}")
