@@ -77,7 +77,7 @@ def open_world(
     make_state(settings.state.path)
     process.sweep()
     history = open_history(settings.state)
-    overlays = Overlays(settings.repository.secrets)
+    overlays = Overlays(settings.repository.folders_of_secrets)
     evaluator = Evaluator(
         settings, overlays=overlays.fingerprint, memory=history.lookings
     )
@@ -97,7 +97,12 @@ def open_world(
         unanswered=mirror.unanswered,
         evaluator=evaluator,
         overlays=overlays,
-        keyring=Keyring(evaluator, settings.secrets, cage=cage),
+        keyring=Keyring(
+            evaluator,
+            settings.secrets,
+            cage=cage,
+            withheld=settings.repository.withheld,
+        ),
         cage=cage,
         connections=connections,
         history=history,
@@ -125,7 +130,7 @@ def for_proposals(world: World) -> World:
         overlays=Overlays({}),
         evaluator=Evaluator(
             world.settings,
-            overlays=lambda: "none",
+            overlays=lambda _places: "none",
             trusted=False,
             memory=world.history.lookings,
         ),

@@ -212,7 +212,7 @@ def _watchers(settings: Settings, daemon: Daemon) -> list[_Watching]:
     if (path := local_path(settings.repository.url)) is not None:
         refs = "tags" if settings.repository.tag else "heads"
         watchers.append(Watcher(path, daemon.look_again, refs=refs))
-    if folders := list(settings.repository.secrets.values()):
+    if folders := list(settings.repository.folders_of_secrets.values()):
         watchers.append(FolderWatcher(folders, daemon.look_again))
     return watchers
 

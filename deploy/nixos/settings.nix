@@ -16,6 +16,8 @@ let
   healing = types.either types.bool (types.enum [ "restart-only" ]);
   # Text, not a Nix path: that would be copied to the store, which everybody may read.
   file = types.strMatching "[^\n]+";
+  # A section would take a Nix path for a file of options: so it is told as what it is.
+  fileOrNot = types.either file types.path;
   secret = lib.mkOptionType {
     name = "secret";
     description = "nothing here: everybody may read the store. Name a file instead";
@@ -127,9 +129,19 @@ in
       description = "Whether a flake may look at nothing outside of itself and its inputs, as with `nixos-rebuild`; `false` is its `--impure`.";
     };
     secrets = mkOption {
-      type = types.attrsOf file;
+      type = types.attrsOf (types.coercedTo fileOrNot (path: { inherit path; }) (section {
+        path = mkOption {
+          type = file;
+          description = "A folder on this machine that git does not know, laid over each checkout at the folder `NAME` of the repository. `NAME: path` is the same. See secrets.md.";
+        };
+        hosts = mkOption {
+          type = types.listOf types.str;
+          default = [ "*" ];
+          description = "The hosts that get it: names such as `web`, patterns such as `\"db-*\"`. No other can read it. With `*` all of them get it, and what lists them.";
+        };
+      }));
       default = { };
-      description = "Folders that git does not know, laid over each checkout: the folder in the repository, and the path of the folder on this machine. See secrets.md.";
+      description = "A folder that git does not know, laid over each checkout, and who gets it.";
     };
     without_submodules = mkOption {
       type = types.listOf types.str;
@@ -504,7 +516,7 @@ in
     description = "One route of webhooks, served at ``/hooks/<name>``.";
   };
   state = mkOption {
-    type = types.coercedTo file (path: { inherit path; }) (section {
+    type = types.coercedTo fileOrNot (path: { inherit path; }) (section {
       path = mkOption {
         type = file;
         default = "/var/lib/reconciler";

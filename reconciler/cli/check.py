@@ -1,5 +1,6 @@
 """Is everything set up, and if not, what to mend."""
 
+import fnmatch
 import functools
 import platform
 import shlex
@@ -45,6 +46,8 @@ from reconciler.world import World, told_unset
 T = TypeVar("T")
 
 _SHOWN = 5
+_HOW = "`repository.secrets.NAME.hosts`"
+_BARE = ", but others can read them, since there is no cage for evaluations"
 
 TOOLS = ("nix-instantiate", "nix-store", "nix-copy-closure", "nix", "ssh", "git")
 COPY_DEADLINE = 60.0  # seconds for one round trip the way that copies
@@ -149,6 +152,7 @@ def _check(
         report.add("commit", told=f"{commit.short} {commit.subject}")
         _layout(world, revision.checkout, report)
         _mode(world, report)
+        tell_overlays(settings, revision.hosts, report)
         names = hosts_meant(world, revision, hosts)
         evaluations = Evaluations(world)
         told = for_each(
@@ -192,6 +196,22 @@ def tell_outside(
     for (name, what), of in sorted(found.items()):
         told = f"no commit pins it; now {what}; read by {_counted(of)}"
         report.add(f"input {name}", told=told)
+
+
+def tell_overlays(
+    settings: Settings, hosts: Sequence[HostName], report: Report
+) -> None:
+    """Tell who gets each folder of secrets, and what of that names no host."""
+    bare = "" if NixCage(settings, trusted=True).is_there else _BARE
+    for place, one in sorted(settings.repository.secrets.items()):
+        what = f"secrets in {place}"
+        given = [host for host in hosts if one.is_for(host)]
+        if one.is_for_all:
+            report.add(what, told=f"for all hosts; name those that need them: {_HOW}")
+            continue
+        idle = [name for name in one.hosts if not fnmatch.filter(hosts, name)]
+        problem = f"no host is called {', '.join(idle)}: mend `hosts`" if idle else ""
+        report.add(what, problem, f"for {_counted(given)} alone{bare}")
 
 
 def _counted(hosts: Sequence[HostName]) -> str:

@@ -44,7 +44,9 @@ class Asking:
                 error,
                 subject,
                 again=lambda: self._trace(file, arguments, reading),
-                refused=lambda said: self._nix.cage.refusal(said, reading.checkout),
+                refused=lambda said: self._nix.cage.refusal(
+                    said, reading.checkout, reading.host
+                ),
             ) from error
         try:
             return json.loads(answer)

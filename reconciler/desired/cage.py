@@ -12,7 +12,7 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,8 +22,9 @@ from reconciler.desired import fetched, nix_conf
 from reconciler.desired.fingerprint import inherited
 from reconciler.desired.trace import Hides
 from reconciler.errors import CageError, LayoutError
+from reconciler.model import HostName
 from reconciler.process import Box
-from reconciler.settings import Cage, Settings
+from reconciler.settings import Cage, OverlaySettings, Settings
 
 LINKS_LIMIT = 10_000
 """Files of the folders of ``repository.secrets`` that are looked at for links."""
@@ -132,6 +133,7 @@ class NixCage:
         argv: Sequence[str],
         checkout: Path,
         *,
+        host: HostName | None = None,
         fetches: bool = False,
         pure: bool = False,
         cache: Path | None = None,
@@ -139,13 +141,14 @@ class NixCage:
         """
         Give what evaluates *argv* with sight of *checkout*, while it runs.
 
-        And what says which paths of this machine it does not see. *pure* is an
-        evaluation that reads no file by its path, so that only git gets at SSH keys.
+        And what says which paths of this machine it does not see. It gets what of
+        ``repository.secrets`` is for *host*; for None, what lists the hosts. *pure* is
+        an evaluation that reads no file by its path, so that only git gets at SSH keys.
         What it fetched is in *cache*, if that is named.
         """
         store = Store.of_machine()
         variables = self._variables(fetches=fetches)
-        box = self._box(store, checkout, fetches=fetches)
+        box = self._box(store, checkout, host, fetches=fetches)
         if cache is not None and self._trusted:
             variables |= fetched.variables(cache)
             box = replace(box, written=(*box.written, cache))
@@ -184,11 +187,12 @@ class NixCage:
             variables |= {"XDG_CACHE_HOME": str(cache), "NIX_CACHE_HOME": str(cache)}
         return variables
 
-    def must_fetch(self, stderr: str, checkout: Path) -> bool:
+    def must_fetch(self, stderr: str, checkout: Path, host: HostName | None) -> bool:
         """Say whether an evaluation failed for want of the network, and may have it."""
-        return bool(_OUTSIDE.search(stderr)) and not self.refusal(stderr, checkout)
+        wanted = bool(_OUTSIDE.search(stderr))
+        return wanted and not self.refusal(stderr, checkout, host)
 
-    def refusal(self, said: str, checkout: Path) -> str:
+    def refusal(self, said: str, checkout: Path, host: HostName | None) -> str:
         """Return what an evaluation wanted and may not have, by Nix's words."""
         if not self.holds:
             return ""
@@ -198,18 +202,36 @@ class NixCage:
             return f"the evaluation may not connect to {here}: nix.cage"
         found = (pattern.search(said) for pattern in _UNSEEN)
         files = [Path(match["file"].strip()) for match in found if match]
-        box = self._box(Store.of_machine(), checkout, fetches=False)
+        box = self._box(Store.of_machine(), checkout, host, fetches=False)
         hidden = next((file for file in files if not box.shows(file)), None)
-        return _told_hidden(hidden) if hidden else ""
+        if hidden is None:
+            return ""
+        return self._told_withheld(hidden, host) or _told_hidden(hidden)
 
-    def _box(self, store: Store, checkout: Path, *, fetches: bool) -> Box:
+    def _told_withheld(self, file: Path, host: HostName | None) -> str:
+        """Return that *file* is another host's, if it is."""
+        for place, one in self._withheld(host).items() if self._trusted else ():
+            if process.leads_into(file, one.path):
+                whose = " ".join(one.hosts)
+                told = f"repository.secrets gives {place} to {whose} alone"
+                if host is None:
+                    return f"{_may_not(file)}: {told}, and not to what lists the hosts"
+                return (
+                    f"{_may_not(file)}: {told}; let {host} do without it, also in what"
+                    f" it asks of other hosts (nodes), or list {host} there, in `hosts`"
+                )
+        return ""
+
+    def _box(
+        self, store: Store, checkout: Path, host: HostName | None, *, fetches: bool
+    ) -> Box:
         cache = self._cache()
         ours = [checkout.absolute(), FILES, *self._path()]
         ours += process.folders_of_program("nix-instantiate")
         if (physical := self._settings.repository.physical) is not None:
             ours.append(physical)
         if self._trusted:
-            ours += self._overlays()
+            ours += self._overlays(host)
             ours += self._settings.nix.cage_paths
             ours += _credentials() if fetches else ()
         seen_at = self._settings.repository.mount_at
@@ -217,6 +239,7 @@ class NixCage:
             placed=((checkout.resolve(), seen_at),) if seen_at else (),
             seen=(Path("/nix"), store.folder, store.state, *ours, *store.sockets),
             written=(cache,) if cache else (),
+            covered=tuple(one.path for one in self._withheld(host).values()),
             network=fetches,
         )
 
@@ -229,12 +252,18 @@ class NixCage:
             if place.startswith(("/", "~")):
                 yield Path(place).expanduser()
 
-    def _overlays(self) -> Iterator[Path]:
-        """Yield the folders of secrets, and where links in them lead."""
-        for folder in self._settings.repository.secrets.values():
-            yield folder
-            files = islice(folder.rglob("*"), LINKS_LIMIT)
-            yield from (file for file in files if file.is_symlink())
+    def _overlays(self, host: HostName | None) -> Iterator[Path]:
+        """Yield the folders of secrets for *host*, and where links in them lead."""
+        for one in self._settings.repository.secrets.values():
+            if one.is_for(host):
+                yield one.path
+                files = islice(one.path.rglob("*"), LINKS_LIMIT)
+                yield from (file for file in files if file.is_symlink())
+
+    def _withheld(self, host: HostName | None) -> Mapping[str, OverlaySettings]:
+        """Return what of the secrets *host* does not get: all, if nobody merged it."""
+        repository = self._settings.repository
+        return repository.withheld(host) if self._trusted else repository.secrets
 
     @property
     def fetched(self) -> Path:
@@ -265,11 +294,15 @@ def _is_here(host: str) -> bool:
     return inner.is_loopback or inner.is_link_local or inner.is_unspecified
 
 
-def _told_hidden(file: Path) -> str:
+def _may_not(file: Path) -> str:
     real = file.resolve()
     link = f" (where it is: {real})" if real != file else ""
+    return f"the evaluation may not read {file}{link}"
+
+
+def _told_hidden(file: Path) -> str:
     return (
-        f"the evaluation may not read {file}{link}: nix.cage shows it the store, the"
+        f"{_may_not(file)}: nix.cage shows it the store, the"
         " repository and nix.path; what it needs besides, list in nix.cage_paths"
     )
 

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +19,9 @@ from reconciler.desired.spared import LIST_OF_HOSTS as LIST
 from reconciler.model import HostName, subject_of
 from reconciler.settings import HostSettings, Settings
 
+Overlaid = Callable[[Collection[str] | None], str]
+"""Tells what lies over each checkout just now, at some places or at all."""
+
 EVALUATED = {"arguments", "dir", "entry", "exclude", "layout", "mount_at", "pure"}
 """Settings of the section ``repository`` that evaluations depend on."""
 
@@ -26,12 +29,10 @@ EVALUATED = {"arguments", "dir", "entry", "exclude", "layout", "mount_at", "pure
 class Circumstances:
     """Settings, environment and programs, as they are now."""
 
-    def __init__(
-        self, settings: Settings, nix: Nix, overlays: Callable[[], str]
-    ) -> None:
+    def __init__(self, settings: Settings, nix: Nix, overlays: Overlaid) -> None:
         """Take *overlays*, which tells what lies over each checkout just now."""
         self.hosts: Mapping[str, HostSettings] = settings.hosts
-        self.overlays = overlays
+        self._overlays = overlays
         self._settings = settings
         self._nix = nix
         self._path = fingerprint.SearchPath(settings.nix.path)
@@ -78,7 +79,11 @@ class Circumstances:
     def outside(self, *, fresh: bool = False) -> str:
         """Return what changes when what lies outside of the commits may have."""
         path = self._path.now(os.environ.get("NIX_PATH"), fresh=fresh)
-        return fingerprint.digest({"path": path, "overlays": self.overlays()})
+        return fingerprint.digest({"path": path, "overlays": self.overlaid()})
+
+    def overlaid(self) -> str:
+        """Return what changes with anything that lies over the checkouts."""
+        return self._overlays(None)
 
     @property
     def search_path(self) -> list[str]:
@@ -122,12 +127,19 @@ class Circumstances:
                 else place
                 for name, place in settings.nix.inputs.items()
             },
-            "repository.secrets": self.overlays(),
+            "repository.secrets": self._given(host),
             "the version of Nix": self._nix.version,
             "nix.cage, or what it shows": self._nix.cage.shown,
             "the kind of machine": platform.machine(),
             "the reconciler": self.package,
         }
+
+    def _given(self, host: HostName | None) -> list[object]:
+        """Return what *host* gets of ``repository.secrets``, and how that is now."""
+        secrets = self._settings.repository.secrets
+        given = {place: one for place, one in secrets.items() if one.is_for(host)}
+        folders = sorted([place, str(one.path)] for place, one in given.items())
+        return [self._overlays(tuple(given)), folders]
 
     def _base(
         self, reading: Reading, arguments: Arguments, host: HostName | None

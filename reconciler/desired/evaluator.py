@@ -19,7 +19,7 @@ from reconciler.desired import (
 from reconciler.desired.asking import Asking
 from reconciler.desired.build import Way
 from reconciler.desired.cage import FILES
-from reconciler.desired.circumstances import Circumstances
+from reconciler.desired.circumstances import Circumstances, Overlaid
 from reconciler.desired.codec import Where, from_nix, to_json
 from reconciler.desired.failures import Subject
 from reconciler.desired.ground import Ground
@@ -54,7 +54,7 @@ class Evaluator:
         self,
         settings: Settings,
         *,
-        overlays: Callable[[], str] = lambda: "",
+        overlays: Overlaid = lambda _places: "",
         trusted: bool = True,
         memory: Memory | None = None,
     ) -> None:
@@ -155,7 +155,7 @@ class Evaluator:
             return prebuilt.evaluate(
                 self._nix, checkout / found.file, host, self._called(host), where
             )
-        reading = self._readings.of(checkout, found)
+        reading = replace(self._readings.of(checkout, found), host=host)
         arguments = {**reading.arguments, **self._of_host(host)}
         subject = Subject(reading=reading, host=host)
         heard: list[Heard] = []
@@ -206,7 +206,8 @@ class Evaluator:
         which quotes a file's name at most, if any of them cannot be had; CommandError
         if this machine is to blame. Then asking for fewer may help.
         """
-        reading = self._readings.of(checkout, self._readings.layout_of(checkout))
+        found = self._readings.layout_of(checkout)
+        reading = replace(self._readings.of(checkout, found), host=host)
         arguments = {**reading.arguments, **self._of_host(host)}
         arguments["names"] = json.dumps(sorted(names))
         return texts.ask(self._nix, arguments, reading)

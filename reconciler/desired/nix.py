@@ -350,22 +350,23 @@ class Nix:
 
         Also where Nix would take what it fetched before, since it is too old.
         """
-        checkout, cache = reading.checkout, go.cache
+        checkout, host, cache = reading.checkout, reading.host, go.cache
         if not self.cage.holds:
             words = (*fetched.in_cache(cache), *argv) if cache else argv
             return go.start(words, trace.hides_nothing)
         try:
-            with self.cage.around(argv, checkout, cache=cache) as (words, hides):
+            caged = self.cage.around(argv, checkout, host=host, cache=cache)
+            with caged as (words, hides):
                 done = go.start(words, hides)
             if not _STALE.search(go.told(done)):
                 return done
         except CommandTimeoutError:
             raise
         except CommandError as error:
-            if not self.cage.must_fetch(go.said(error), checkout):
+            if not self.cage.must_fetch(go.said(error), checkout, host):
                 raise
         pure = bool(reading.mode.package)
-        fetching = self.cage.around(argv, checkout, fetches=True, pure=pure)
+        fetching = self.cage.around(argv, checkout, host=host, fetches=True, pure=pure)
         with fetching as (words, hides):
             return go.start(words, hides)
 

@@ -17,6 +17,7 @@ class Reading:
     checkout: Path
     arguments: Arguments = field(default_factory=dict)
     hosts: tuple[HostName, ...] | None = None  # known without asking Nix
+    host: HostName | None = None  # which one is asked for; None: which there are
     copy: str = ""  # which Nix reads instead: in the store, or repository.mount_at
     fetched: Mapping[str, bytes] | None = None  # see `reconciler.desired.fetched`
     lock: Path | None = None  # of a flake

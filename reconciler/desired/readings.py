@@ -49,7 +49,7 @@ class Readings:
         """Return what *checkout* is taken for. Raises LayoutError, EvaluationError."""
         if not (checkout.parent / TREE).exists():  # it may be another one at any time
             return self._find(checkout)
-        key = (checkout, self._around.overlays())
+        key = (checkout, self._around.overlaid())
         if key not in self._layouts:
             found = self._find(checkout)
             with self._lock:

@@ -55,7 +55,7 @@ def ask(nix: Nix, arguments: Mapping[str, str], reading: Reading) -> dict[str, b
         if error.status < 0:
             raise
         lines = as_in(reading.checkout, reading.copy, said[-_LINES_KEPT:])
-        refusal = nix.cage.refusal("\n".join(lines), reading.checkout)
+        refusal = nix.cage.refusal("\n".join(lines), reading.checkout, reading.host)
         message = refusal or _safe(lines, reading.checkout)
         raise KeyContentError(message) from None
     return _decoded(answer)

@@ -5,7 +5,13 @@ Every command gets a deadline and a session of its own, so that it ends together
 its children and cannot ask for a password on our terminal.
 """
 
-from reconciler.process.box import Box, box_problem, folders_of_program, limits
+from reconciler.process.box import (
+    Box,
+    box_problem,
+    folders_of_program,
+    leads_into,
+    limits,
+)
 from reconciler.process.cage import Cage, cage_problem
 from reconciler.process.commands import (
     become,
@@ -39,6 +45,7 @@ __all__ = [
     "follow",
     "foreground",
     "kill_all",
+    "leads_into",
     "limits",
     "listen",
     "run",

@@ -8,7 +8,7 @@ files that are named, a temporary folder, and neither network nor other processe
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,6 +62,7 @@ took. Not the program itself: the kernel has no crash end the first one while th
 traced.
 """
 
+_EMPTY = ("--size", "4096", "--tmpfs")
 _FRESH_PROC = ("--proc", "/proc")
 
 
@@ -86,6 +87,7 @@ class Box:
 
     seen: tuple[Path, ...] = ()
     written: tuple[Path, ...] = ()
+    covered: tuple[Path, ...] = ()  # folders in these that are empty there
     placed: tuple[tuple[Path, Path], ...] = ()  # what is here, and where it is there
     network: bool = False
     processes: int = PROCESSES  # root may start as many as it likes
@@ -118,13 +120,23 @@ class Box:
         seen = {str(path) for path in (*named, *links) if path is not None}
         above = {str(one) for path in seen for one in Path(path).parents}
         exact, below = seen | above, tuple(f"{path}/" for path in seen)
-        return lambda path: path not in exact and not path.startswith(below)
+        covers = {str(path) for one in self.covered for path in (one, one.resolve())}
+        under = tuple(f"{path}/" for path in covers)
+
+        def is_hidden(path: str) -> bool:
+            if path in covers or path.startswith(under):
+                return True
+            return path not in exact and not path.startswith(below)
+
+        return is_hidden
 
     def shows(self, path: Path) -> bool:
         """Say whether a program in it can see what is at *path*."""
         real = path.resolve()
         places = (*self._named(), Path("/dev"))
-        return any(real.is_relative_to(place.resolve()) for place in places)
+        return any(
+            real.is_relative_to(place.resolve()) for place in places
+        ) and not any(real.is_relative_to(place.resolve()) for place in self.covered)
 
     def _named(self) -> tuple[Path, ...]:
         network = _OF_NETWORK if self.network else ()
@@ -145,7 +157,26 @@ class Box:
         for link, target in sorted(links.items()):
             if not any(link.is_relative_to(place) for place in places):
                 words += ["--symlink", target, str(link)]
-        return words
+        return [*words, *self._covers(places)]
+
+    def _covers(self, places: Sequence[Path]) -> Iterator[str]:
+        """Yield what puts an empty folder over each that would be seen."""
+        for folder in sorted({one.resolve() for one in self.covered}):
+            if folder.is_dir() and any(folder.is_relative_to(one) for one in places):
+                yield from (*_EMPTY, str(folder), "--remount-ro", str(folder))
+
+
+def way_to(path: Path) -> tuple[Path, ...]:
+    """Return where *path* leads to and the links on the way; none if it is nowhere."""
+    links: dict[Path, str] = {}
+    end = _followed(path, links)
+    return () if end is None else (end, *links)
+
+
+def leads_into(path: Path, folder: Path) -> bool:
+    """Say whether *path* is in *folder*, or leads to or through it."""
+    way, places = way_to(path), {folder, folder.resolve()}
+    return any(one.is_relative_to(place) for one in way for place in places)
 
 
 def folders_of_program(name: str) -> tuple[Path, ...]:

@@ -21,7 +21,7 @@ from reconciler.errors import (
 from reconciler.model import Desired, DesiredKey, Digests, HostName, KeyOrigin
 from reconciler.process.cage import MEMORY, Cage
 from reconciler.secrets import age, files
-from reconciler.settings import SecretsSettings
+from reconciler.settings import OverlaySettings, SecretsSettings
 
 COMMAND_SECONDS = 300.0
 """A keyCommand is run again after this long: nothing tells when its answer changes."""
@@ -37,6 +37,8 @@ RETRY_SECONDS = 60.0
 
 Result = bytes | KeyContentError
 Slot = tuple[str, ...]
+Withheld = Callable[[HostName], Mapping[str, OverlaySettings]]
+"""Tells which folders of ``repository.secrets`` a host does not get."""
 
 
 class Texts(Protocol):
@@ -75,11 +77,16 @@ class Keyring:
         settings: SecretsSettings,
         *,
         cage: Cage | None = None,
+        withheld: Callable[
+            [HostName], Mapping[str, OverlaySettings]
+        ] = lambda _host: {},
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Take which folders of secrets are *withheld* from a host."""
         self._evaluator = evaluator
         self._settings = settings
         self._cage = cage
+        self._withheld = withheld
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[Slot, tuple[_Known, ...]] = {}  # the last one used is last
@@ -135,12 +142,26 @@ class Keyring:
                 host=desired.host,
                 key=key,
                 checkout=checkout,
+                withheld=self._refusal(desired.host, key, checkout),
                 stamp=stamp
                 if key.origin is KeyOrigin.TEXT
                 else _stamp(key, checkout, identities),
             )
             for key in keys
         ]
+
+    def _refusal(self, host: HostName, key: DesiredKey, checkout: Path) -> str:
+        """Return why *host* does not get a file: it is laid over for others alone."""
+        if key.origin is not KeyOrigin.FILE:
+            return ""
+        for place, one in self._withheld(host).items():
+            if process.leads_into(checkout / key.file, one.path):
+                whose = " ".join(one.hosts)
+                return (
+                    f"repository.secrets gives {place} to {whose} alone; list {host}"
+                    " there, in `hosts`, if it is to have it"
+                )
+        return ""
 
     def _recall(self, source: "_Source") -> _Known | None:
         with self._lock:
@@ -210,6 +231,9 @@ class Keyring:
 
     def _file(self, source: "_Source") -> bytes:
         path, shown = source.checkout / source.key.file, source.key.file
+        if source.withheld:
+            message = f"{shown}: {source.withheld}"
+            raise KeyContentError(message)
         if not path.exists() and path.is_relative_to(source.checkout):
             message = f"{shown}: {KeyContentError.MISSING}"
             raise KeyContentError(message)
@@ -240,6 +264,7 @@ class _Source:
     key: DesiredKey
     checkout: Path
     stamp: str
+    withheld: str = ""  # why its host does not get it
 
     @property
     def slot(self) -> Slot:
@@ -249,7 +274,7 @@ class _Source:
             case KeyOrigin.TEXT:
                 return ("text", self.host, key.name)
             case KeyOrigin.FILE:
-                return ("file", key.file)
+                return ("file", key.file, self.withheld)
             case KeyOrigin.COMMAND:
                 return ("command", *key.command)
 

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from reconciler.errors import OverlayError, StateError
@@ -60,12 +60,16 @@ class Overlays:
             message = f"{checkout}: cannot lay secrets over it: {error.strerror}"
             raise StateError(message) from error
 
-    def fingerprint(self) -> str:
-        """Return what changes whenever a file of the folders may have changed."""
-        content = hashlib.sha256()
-        for name, file in sorted(self._files()):
+    def fingerprint(self, places: Collection[str] | None = None) -> str:
+        """
+        Return what changes whenever a file of the folders may have changed.
+
+        Only of those at these *places* of the repository, if any are named.
+        """
+        content, of = hashlib.sha256(), self._of(places)
+        for name, file in sorted(self._files(of)):
             content.update(f"{name}\0{_stamp(file)}\0".encode(errors="surrogateescape"))
-        return content.hexdigest() if self._folders else ""
+        return content.hexdigest() if of else ""
 
     def problems(self) -> list[str]:
         """Return what is wrong with the folders, each with its path."""
@@ -90,16 +94,20 @@ class Overlays:
 
     def _wanted(self) -> Links:
         links: Links = {}
-        for name, file in self._files():
+        for name, file in self._files(self._folders):
             if name in links:
                 message = f"{name} is both {links[name]} and {file}: remove one of them"
                 raise OverlayError(message)
             links[name] = file
         return links
 
-    def _files(self) -> Iterator[tuple[str, Path]]:
+    def _of(self, places: Collection[str] | None) -> Links:
+        some = self._folders if places is None else places
+        return {place: self._folders[place] for place in some}
+
+    def _files(self, folders: Links) -> Iterator[tuple[str, Path]]:
         count = 0
-        for place, folder in self._folders.items():
+        for place, folder in folders.items():
             for file in _walk(folder, _ignore):
                 count += 1
                 if count > FILES_LIMIT:

@@ -15,7 +15,7 @@ def private_paths(settings: Settings) -> tuple[Path, ...]:
 def _paths(settings: Settings) -> Iterator[Path]:
     yield settings.state.path
     yield from files_of(settings.state.database or "")
-    yield from settings.repository.secrets.values()
+    yield from settings.repository.folders_of_secrets.values()
     yield from settings.secrets.identity
     if settings.nix.signing_key is not None:
         yield settings.nix.signing_key

@@ -1,6 +1,9 @@
 """The sections of ``reconciler.yaml``, their types and defaults."""
 
 import enum
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -31,6 +34,7 @@ from reconciler.settings.types import (
     Healing,
     HookName,
     HostKey,
+    HostPattern,
     InputName,
     InputPlace,
     Memory,
@@ -54,6 +58,7 @@ from reconciler.settings.types import (
     or_empty,
     or_empty_list,
     or_off,
+    path_or_hosts,
     path_or_section,
 )
 
@@ -109,6 +114,39 @@ class VerifySettings(_Section):
         return self
 
 
+EVERYBODY = "*"
+
+
+class OverlaySettings(_Section):
+    """A folder that git does not know, laid over each checkout, and who gets it."""
+
+    path: FilePath
+    hosts: Annotated[tuple[HostPattern, ...], BeforeValidator(list_of_one)] = (
+        EVERYBODY,
+    )
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether all hosts get it; then what lists them does, too."""
+        return EVERYBODY in self.hosts
+
+    def is_for(self, host: str | None) -> bool:
+        """Say whether *host* gets it; None is what lists the hosts."""
+        if host is None:
+            return self.is_for_all
+        return any(fnmatchcase(host, pattern) for pattern in self.hosts)
+
+    @model_validator(mode="after")
+    def _is_for_some(self) -> Self:
+        if not self.hosts:
+            message = "`hosts` names none, so that nobody would get it: take it out"
+            raise ValueError(message)
+        return self
+
+
+Overlay = Annotated[OverlaySettings, BeforeValidator(path_or_hosts)]
+
+
 class RepositorySettings(_Section):
     """Which repository says what hosts should run."""
 
@@ -128,10 +166,32 @@ class RepositorySettings(_Section):
     physical: FilePath | None = None  # a network that adds to that of the repository
     mount_at: MountPoint | None = None  # where evaluations see the checkout
     pure: Flag = True  # whether a flake may look at nothing outside of it
-    secrets: Annotated[dict[Folder, FilePath], BeforeValidator(or_empty)] = {}
+    secrets: Annotated[dict[Folder, Overlay], BeforeValidator(or_empty)] = {}
     without_submodules: Annotated[
         tuple[Folder, ...], BeforeValidator(or_empty_list)
     ] = ()
+
+    @property
+    def folders_of_secrets(self) -> dict[str, Path]:
+        """All that is laid over: folder in the repository -> folder here."""
+        return {place: one.path for place, one in self.secrets.items()}
+
+    def withheld(self, host: str | None) -> Mapping[str, OverlaySettings]:
+        """Return what *host* does not get; None is what lists the hosts."""
+        return {
+            place: one for place, one in self.secrets.items() if not one.is_for(host)
+        }
+
+    @model_validator(mode="after")
+    def _has_secrets_apart(self) -> Self:
+        for (place, one), (inner, other) in permutations(self.secrets.items(), 2):
+            if other.path.is_relative_to(one.path) and {*other.hosts} != {*one.hosts}:
+                message = (
+                    f"secrets: {other.path} ({inner}) lies in {one.path} ({place}),"
+                    " whose `hosts` are others and would get it too: move it elsewhere"
+                )
+                raise ValueError(message)
+        return self
 
     @property
     def followed(self) -> str:

@@ -54,6 +54,11 @@ def or_empty(value: object) -> object:
     return {} if value is None else value
 
 
+def path_or_hosts(value: object) -> object:
+    """Let a path stand for a folder of secrets that all hosts get."""
+    return {"path": value} if isinstance(value, str | Path) else value
+
+
 def path_or_section(value: object) -> object:
     """Let a path stand for a state directory that is as usual but for its place."""
     if isinstance(value, str) and value.startswith(("postgresql:", "postgres:")):
@@ -104,6 +109,7 @@ InputName = Annotated[Text, AfterValidator(nix_values.input_name)]
 InputPlace = Annotated[Path | str, BeforeValidator(input_place)]
 Cache = Annotated[Text, AfterValidator(values.cache)]
 HostKey = Annotated[Text, AfterValidator(values.host_name)]
+HostPattern = Annotated[Text, AfterValidator(values.host_pattern)]
 Address = Annotated[Text, AfterValidator(values.address)]
 AddressRule = Annotated[Text, AfterValidator(values.address_rule)]
 User = Annotated[Text, AfterValidator(values.user)]

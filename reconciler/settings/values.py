@@ -26,6 +26,7 @@ _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(rf"({_NUMBER})([KMGT]?)", re.ASCII)
 _PERCENT = re.compile(rf"({_NUMBER})%", re.ASCII)
 _HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", re.ASCII)
+_HOST_PATTERN = re.compile(r"[A-Za-z0-9_*?\[][A-Za-z0-9_.*?\[\]!-]{0,252}", re.ASCII)
 _HOOK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
@@ -155,6 +156,17 @@ def host_name(text: str) -> str:
         f"{text!r} is no host name: letters, digits, '.', '_' and '-', "
         "beginning with a letter, digit or '_'"
     )
+    raise ValueError(message)
+
+
+def host_pattern(text: str) -> str:
+    """Return *text* if it is the name of a host, or a pattern such as ``db-*``."""
+    if _HOST_PATTERN.fullmatch(text):
+        return text
+    hint = ""
+    if text.startswith("@"):
+        hint = "; tags are what a commit says itself, so that it could take any"
+    message = f"{text!r} is neither the name of a host nor a pattern of names{hint}"
     raise ValueError(message)
 
 

@@ -19,7 +19,7 @@ from reconciler.errors import CageError, CommandError, EvaluationError
 from reconciler.model import HostName
 from reconciler.process import Box, box_problem
 from reconciler.process import box as boxes
-from reconciler.settings import Cage, Settings
+from reconciler.settings import Cage, OverlaySettings, Settings
 from tests.adapters.desired_nix import PLAIN, host, settings
 from tests.support.wait import wait_until
 
@@ -51,9 +51,9 @@ class Machine:
 
     def settings(self, **nix: object) -> Settings:
         """Return settings with fields of the section ``nix``."""
-        base = settings(**nix)
+        base, overlay = settings(**nix), self.folder / "overlay"
         repository = base.repository.model_copy(
-            update={"secrets": {"secrets": self.folder / "overlay"}}
+            update={"secrets": {"secrets": OverlaySettings(path=overlay)}}
         )
         return Settings(repository=repository, nix=base.nix, state=self.state)
 

@@ -850,7 +850,7 @@ def test_the_cache_key_follows_everything_that_counts(
     ]
     monkeypatch.setenv("NIX_PATH", f"nixpkgs={tmp_path}")
     others.append(key())
-    overlaid = Evaluator(settings(), overlays=lambda: "other")
+    overlaid = Evaluator(settings(), overlays=lambda _places: "other")
     others.append(overlaid.cache_key("t", KEANU))
 
     assert len(same) == 1

@@ -20,7 +20,12 @@ from reconciler.errors import EvaluationError, KeyContentError
 from reconciler.history import History
 from reconciler.model import Desired, Digests, HostName
 from reconciler.secrets import Keyring, Overlays
-from reconciler.settings import RepositorySettings, SecretsSettings, Settings
+from reconciler.settings import (
+    OverlaySettings,
+    RepositorySettings,
+    SecretsSettings,
+    Settings,
+)
 from tests.adapters.desired_nix import PLAIN, ROOT, host, settings
 
 pytestmark = pytest.mark.nix
@@ -215,11 +220,12 @@ class Laid:
         base = settings()
         self.settings = Settings(
             repository=RepositorySettings(
-                url="/srv/git/x.git", secrets={folder: self.local}
+                url="/srv/git/x.git",
+                secrets={folder: OverlaySettings(path=self.local)},
             ),
             nix=base.nix,
         )
-        self.overlays = Overlays(self.settings.repository.secrets)
+        self.overlays = Overlays(self.settings.repository.folders_of_secrets)
         self.evaluator = Evaluator(self.settings, overlays=self.overlays.fingerprint)
         self.keyring = Keyring(self.evaluator, self.settings.secrets)
 

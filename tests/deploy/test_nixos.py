@@ -50,6 +50,7 @@ EVERYTHING = {
         mount_at = "/home/me/nixos-configs";
         pure = false;
         secrets."common/secrets" = "/var/lib/secrets";
+        secrets.db = { path = "/var/lib/of-db"; hosts = [ "db-*" ]; };
     }""",
     "nix": """{
         path = [ "nixpkgs=/srv/nixpkgs" ];

@@ -5,6 +5,7 @@ import re
 import textwrap
 from enum import Enum
 from pathlib import Path
+from typing import get_origin
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ from reconciler.settings import (
     HostSettings,
     Layout,
     NotifyTarget,
+    OverlaySettings,
     Sender,
     Settings,
     StatusTarget,
@@ -108,7 +110,7 @@ def test_a_file_that_says_everything(tmp_path: Path) -> None:
 
     assert settings.repository.poll == 5400
     assert settings.repository.layout is Layout.NIXOPS
-    assert settings.repository.secrets == {
+    assert settings.repository.folders_of_secrets == {
         "common/secrets": tmp_path / "private",
         ".": Path("/var/lib/all"),
     }
@@ -511,6 +513,7 @@ ROW = re.compile(
 
 NAMED: dict[str, type[BaseModel]] = {
     "hosts": HostSettings,
+    "secrets": OverlaySettings,
     "units": UnitSettings,
     "webhooks": WebhookSettings,
 }
@@ -525,7 +528,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> dict[str, object]:
         kind, default = field.annotation, field.get_default()
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found |= fields(kind, f"{prefix}{name}.")
-        elif name in NAMED:
+        elif name in NAMED and get_origin(kind) is dict:
             found |= fields(NAMED[name], f"{prefix}{name}.NAME.")
         else:
             found[f"{prefix}{name}"] = default
@@ -709,6 +712,48 @@ def test_secrets_are_laid_inside_the_repository_only(
 
     assert said.startswith("4: repository.secrets.")
     assert "no path inside the repository" in said
+
+
+def test_secrets_are_for_all_hosts_or_those_that_are_named(tmp_path: Path) -> None:
+    text = """\
+        repository:
+          url: /r
+          secrets:
+            all: /s/all
+            db: {path: db, hosts: [db, "db-*"]}
+            web: {path: /s/web, hosts: web}
+        """
+
+    repository = loaded(tmp_path, text).repository
+
+    assert list(repository.folders_of_secrets.values()) == [
+        Path("/s/all"),
+        tmp_path / "db",
+        Path("/s/web"),
+    ]
+    assert list(repository.withheld("db-1")) == ["web"]
+    assert list(repository.withheld("web")) == ["db"]
+    assert list(repository.withheld(None)) == ["db", "web"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("x: {path: /x, hosts: []}", "names none, so that nobody would get it"),
+        ("x: {path: /x, hosts: }", "names none"),
+        ("x: {path: /x, hosts: ['@db']}", "tags are what a commit says itself"),
+        ("x: {path: /x, hosts: ['a b']}", "nor a pattern of names"),
+        ("x: {hosts: [db]}", "path"),
+        ("{x: {path: /x, hosts: db}, y: /x/y}", "/x/y (y) lies in /x (x)"),
+        ("{x: {path: /x, hosts: db}, y: {path: /x, hosts: web}}", "lies in /x"),
+    ],
+)
+def test_secrets_of_hosts_that_cannot_be_so_are_told(
+    tmp_path: Path, lines: str, said: str
+) -> None:
+    text = f"repository:\n  url: /r\n  secrets:\n    {lines}\n"
+
+    assert said in problem(tmp_path, text)
 
 
 def test_wrong_secrets_are_told_with_their_place(tmp_path: Path) -> None:

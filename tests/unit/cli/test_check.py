@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.check import open_to_others
+from reconciler.cli.check import Report, open_to_others, tell_overlays
 from reconciler.history.place import FILE
+from reconciler.model import HostName
+from reconciler.settings import RepositorySettings, Settings
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,21 @@ def test_a_state_that_others_may_read_is_named(
 
     assert all(words in problem for words in told)
     assert bool(problem) == bool(told)
+
+
+def test_who_gets_each_folder_of_secrets_is_told() -> None:
+    secrets = {
+        "a": {"path": "/s/a", "hosts": ["web", "db-*"]},
+        "b": {"path": "/s/b", "hosts": ["wbe"]},
+        "c": "/s/c",
+    }
+    repository = {"url": "/srv/git/x.git", "secrets": secrets}
+    settings = Settings(repository=RepositorySettings.model_validate(repository))
+    report = Report(as_json=True)
+
+    tell_overlays(settings, [HostName("db-1"), HostName("web")], report)
+
+    named, mistaken, of_all = report.lines
+    assert str(named["told"]).startswith("for db-1, web alone")
+    assert mistaken["problem"] == "no host is called wbe: mend `hosts`"
+    assert str(of_all["told"]).startswith("for all hosts; name those that need them")
