@@ -71,7 +71,7 @@ def look(
             secrets=desired.secrets,
             now=world.now(),
             deadline=deadline_for(len(desired.units)),
-        )
+        ).of(desired.kind)
     shared = world.history.machines.shared(desired.host, sighting(world, observed))
     known = replace(known, shared=shared.same, alike=shared.alike)
     if desired.secrets and not runs(desired, observed):

@@ -31,10 +31,7 @@ _OTHERS = {  # outputs of flakes -> what they are, and what deploys them
     ),
     "systemConfigs": (
         "system-manager",
-        (
-            "system-manager switch --target-host HOST (then look at systemctl --failed"
-            " there, since it ends well whatever fails)"
-        ),
+        "hosts that are not NixOS, unless a NixOS has the name: rename one of them",
     ),
     "confctl": ("confctl", "confctl deploy"),
     "nixopsConfigurations": (
@@ -46,7 +43,7 @@ _OTHERS = {  # outputs of flakes -> what they are, and what deploys them
 
 def no_hosts(found: Found, checkout: Path, others: Sequence[str]) -> LayoutError:
     """Return what to say where there is no host; a flake may have *others*' outputs."""
-    message = f"no NixOS host is in what was read ({why(found)})"
+    message = f"no host is in what was read ({why(found)})"
     if others:
         told = " and ".join(f"{name} ({_OTHERS[name][0]})" for name in others)
         message += f", and {told} cannot be served: {_how_deployed(others)}"

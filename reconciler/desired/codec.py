@@ -22,6 +22,7 @@ from reconciler.model import (
     Heal,
     HostName,
     StorePath,
+    SystemKind,
     Target,
     UnitName,
 )
@@ -70,7 +71,7 @@ def from_nix(
     *roots* are the checkout, and a copy that Nix read instead. Raises EvaluationError
     for a key or a health check that cannot be.
     """
-    deployment = facts["deployment"]
+    deployment, kind = facts["deployment"], SystemKind(facts["kind"])
     target, source = target_of(host, facts["places"], where.overrides, where.rule)
     declarations = [_declaration(name, unit) for name, unit in facts["units"].items()]
     rules = desired_rules(host, facts["rules"])
@@ -92,10 +93,11 @@ def from_nix(
         rules=rules,
         warnings=(*facts["warnings"], *_warnings(facts["base"]["updaters"])),
         secrets=desired_secrets(facts["secrets"], roots),
-        ssh=ssh_from_nix(facts["ssh"]),
+        ssh=ssh_from_nix(facts["ssh"]) if kind is SystemKind.NIXOS else None,
         base=base_from_nix(facts["base"]),
         specialisation=_specialisation(host, deployment),
         specialisations=tuple(deployment["specialisations"]),
+        kind=kind,
     )
 
 
@@ -159,6 +161,7 @@ def _desired(fields: Json) -> Desired:
             "ssh": ssh_from_json(fields.get("ssh")),
             "base": base_from_json(fields.get("base")),
             "specialisations": tuple(fields.get("specialisations", ())),
+            "kind": SystemKind(fields.get("kind", SystemKind.NIXOS)),
         }
     )
 

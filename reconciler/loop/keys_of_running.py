@@ -74,7 +74,7 @@ def look_at_running(
         raise WrongMachineError(message)
     running = seen.observed.running
     if running is None:
-        message = f"{host} does not run NixOS"
+        message = f"{host} runs nothing of {newest.desired.kind.told}"
         raise UnknownSystemError(message)
     if runs(newest.desired, seen.observed):
         return Running(wanted=newest, seen=seen)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from reconciler.model.base import Base
-from reconciler.model.names import HostName, StorePath, UnitName
+from reconciler.model.names import HostName, StorePath, SystemKind, UnitName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +191,7 @@ class Desired:
     outside: Mapping[str, str] = field(default_factory=dict)  # inputs of no commit
     specialisation: str = ""  # deployment.specialisation; empty: it wants none
     specialisations: tuple[str, ...] = ()  # the names of those that the system has
+    kind: SystemKind = SystemKind.NIXOS
 
     @property
     def fetches(self) -> bool:

@@ -1,5 +1,6 @@
 """What hosts, units, systems and commits are called."""
 
+import enum
 import re
 from dataclasses import dataclass
 from typing import NewType
@@ -19,6 +20,18 @@ _UNIT_NAME = re.compile(
 def is_unit_name(name: str) -> bool:
     """Whether systemd could know a unit or a template by that name."""
     return len(name) < 256 and _UNIT_NAME.fullmatch(name) is not None  # noqa: PLR2004
+
+
+class SystemKind(enum.Enum):
+    """What makes a host's system, and activates it."""
+
+    NIXOS = "nixos"
+    SYSTEM_MANAGER = "system-manager"  # on another distribution
+
+    @property
+    def told(self) -> str:
+        """Its name, for people."""
+        return "NixOS" if self is SystemKind.NIXOS else "system-manager"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

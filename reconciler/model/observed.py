@@ -1,9 +1,10 @@
 """What a host says that it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
-from reconciler.model.names import HostName, StorePath, UnitName
+from reconciler.model.names import HostName, StorePath, SystemKind, UnitName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +70,20 @@ class SystemParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Managed:
+    """What system-manager has on a host, which is not NixOS then."""
+
+    running: StorePath | None = None  # None: none, or not all of one
+    profile: StorePath | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """What one host said of itself in one probe."""
 
     host: HostName
     began_at: float  # the reconciler's clock when the probe began
-    running: StorePath | None  # /run/current-system; None: not a NixOS
+    running: StorePath | None  # /run/current-system; None: it has no such system
     booted: StorePath | None  # /run/booted-system
     profile: StorePath | None  # /nix/var/nix/profiles/system
     boot_id: str
@@ -94,6 +103,33 @@ class Observed:
     specialisation: str = ""  # of the profile's system; empty: none of them runs
     brought: StorePath | None = None  # the system that was last brought by us
     brought_specialisation: str = ""  # of that one
+    is_nixos: bool = True  # by its own word
+    managed: Managed = field(default_factory=Managed)
+    kind: SystemKind = SystemKind.NIXOS  # what makes the systems that these are
+
+    def of(self, kind: SystemKind) -> Self:
+        """Return the same, with what is said of the systems that *kind* makes."""
+        if kind is SystemKind.NIXOS:
+            return self
+        return replace(
+            self,
+            kind=kind,
+            running=self.managed.running,
+            profile=self.managed.profile,
+            # It boots what its distribution has, and no part of it is ours.
+            booted=None,
+            running_parts=SystemParts(),
+            booted_parts=SystemParts(),
+            specialisation="",
+            brought_specialisation="",
+        )
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether it is not the kind of host that such systems are for."""
+        if self.kind is SystemKind.NIXOS:
+            return self.running is None
+        return self.is_nixos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

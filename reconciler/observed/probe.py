@@ -11,6 +11,7 @@ from reconciler.errors import FactError
 from reconciler.model import (
     DesiredSecret,
     HostName,
+    Managed,
     Observed,
     StorePath,
     SystemParts,
@@ -25,7 +26,7 @@ from reconciler.observed.keys import (
     read_secrets,
 )
 from reconciler.observed.units import read_units
-from reconciler.remote import HostReader
+from reconciler.remote import HostReader, system_manager
 
 RUNNING = "/run/current-system"
 BOOTED = "/run/booted-system"
@@ -34,6 +35,7 @@ BROUGHT = "/nix/var/nix/gcroots/reconciler"
 _FREE = re.compile(r"(\d{1,19}) (\d{1,19})", re.ASCII)
 _MOST_BYTES = (1 << 63) - 1
 _LATEST = 253_402_300_800.0  # the year 10000, in seconds since 1970
+_MANAGED_LINK = "/run/system-manager"
 _SHORT = 200  # characters
 
 SYSTEMCTL_SHARE = 0.8
@@ -95,7 +97,8 @@ def script(
     )
     limit = f"limit={deadline * SYSTEMCTL_SHARE:.3f}"
     own = f"secrets={own}\nrenewed={renewed}"
-    return f"{limit}\nkeys={paths}\nset -- {names}\n{own}\n{_body()}"
+    before = f"{limit}\nkeys={paths}\nset -- {names}\n{own}"
+    return f"{before}\n{system_manager.functions()}\n{_body()}"
 
 
 @functools.cache
@@ -138,7 +141,7 @@ def _observed(
     return Observed(
         host=host,
         began_at=now,
-        running=_store_path(answer, RUNNING),
+        running=_running(answer),
         booted=_store_path(answer, BOOTED),
         profile=_store_path(answer, PROFILE),
         boot_id=_required(fields, "boot_id"),
@@ -153,6 +156,11 @@ def _observed(
         specialisation=_identifier(fields, "specialisation"),
         brought=_store_path(answer, BROUGHT),
         brought_specialisation=_identifier(fields, "brought_specialisation"),
+        is_nixos=fields.get("nixos") == "yes",
+        managed=Managed(
+            running=_path_in(fields, "managed_running"),
+            profile=_path_in(fields, "managed_profile"),
+        ),
     )
 
 
@@ -170,8 +178,19 @@ def _check_systemctl(fields: Mapping[str, str], host: HostName) -> None:
     raise FactError(message)
 
 
+def _running(answer: Answer) -> StorePath | None:
+    """Return the NixOS that runs; system-manager sets such a link to no system."""
+    found = _store_path(answer, RUNNING)
+    return None if found == _MANAGED_LINK else found
+
+
 def _store_path(answer: Answer, link: str) -> StorePath | None:
     found = answer.resolved.get(link)
+    return StorePath(found) if found else None
+
+
+def _path_in(fields: Mapping[str, str], name: str) -> StorePath | None:
+    found = _identifier(fields, name)
     return StorePath(found) if found else None
 
 

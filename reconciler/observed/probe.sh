@@ -3,7 +3,7 @@
 # The lines before this one set $limit, the seconds that systemctl may take; $keys, the
 # paths of key files as words for eval; $secrets, those of secrets that the host decrypts
 # itself; $renewed, the links that each activation sets to a new generation of those; and
-# the positional parameters, the units asked about. Each section of the answer begins with
+# the positional parameters, the units asked about; system-manager.sh comes before, too. Each section of the answer begins with
 # "== NAME"; no line of a section can begin with "==". "== end" tells a whole answer from
 # one that was cut off.
 
@@ -56,6 +56,7 @@ specialisation() {
         fi
     done
 }
+is_nixos() { [ -e /etc/NIXOS ] || [ -e /run/current-system/nixos-version ]; }
 profile=/nix/var/nix/profiles/system
 brought=/nix/var/nix/gcroots/reconciler # guard.sh sets it, before a switch
 
@@ -67,6 +68,9 @@ say "machine_id=$(first_line /etc/machine-id)"
 say "switching=$(switching)"
 say "specialisation=$(specialisation "$profile")"
 say "brought_specialisation=$(specialisation "$brought")"
+say "nixos=$(if is_nixos; then say yes; fi)"
+say "managed_running=$(running)"
+say "managed_profile=$(if [ -L "$managed" ]; then resolve "$managed"; fi)"
 say "driver=$(first_line /var/lib/reconciler-driver)"
 say "store_free=$(stat -f -c '%a %S' /nix/store 2>/dev/null)"
 

@@ -11,6 +11,7 @@ from reconciler.model import (
     Observed,
     Step,
     StepKind,
+    SystemKind,
     SystemParts,
 )
 from reconciler.plan.keys import judge_keys
@@ -114,11 +115,10 @@ def _shared_machine(known: Known) -> Finding | None:
 
 
 def _no_system(desired: Desired, observed: Observed) -> Finding | None:
-    if observed.running is not None:
+    if not observed.is_strange:
         return None
-    drift = Drift(
-        kind=DriftKind.SYSTEM, desired=desired.toplevel, observed="not a NixOS system"
-    )
+    told = "not a NixOS system" if desired.kind is SystemKind.NIXOS else "a NixOS"
+    drift = Drift(kind=DriftKind.SYSTEM, desired=desired.toplevel, observed=told)
     return Finding(drift=drift)
 
 
@@ -137,7 +137,7 @@ def _system(desired: Desired, observed: Observed, wanted: str) -> Finding | None
     drift = Drift(
         kind=DriftKind.SYSTEM,
         desired=f"{desired.toplevel}{chosen}",
-        observed=f"{observed.running or ''}{told_variant(desired, observed)}",
+        observed=f"{observed.running or 'none of it'}{told_variant(desired, observed)}",
         lasting=kept,
     )
     return Finding(drift=drift, steps=() if kept else DEPLOY_STEPS)

@@ -18,6 +18,7 @@ from reconciler.model import (
     Step,
     StepKind,
     StorePath,
+    SystemKind,
     Verdict,
 )
 from reconciler.plan.diff import NO_DIGESTS, findings
@@ -46,6 +47,10 @@ _ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
 _REBOOT = Step(kind=StepKind.REBOOT)
 _JUDGE = Step(kind=StepKind.JUDGE)
 _BOOT = Step(kind=StepKind.BOOT)
+_NOT_DEPLOYED = (
+    "a system of system-manager is compared here, and not deployed: that does"
+    " system-manager switch --target-host HOST"
+)
 _OF_COMMITS = frozenset({DriftKind.SYSTEM, DriftKind.BOOT})
 
 
@@ -133,7 +138,7 @@ def _warnings(
 
     What is the *reason* why it is not touched is not told twice.
     """
-    if observed.running is None or runs(desired, observed):
+    if observed.is_strange or runs(desired, observed):
         return ()
     told = (
         *ssh_warnings(desired, known.former),
@@ -192,7 +197,7 @@ def _judge(
     7. The host changed by itself or by hand: HEAL; or REPORTED if the policy says so,
        or it has another system and updates itself.
     """
-    forbidden = _forbidden(desired.host, known, policy)
+    forbidden = _forbidden(desired, known, policy)
     blocked = _blocked(observed, known, policy)
     if not any(drift.is_open for drift in drifts):
         may = not (forbidden or blocked or is_specialised(desired, observed))
@@ -267,18 +272,28 @@ def stranger(observed: Observed, known: Known) -> str:
             f" {observed.machine_id or 'none'}, known is {known.machine_id});"
             f" if that is right, run: reconciler trust {host}"
         )
-    if observed.running is None:
-        return (
-            f"{host} does not run NixOS (it has no /run/current-system);"
-            " install NixOS on it first"
-        )
+    if observed.is_strange:
+        return _not_such_a_host(observed)
     if known.shared:
         return told_shared(host, known.shared)
     return told_alike(host, known.alike) if known.alike else ""
 
 
+def _not_such_a_host(observed: Observed) -> str:
+    host = observed.host
+    if observed.kind is SystemKind.NIXOS:
+        return (
+            f"{host} does not run NixOS (it has no /run/current-system);"
+            " install NixOS on it first"
+        )
+    return (
+        f"{host} runs NixOS, and its system is one of system-manager's, for other"
+        " distributions: make it one of nixosConfigurations, or give it another address"
+    )
+
+
 def _forbidden(
-    host: HostName, known: Known, policy: Policy
+    desired: Desired, known: Known, policy: Policy
 ) -> tuple[Verdict, str] | None:
     """Return which order forbids to touch the host, if any does."""
     if known.under_way:
@@ -286,9 +301,11 @@ def _forbidden(
     if known.hold is not None:
         return Verdict.HELD, f"held: {known.hold}"
     if known.quarantine is not None:
-        return Verdict.QUARANTINED, _failed_before(host, known.quarantine)
+        return Verdict.QUARANTINED, _failed_before(desired.host, known.quarantine)
     if policy.mode is Mode.REPORT:
         return Verdict.REPORTED, "the policy says to report only"
+    if desired.kind is SystemKind.SYSTEM_MANAGER:
+        return Verdict.REPORTED, _NOT_DEPLOYED
     return None
 
 

@@ -17,6 +17,7 @@ from reconciler.model import (
     Mount,
     Observed,
     ObservedUnit,
+    SystemKind,
     Takeover,
     UnitName,
 )
@@ -43,7 +44,8 @@ def takeover(
     """
     found = [*_services(desired, observed, drifts, units)]
     base = desired.base
-    if base is None:
+    # The rest of another distribution is left as it is.
+    if base is None or desired.kind is not SystemKind.NIXOS:
         return tuple(found)
     found += _host_keys(desired, ground)
     for account in ground.accounts:

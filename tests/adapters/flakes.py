@@ -72,7 +72,14 @@ class Repository:
         lock = {"nodes": nodes, "root": "root", "version": 7}
         (self.checkout / folder / "flake.lock").write_text(json.dumps(lock))
 
-    def flake(self, outputs: str, *, folder: str = ".", lock: bool = True) -> None:
+    def flake(
+        self,
+        outputs: str,
+        *,
+        folder: str = ".",
+        lock: bool = True,
+        helpers: str = "",
+    ) -> None:
         """Write a flake with *outputs*, and its lock."""
         text = f"""
         {{
@@ -82,6 +89,7 @@ class Repository:
               system = "x86_64-linux";
               modules = [ {{ {PLAIN} }} ] ++ modules;
             }};
+            {helpers}
           in {{ {outputs} }};
         }}
         """
@@ -119,7 +127,9 @@ class Repository:
         assert isinstance(found, Desired)
         return found
 
-    def own_tool(self, attribute: str) -> str:
+    def own_tool(
+        self, attribute: str, system: str = ".config.system.build.toplevel"
+    ) -> str:
         """Return the derivation that Nix itself makes of a flake's attribute."""
         git = (
             "git",
@@ -141,7 +151,7 @@ class Repository:
             timeout=60,
         ).stdout.strip()
         flake = f'builtins.getFlake "git+file://{self.checkout}?rev={rev}"'
-        expression = f"({flake}).{attribute}.config.system.build.toplevel.drvPath"
+        expression = f"({flake}).{attribute}{system}.drvPath"
         words = ("nix-instantiate", "--eval", "--json", "--expr", expression)
         flakes = ("--option", "extra-experimental-features", "flakes")
         said = nix(*words, *flakes, "--option", "pure-eval", "true")

@@ -469,7 +469,7 @@ def test_a_flake_without_a_nixos_says_so(repository: Repository) -> None:
     """An empty list would take away all hosts, which may be in files beside it."""
     repository.flake("darwinConfigurations.mac = { };")
 
-    with pytest.raises(LayoutError, match=r"no NixOS host.*flake.*layout"):
+    with pytest.raises(LayoutError, match=r"no host.*flake.*layout"):
         repository.hosts()
 
     repository.write("hive.nix", "{ }")
@@ -486,8 +486,8 @@ def test_a_flake_without_a_nixos_says_so(repository: Repository) -> None:
     ("outputs", "said"),
     [
         (
-            "darwinConfigurations.mac = { }; systemConfigs.web = { };",
-            r"darwinConfigurations \(macOS\) and systemConfigs \(system-manager\)",
+            "darwinConfigurations.mac = { }; homeConfigurations.me = { };",
+            r"darwinConfigurations \(macOS\) and homeConfigurations \(Home Manager\)",
         ),
         ("confctl = { };", r"confctl"),
         (
@@ -512,12 +512,12 @@ def test_what_a_flake_has_instead_of_a_nixos_is_named(
 def test_what_a_flake_has_besides_nixos_is_told_with_what_deploys_it(
     repository: Repository,
 ) -> None:
-    repository.flake(f'{TWO} systemConfigs.x86_64-linux.edge = throw "unread";')
+    repository.flake(f'{TWO} darwinConfigurations = throw "unread";')
 
     assert repository.hosts() == ("db", "web")
     told = repository.evaluator().why(repository.checkout)
-    assert told.startswith("flake, by flake.nix; not served: systemConfigs is for")
-    assert "system-manager switch --target-host" in told
+    assert told.startswith("flake, by flake.nix; not served: darwinConfigurations is")
+    assert "darwin-rebuild switch" in told
 
 
 def test_what_is_no_set_of_hosts_and_no_host_is_told_as_such(

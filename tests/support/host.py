@@ -137,7 +137,7 @@ class FakeHost:
         if not found or rest:
             message = f"the fake knows no script but the probe's: {script[:200]}"
             raise UnknownCommandError(message)
-        limit, paths, names, own, renewed = header.splitlines()
+        limit, paths, names, own, renewed, *_ = header.splitlines()
         assert limit.startswith("limit="), limit
         (keys,) = shlex.split(paths.removeprefix("keys="))
         units = shlex.split(names.removeprefix("set --"))

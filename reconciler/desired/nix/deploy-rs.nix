@@ -1,8 +1,8 @@
-# What deploy-rs says of one node. A profile's settings win over the node's, those over
+# What deploy-rs says of one node; without a profile `system`, where it is. A profile's settings win over the node's, those over
 # the deployment's; sshOpts add up, and ssh keeps the first of two values.
 { deploy, node }:
 let
-  profile = node.profiles.system;
+  profile = node.profiles.system or { };
   levels = [ profile node deploy ];
   first =
     name: default:
@@ -24,7 +24,7 @@ in
     confirmTimeout = first "confirmTimeout" null;
     activationTimeout = first "activationTimeout" null;
     otherProfiles = builtins.filter (name: name != "system") (
-      builtins.attrNames node.profiles
+      builtins.attrNames (node.profiles or { })
     );
   };
 }

@@ -79,6 +79,7 @@ let
 in
 # The toplevel first: it holds the assertions, whose message says most.
 builtins.seq toplevel.drvPath {
+  kind = node.kind or "nixos";
   toplevel = plain toplevel.outPath;
   derivation = plain toplevel.drvPath;
   platform = toplevel.system or "";

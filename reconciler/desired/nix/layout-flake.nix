@@ -5,7 +5,9 @@
 #   deploy.nodes          deploy-rs: where a host is and what is put there
 #   nixopsConfigurations  a network of NixOps 2, as its attribute `default`
 #   clanInternals         clan: where a host of nixosConfigurations is
-# A name that several have is one host.
+#   systemConfigs         system-manager: hosts that are not NixOS
+# A name that several have is one host; but one of systemConfigs is none, where a NixOS has
+# its name.
 { sources, ... }@arguments:
 let
   native = builtins.getFlake sources.url;
@@ -69,11 +71,12 @@ let
     else
       { names = [ ]; };
 
-  # Of deploy-rs, only what has a NixOS: it also deploys users' profiles, and macOS.
-  isMac = name: flake ? darwinConfigurations.${name} && !(systems ? ${name});
-  deployed = removeAttrs (flake.deploy.nodes or { }) (
-    builtins.filter (name: isMac name || !(flake.deploy.nodes.${name} ? profiles.system)) (
-      builtins.attrNames (flake.deploy.nodes or { })
+  # Of deploy-rs, only what has a NixOS: it also deploys users' profiles, and others.
+  isOther = name: !(systems ? ${name}) && (flake ? darwinConfigurations.${name} || managed.has name);
+  nodesOfAll = flake.deploy.nodes or { };
+  deployed = removeAttrs nodesOfAll (
+    builtins.filter (name: isOther name || !(nodesOfAll.${name} ? profiles.system)) (
+      builtins.attrNames nodesOfAll
     )
   );
 
@@ -128,19 +131,30 @@ let
 
   nodes = builtins.mapAttrs (name: _: systemOf name) deployed;
   theirs = systems // nodes // evaluatedHive;
-  ofNetwork = builtins.listToAttrs (
-    map (name: {
-      inherit name;
-      value = null;
-    }) network.names
-  );
+  named =
+    names:
+    builtins.listToAttrs (
+      map (name: {
+        inherit name;
+        value = null;
+      }) names
+    );
+  nixos = theirs // ownHive // named network.names;
+
+  managed = import ./system-manager.nix {
+    configs = output "systemConfigs" (flake.systemConfigs or { });
+  };
+  isManaged = name: managed.has name && !(nixos ? ${name});
+  isHidden = builtins.any (name: nixos ? ${name}) managed.names;
 in
 {
-  names = builtins.attrNames (theirs // ownHive // ofNetwork);
+  names = builtins.attrNames (nixos // named managed.names);
   node =
     name:
     ownHive.${name} or (
-      if theirs ? ${name} then
+      if isManaged name then
+        managed.node name
+      else if theirs ? ${name} then
         import ./extended.nix {
           inherit (arguments) uuid deploymentName;
           inherit name;
@@ -157,17 +171,18 @@ in
   };
   others =
     builtins.filter (name: flake ? ${name}) [
-      "darwinConfigurations" "homeConfigurations" "systemConfigs" "confctl"
+      "darwinConfigurations" "homeConfigurations" "confctl"
     ]
+    ++ (if isHidden then [ "systemConfigs" ] else [ ])
     ++ (if flake ? nixopsConfigurations && !hasNetwork then [ "nixopsConfigurations" ] else [ ]);
   outside =
     name:
     import ./clan-inventory.nix { inherit flake name; }
     // (
-      if deployed ? ${name} then
+      if deployed ? ${name} || (isManaged name && nodesOfAll ? ${name}) then
         import ./deploy-rs.nix {
           inherit (flake) deploy;
-          node = deployed.${name};
+          node = nodesOfAll.${name};
         }
       else
         { }

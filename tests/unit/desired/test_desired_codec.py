@@ -33,6 +33,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TR
 
 def facts(**deployment: object) -> dict[str, Any]:
     return {
+        "kind": "nixos",
         "toplevel": "/nix/store/t",
         "derivation": "/nix/store/t.drv",
         "platform": "aarch64-linux",

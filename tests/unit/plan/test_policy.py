@@ -8,11 +8,13 @@ from reconciler.model import (
     DriftKind,
     HostName,
     Known,
+    Managed,
     Mode,
     Observed,
     Policy,
     Reboot,
     StorePath,
+    SystemKind,
     SystemParts,
     Turn,
     Verdict,
@@ -324,3 +326,39 @@ def test_the_system_is_booted_before_its_specialisation_runs() -> None:
 
     assert "boot into it" in steps(made)
     assert made.specialisation == ""
+
+
+MANAGED = dataclasses.replace(desired(want()), kind=SystemKind.SYSTEM_MANAGER)
+
+
+def elsewhere(*, is_nixos: bool, runs: StorePath | None) -> Observed:
+    """Return a host with a link that NixOS would have, and what else is there."""
+    managed = Managed(running=runs, profile=runs)
+    return dataclasses.replace(
+        observed(have()), running=OLD, is_nixos=is_nixos, managed=managed
+    ).of(SystemKind.SYSTEM_MANAGER)
+
+
+def test_of_a_host_that_is_not_nixos_what_system_manager_has_counts() -> None:
+    made = plan(MANAGED, elsewhere(is_nixos=False, runs=NEW), known=FIRST, policy=BOTH)
+
+    assert made.verdict is Verdict.CONVERGED
+
+
+def test_a_nixos_is_no_host_for_a_system_of_system_manager() -> None:
+    """It would write into an /etc that is not its own."""
+    made = plan(MANAGED, elsewhere(is_nixos=True, runs=NEW), known=FIRST, policy=BOTH)
+
+    assert made.verdict is Verdict.BLOCKED
+    assert "runs NixOS" in made.reason
+    assert [drift.kind for drift in made.drifts] == [DriftKind.SYSTEM]
+
+
+def test_a_system_of_system_manager_is_not_deployed() -> None:
+    bare = elsewhere(is_nixos=False, runs=None)
+
+    made = plan(MANAGED, bare, known=FIRST, policy=BOTH)
+
+    assert (made.verdict, made.steps) == (Verdict.REPORTED, ())
+    assert "system-manager switch" in made.reason
+    assert DriftKind.SYSTEM in {drift.kind for drift in made.drifts}
