@@ -43,6 +43,8 @@ listen() {
             *"$name"*) if [ -z "$ready" ]; then ready=1 && say ready && continue; fi ;;
             # Of a unit's file: said whenever systemd loads it, as for our own looks.
             /*) continue ;;
+            # Of a unit without a name of its own: run0 makes one for each of our looks.
+            *run-[pu][0-9]*.service*) continue ;;
         esac
         read -r now _ </proc/uptime
         now=${now%.*}${now#*.}

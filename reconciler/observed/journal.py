@@ -53,8 +53,8 @@ def journal_script(
     names = [name for name in dict.fromkeys(units) if is_unit_name(name)]
     seconds = 0.8 * deadline / max(1, len(names))
     # A space before each line, so that none is taken for a mark. systemd says what a
-    # service printed in UTF-8 only in such a locale. What sudo did in an SSH session
-    # can count as sshd's: those commands are ours, and say nothing of it.
+    # service printed in UTF-8 only in such a locale. What sudo and doas did in an SSH
+    # session can count as sshd's: those commands are ours, and say nothing of it.
     return f"""\
 LC_ALL=C.UTF-8 SYSTEMD_COLORS=0 SYSTEMD_URLIFY=0
 PATH=/run/current-system/sw/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH
@@ -64,6 +64,7 @@ for unit in {shlex.join(names)}; do
     timeout -k 1 {seconds:.3f} journalctl -u "$unit" -n {more} -o short-precise \\
         --no-pager -q -b 2>&1 |
         grep -Ev ' sudo\\[[0-9]+\\]: .*(COMMAND=|\\(command continued\\))' |
+        grep -Ev ' doas\\[[0-9]+\\]: .* ran command ' |
         tail -n {lines} | tail -c {UNIT_BYTES} | sed 's/^/ /'
     echo
 done

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 import paramiko
 
@@ -99,7 +100,15 @@ def bounded_words(
 def become_root(target: Target) -> tuple[str, ...]:
     """Return what to put before a command on *target* so that root runs it."""
     is_root = os.geteuid() == 0 if target.local else target.user == "root"
-    return () if is_root else target.escalation
+    return () if is_root else _described(target.escalation)
+
+
+def _described(escalation: tuple[str, ...]) -> tuple[str, ...]:
+    """Have run0, whose commands are units, not log each whole command as its name."""
+    program, *rest = escalation
+    if PurePath(program).name != "run0":
+        return escalation
+    return (program, "--description=reconciler", *rest)
 
 
 def _root_line(argv: Sequence[str], target: Target) -> str:

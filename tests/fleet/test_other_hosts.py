@@ -1,5 +1,6 @@
 """Hosts that differ from the usual: no login for root, newer, and with a full disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,20 +14,44 @@ from tests.support.wait import wait_until
 
 FACTS = "printerfacts.service"
 FILLER = "/nix/filler"
+WORDS = {  # sudo is what is taken where nobody says anything
+    "doas": 'deployment.privilegeEscalationCommand = [ "doas" "-n" ];',
+    "run0": 'deployment.privilegeEscalationCommand = [ "run0" ];',
+}
+
+
+def looks_do_not_ring(rig: Rig) -> Callable[[], bool]:
+    """Return what tells whether the host rings, and did not while it was looked at."""
+    since: list[tuple[float, float]] = []
+
+    def quiet() -> bool:
+        done = rig.metric('reconciler_passes_total{host="keanu",result="success"}')
+        looks = done or 0.0
+        rings = rig.metric('reconciler_bell_rings_total{host="keanu"}') or 0.0
+        has_bell = rig.metric('reconciler_host_bell{host="keanu",state="rings"}')
+        if not has_bell or not since or since[0][1] != rings:
+            since[:] = [(looks, rings)]
+        return looks > since[0][0] + 1
+
+    return quiet
 
 
 @pytest.mark.parametrize(
-    ("debian", "options"),
+    ("debian", "become"),
     [
-        pytest.param(12, ["--user", "deploy"], id="through sudo"),
-        pytest.param(13, [], id="systemd 257 and Nix 2.26"),
+        pytest.param(12, "sudo", id="through sudo"),
+        pytest.param(12, "doas", id="through doas", marks=pytest.mark.matrix),
+        pytest.param(13, "run0", id="through run0, systemd 257 and Nix 2.26"),
+        pytest.param(13, "", id="root, the same", marks=pytest.mark.matrix),
     ],
 )
 def test_a_host_is_deployed_and_healed(
-    fleet: FleetFactory, tmp_path: Path, debian: int, options: list[str]
+    fleet: FleetFactory, tmp_path: Path, debian: int, become: str
 ) -> None:
+    options = ["--user", "deploy"] if become else []
     with Rig(tmp_path, fleet("keanu", debian=debian, options=options)) as rig:
         add_extras(rig, "keanu")
+        set_extra(rig, "keanu", WORDS.get(become, ""))
         rig.run_daemon()
         rig.push("The services of keanu")
         rig.wait_in_sync("keanu")
@@ -37,7 +62,9 @@ def test_a_host_is_deployed_and_healed(
 
         wait_until(lambda: host.is_active(FACTS), DEADLINE, f"{FACTS} to come back")
         rig.wait_in_sync("keanu")
-        set_extra(rig, "keanu", "within.services.withinbot.enable = true;")
+        wait_until(looks_do_not_ring(rig), DEADLINE, "looks that do not ring")
+        more = "within.services.withinbot.enable = true;"
+        set_extra(rig, "keanu", WORDS.get(become, "") + more)
         rig.push("One more service")
         rig.wait_in_sync("keanu")
         assert host.is_active("withinbot.service")
@@ -46,7 +73,7 @@ def test_a_host_is_deployed_and_healed(
         assert "in sync" in rig.run("apply", "keanu").stdout
 
         running = host.running_toplevel
-        set_extra(rig, "keanu", FAILS_AT_ONCE)
+        set_extra(rig, "keanu", WORDS.get(become, "") + FAILS_AT_ONCE)
         bad = rig.push("A service that fails")
 
         def gone_back() -> bool:

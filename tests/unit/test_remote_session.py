@@ -42,3 +42,13 @@ def test_the_deadline_is_kept_by_a_process_of_root() -> None:
     command = argv_command(["id"], target, deadline=3, stdin=None, on_line=None)
 
     assert command.line == "doas -- timeout -k 1 3.000 id"
+
+
+def test_run0_does_not_log_each_command_as_the_name_of_its_unit() -> None:
+    target = Target(address="x", user="deploy", escalation=("/bin/run0", "--nice=5"))
+
+    command = argv_command(["id"], target, deadline=3, stdin=None, on_line=None)
+
+    assert command.line == (
+        "/bin/run0 --description=reconciler --nice=5 timeout -k 1 3.000 id"
+    )

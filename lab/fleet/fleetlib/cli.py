@@ -122,7 +122,7 @@ def _add_up(commands: "_Commands") -> None:
     parser.add_argument(
         "--user",
         default="root",
-        help="log in as USER, who may use sudo, instead of as root",
+        help="log in as USER, who may use sudo, doas and run0, instead of as root",
     )
     parser.add_argument(
         "--nix-size", metavar="SIZE", help="give /nix a disk of its own, such as 200M"

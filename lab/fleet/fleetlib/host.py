@@ -160,7 +160,7 @@ class Host:
             made.touch()
 
     def _make_user(self) -> None:
-        """Make a user who may use sudo and has the fleet's key."""
+        """Make a user who may become root and has the fleet's key."""
         script = r"""
             set -eu
             # "*" is no password; "!", useradd's default, would lock keys out as well.
@@ -178,6 +178,13 @@ class Host:
             umask 022
             echo "Plugin sudoers_policy sudoers.so sudoers_file=/etc/sudoers.fleet" \
                 > /etc/sudo.conf
+            echo "permit nopass $1" > /etc/doas.conf
+            if [ -d /etc/polkit-1/rules.d ]; then # as security.run0 of NixOS has it
+                echo "polkit.addRule(function(action, subject) {
+                    if (action.id == 'org.freedesktop.systemd1.manage-units' &&
+                        subject.user == '$1') return polkit.Result.YES;
+                });" > /etc/polkit-1/rules.d/10-fleet.rules
+            fi
         """
         argv = self.enter_argv(["sh", "-c", script, "sh", self.user])
         run(argv, deadline=30, stdin=self.fleet_key().encode())

@@ -34,8 +34,12 @@ PACKAGES = (
     "ca-certificates",
     "python3",
     "sudo",
+    "opendoas",
 )
+ALSO = {13: ("polkitd",)}  # for run0, which systemd has since 256
 LEFT_OUT = ("man", "doc", "locale", "info", "lintian")
+# Comes with polkitd, and would make each login a session with a manager of its own.
+LEFT_OUT_FILES = ("/usr/share/pam-configs/systemd",)
 
 # What a machine with NixOS has and Debian has not.
 NIX_CONF = """\
@@ -44,6 +48,11 @@ sandbox = false
 substitute = false
 require-sigs = false
 """
+PAM_RUN0 = """\
+account required pam_unix.so
+session required pam_loginuid.so
+session required pam_unix.so
+"""
 BOOT_INIT = """\
 #!/bin/sh
 exec "$(readlink -f /boot/default)/init"
@@ -51,6 +60,7 @@ exec "$(readlink -f /boot/default)/init"
 ADDED = {
     "etc/NIXOS": "",
     "etc/nix/nix.conf": NIX_CONF,
+    "etc/pam.d/systemd-run0": PAM_RUN0,
     "boot/init": BOOT_INIT,
 }
 # NixOS makes its units' folder itself; keys, names and package sources are not an
@@ -91,8 +101,13 @@ def image_path(debian: int) -> Path:
 
 
 def _recipe_hash(debian: int) -> str:
-    recipe = repr((debian, os.uname().machine, PACKAGES, LEFT_OUT, ADDED, REMOVED))
+    parts = (_packages(debian), LEFT_OUT, LEFT_OUT_FILES, ADDED, REMOVED)
+    recipe = repr((debian, os.uname().machine, *parts))
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
+
+
+def _packages(debian: int) -> tuple[str, ...]:
+    return (*PACKAGES, *ALSO.get(debian, ()))
 
 
 def _build(path: Path, debian: int) -> None:
@@ -118,8 +133,9 @@ def _mmdebstrap(root: Path, scratch: Path, debian: int, log: Path) -> None:
         raise missing_tool(tool)
     # With mounts of its own: killed half-way, it leaves those where they are.
     argv = ["unshare", "--mount", "--", tool]
-    argv += ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
-    argv += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in LEFT_OUT]
+    argv += ["--variant=minbase", f"--include={','.join(_packages(debian))}"]
+    left_out = [f"/usr/share/{folder}/*" for folder in LEFT_OUT]
+    argv += [f"--dpkgopt=path-exclude={path}" for path in (*left_out, *LEFT_OUT_FILES)]
     argv += [f"--aptopt={_apt_configuration(scratch)}", codename, str(root)]
     for file, text in machine_sources(codename, etc_apt=Path("/etc/apt")).items():
         (scratch / file).write_text(text)

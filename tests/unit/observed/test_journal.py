@@ -113,6 +113,7 @@ def test_what_we_did_in_a_session_of_sshd_is_not_quoted(tmp_path: Path) -> None:
         f"Nov 01 12:00:01 lufta sudo[2]: {ours}",
         "Nov 01 12:00:01 lufta sudo[2]: root : (command continued) more of it",
         "Nov 01 12:00:02 lufta sshd[1]: fatal",
+        "Nov 01 12:00:03 lufta doas[2]: deploy ran command timeout 3 sh as root from /",
     ]
     (tmp_path / "said").write_text("\n".join(said) + "\n")
     journalctl(tmp_path, f"cat {tmp_path}/said")
