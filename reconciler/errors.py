@@ -22,6 +22,7 @@ ReconcilerError
 XX … or made no progress
     │   ├── CommandMemoryError   … or wanted more memory than it may have
     │   ├── CommandOutputError   … or printed more than we are willing to keep
+    │   ├── FetchRefusedError    … since it may not fetch from there
     │   └── FetchError           … since Nix could not fetch what a commit needs
     ├── CommandMissingError  a local command is not installed
     ├── CageError            nothing is evaluated without a cage, and there is none
@@ -233,6 +234,15 @@ class FetchError(CommandError):
     def __init__(self, told: str, *, cause: CommandError) -> None:
         super().__init__(cause.argv, status=cause.status, stderr=cause.stderr)
         self.args = (told,)
+
+
+class FetchRefusedError(CommandError):
+    """An evaluation failed that wanted to connect to where it may not."""
+
+    def __init__(self, refusal: str, *, cause: CommandError) -> None:
+        super().__init__(cause.argv, status=cause.status, stderr=cause.stderr)
+        self.refusal = refusal
+        self.args = (refusal,)
 
 
 class StoppingError(TemporaryError):

@@ -200,6 +200,11 @@ in
       default = [ ];
       description = "Files and folders that evaluations may read besides, such as a file that is no part of the repository. Not for commits that are not on the watched branch. A single path needs no list.";
     };
+    allowed_uris = mkOption {
+      type = types.nullOr (types.listOf types.str);
+      default = null;
+      description = "Where evaluations may fetch from, and nowhere else: `https://git.example.org`, `ssh://git.example.org:2222`, `https://*.example.org` for all names below, `github:`, `gitlab:`, `sourcehut:`. Without it, from anywhere but this machine and where clouds hand out credentials; `[]` is nowhere. A path is refused: over TLS only the host is seen. A single one needs no list.";
+    };
   };
   cache = {
     push = mkOption {

@@ -28,7 +28,7 @@ from reconciler.cli.common import (
 from reconciler.cli.options import AsJson, Hosts
 from reconciler.cli.why import why_always
 from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
-from reconciler.desired import tool_of, trace_problem
+from reconciler.desired import gate, tool_of, trace_problem
 from reconciler.desired.cage import NixCage, told_writer
 from reconciler.errors import ReconcilerError
 from reconciler.history import pushed, read_history
@@ -243,7 +243,8 @@ def caging(settings: Settings) -> str:
         return f"off by nix.cage, {bare}"
     if problem := process.box_problem():
         return f"none, {bare}: {problem}"
-    return f"bubblewrap; {told_writer()}"
+    fetched = f"what is fetched comes from {gate.told(settings)}"
+    return f"bubblewrap; {told_writer()}; {fetched}"
 
 
 def _key_problem(file: Path) -> str:

@@ -2,26 +2,31 @@
 What an evaluation sees of this machine: the store, the checkout, what it is given.
 
 It begins without the network. One that fails since something has to be fetched is made
-once more with it: only then Nix's own credentials are there too, and only for commits
-of the watched branch. To the store only a daemon of Nix writes: the machine's, or where
-there is none, one of ours that lasts as long as the evaluation.
+once more with a way out (`gate`): only then Nix's own credentials are there too, and
+only for commits of the watched branch. To the store only a daemon of Nix writes: the
+machine's, or where there is none, one of ours that lasts as long as the evaluation.
 """
 
 import contextlib
-import ipaddress
 import os
 import re
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from reconciler import process
-from reconciler.desired import fetched, nix_conf
+from reconciler.desired import fetched, gate, nix_conf
 from reconciler.desired.fingerprint import inherited
 from reconciler.desired.trace import Hides
-from reconciler.errors import CageError, LayoutError
+from reconciler.errors import (
+    CageError,
+    CommandError,
+    CommandTimeoutError,
+    FetchRefusedError,
+    LayoutError,
+)
 from reconciler.model import HostName
 from reconciler.process import Box
 from reconciler.settings import Cage, OverlaySettings, Settings
@@ -42,7 +47,7 @@ _OUTSIDE = re.compile(
     r"|Could not read from remote repository|unable to access '|hg failed with"
     r"|Cannot find Git revision|[Ff]ailed to fetch"
 )
-_HOST = re.compile(r"[a-z]://(?:[^/@\s'\"]*@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^/:'\"\s]+)")
+_URI = re.compile(r"unable to (?:download|access) '(?P<uri>[^'\s]+)'")
 _FILE = r"['\"\u2018]?(?P<file>/[^'\"\u2019\n:]+)['\"\u2019]?"
 _UNSEEN = tuple(
     re.compile(pattern.replace("FILE", _FILE))
@@ -104,7 +109,8 @@ class NixCage:
         if not self.is_there:
             return []
         seen = [str(path) for path in self._settings.nix.cage_paths]
-        return [*seen, nix_conf.without_secrets()]
+        allowed = self._settings.nix.allowed_uris or ()
+        return [*seen, *allowed, nix_conf.without_secrets()]
 
     @property
     def holds(self) -> bool:
@@ -144,7 +150,8 @@ class NixCage:
         And what says which paths of this machine it does not see. It gets what of
         ``repository.secrets`` is for *host*; for None, what lists the hosts. *pure* is
         an evaluation that reads no file by its path, so that only git gets at SSH keys.
-        What it fetched is in *cache*, if that is named.
+        What it fetched is in *cache*, if that is named. Raises FetchRefusedError for
+        what fails after it wanted to connect to where it may not.
         """
         store = Store.of_machine()
         variables = self._variables(fetches=fetches)
@@ -155,6 +162,11 @@ class NixCage:
         if fetches and pure and self._trusted:
             box = replace(box, seen=(*box.seen, Path.home() / ".ssh"))
         with contextlib.ExitStack() as stack:
+            if fetches:
+                way_out = stack.enter_context(gate.opened(self._reach))
+                stack.enter_context(_telling(way_out))
+                argv, box = way_out.around(argv), way_out.box(box)
+                variables |= way_out.variables
             if store.is_ours:
                 # Nobody writes to the store from inside; and there, the number of a
                 # process, by which Nix keeps garbage collection off, means nothing.
@@ -196,10 +208,12 @@ class NixCage:
         """Return what an evaluation wanted and may not have, by Nix's words."""
         if not self.holds:
             return ""
-        hosts = (match["host"] for match in _HOST.finditer(said))
-        here = next(filter(_is_here, hosts), "") if _OUTSIDE.search(said) else ""
-        if here:
-            return f"the evaluation may not connect to {here}: nix.cage"
+        if wanted := _URI.search(said):
+            with contextlib.suppress(OSError):  # of names: whoever connects is told
+                try:
+                    self._reach.require_uri(wanted["uri"])
+                except gate.Refused as error:
+                    return str(error)
         found = (pattern.search(said) for pattern in _UNSEEN)
         files = [Path(match["file"].strip()) for match in found if match]
         box = self._box(Store.of_machine(), checkout, host, fetches=False)
@@ -240,8 +254,11 @@ class NixCage:
             seen=(Path("/nix"), store.folder, store.state, *ours, *store.sockets),
             written=(cache,) if cache else (),
             covered=tuple(one.path for one in self._withheld(host).values()),
-            network=fetches,
         )
+
+    @cached_property
+    def _reach(self) -> gate.Reach:
+        return gate.Reach(self._settings, trusted=self._trusted)
 
     def _path(self) -> Iterator[Path]:
         """Yield the folders of the search path; what a repository adds is no such."""
@@ -279,19 +296,18 @@ class NixCage:
         return folder
 
 
-def _is_here(host: str) -> bool:
-    """Say whether *host* is this machine, or where clouds hand out credentials."""
-    if host.lower() in {"localhost", socket.gethostname().lower()}:
-        return True
+@contextlib.contextmanager
+def _telling(way_out: gate.Gate) -> Iterator[None]:
+    """Have what fails tell what was refused to it, or could not be reached."""
     try:
-        if host.startswith("["):
-            address = ipaddress.ip_address(host.strip("[]"))
-        else:  # 127.1 and 2130706433 are the same, for curl too
-            address = ipaddress.ip_address(socket.inet_aton(host))
-    except (OSError, ValueError):
-        return False
-    inner = getattr(address, "ipv4_mapped", None) or address
-    return inner.is_loopback or inner.is_link_local or inner.is_unspecified
+        yield
+    except CommandTimeoutError:
+        raise
+    except CommandError as error:
+        if way_out.refused:
+            raise FetchRefusedError(way_out.refused[-1], cause=error) from error
+        stderr = "\n".join([*way_out.failed, error.stderr])
+        raise CommandError(error.argv, status=error.status, stderr=stderr) from error
 
 
 def _may_not(file: Path) -> str:

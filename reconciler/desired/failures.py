@@ -22,6 +22,7 @@ from reconciler.errors import (
     CommandTimeoutError,
     EvaluationError,
     FetchError,
+    FetchRefusedError,
 )
 from reconciler.model import HostName
 
@@ -119,7 +120,7 @@ def explained(
     diagnosis = subject.diagnosed(error.stderr)
     if error.status < 0:
         return error
-    refusal = refused(error.stderr)
+    refusal = _told(error) or refused(error.stderr)
     if not refusal:
         if inputs.is_unfetched(diagnosis.message):
             return _unfetched(error, diagnosis, subject)
@@ -129,6 +130,11 @@ def explained(
     if place is None or place.line is None:
         place = _place(subject.diagnosed(again()), subject) or place
     return _evaluation_error(diagnosis, place, subject, refusal)
+
+
+def _told(error: CommandError) -> str:
+    """Return what the way out of a cage refused."""
+    return error.refusal if isinstance(error, FetchRefusedError) else ""
 
 
 def _unfetched(

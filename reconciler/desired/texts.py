@@ -18,6 +18,7 @@ from reconciler.errors import (
     CommandError,
     CommandMemoryError,
     CommandTimeoutError,
+    FetchRefusedError,
     KeyContentError,
 )
 
@@ -51,6 +52,8 @@ def ask(nix: Nix, arguments: Mapping[str, str], reading: Reading) -> dict[str, b
         )
     except (CommandTimeoutError, CommandMemoryError):
         raise
+    except FetchRefusedError as error:
+        raise KeyContentError(error.refusal) from None
     except CommandError as error:
         if error.status < 0:
             raise

@@ -3,6 +3,7 @@ Where a program runs that sees nothing but what it is given.
 
 Bubblewrap builds it a machine of its own: the programs and libraries of this one, the
 files that are named, a temporary folder, and neither network nor other processes.
+A way out there is where one is made for it (`reconciler.desired.gate`).
 (`cage` is for programs that see all but what is ours alone.)
 """
 
@@ -41,9 +42,7 @@ _CONFIGURATION = (
     "/etc/alternatives",
     "/etc/localtime",
 )
-_OF_NETWORK = (
-    "/etc/resolv.conf",
-    "/etc/hosts",
+_OF_FETCHING = (  # no names are looked up inside
     "/etc/nsswitch.conf",
     "/etc/services",
     "/etc/protocols",
@@ -52,8 +51,8 @@ _OF_NETWORK = (
     "/etc/ssh/ssh_known_hosts",
 )
 _OWN = (
-    *("--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL"),
-    *("--die-with-parent", "--as-pid-1"),
+    *("--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--unshare-net"),
+    *("--cap-drop", "ALL", "--die-with-parent", "--as-pid-1"),
 )
 _FIRST = ("/bin/sh", "-c", '"$@"; exit', "sh")
 """
@@ -83,13 +82,13 @@ def limits(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """What a program sees, what it may write to, and whether it has the network."""
+    """What a program sees, what it may write to, and whether it fetches."""
 
     seen: tuple[Path, ...] = ()
     written: tuple[Path, ...] = ()
     covered: tuple[Path, ...] = ()  # folders in these that are empty there
     placed: tuple[tuple[Path, Path], ...] = ()  # what is here, and where it is there
-    network: bool = False
+    fetches: bool = False  # and reads who it is, and which hosts are known
     processes: int = PROCESSES  # root may start as many as it likes
 
     def around(
@@ -100,8 +99,7 @@ class Box:
 
         Folders that are not there are left out.
         """
-        words = [*_OWN, *(() if self.network else ("--unshare-net",))]
-        words += ["--dev", "/dev", *_proc()]
+        words = [*_OWN, "--dev", "/dev", *_proc()]
         words += ["--size", str(TEMPORARY_BYTES), "--tmpfs", str(TEMPORARY)]
         if (home := _home()) is not None:
             words += ["--tmpfs", str(home)]
@@ -139,8 +137,8 @@ class Box:
         ) and not any(real.is_relative_to(place.resolve()) for place in self.covered)
 
     def _named(self) -> tuple[Path, ...]:
-        network = _OF_NETWORK if self.network else ()
-        system = (Path(name) for name in (*_SYSTEM, *_CONFIGURATION, *network))
+        more = _OF_FETCHING if self.fetches else ()
+        system = (Path(name) for name in (*_SYSTEM, *_CONFIGURATION, *more))
         return (*system, *self.seen, *self.written)
 
     def _mounts(self) -> list[str]:

@@ -23,6 +23,7 @@ from reconciler.settings.types import (
     SECTION,
     Address,
     AddressRule,
+    AllowedUri,
     Branch,
     Cache,
     CommitName,
@@ -228,6 +229,9 @@ class NixSettings(_Section):
     signing_key: FilePath | None = None  # with which what was built here is signed
     cage: Caging = Cage.AUTO
     cage_paths: Annotated[tuple[FilePath, ...], BeforeValidator(list_of_one)] = ()
+    allowed_uris: (
+        Annotated[tuple[AllowedUri, ...], BeforeValidator(list_of_one)] | None
+    ) = None  # None: all but what is never allowed
 
 
 class CacheSettings(_Section):

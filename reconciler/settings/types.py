@@ -17,6 +17,7 @@ from reconciler.messages import FIELDS, LINK_FIELDS
 from reconciler.model import Heal
 from reconciler.settings import git_values, nix_values, senders, values
 from reconciler.settings.database_url import database_url
+from reconciler.settings.origins import allowed_uri
 
 
 def _folder(info: ValidationInfo) -> Path | None:
@@ -105,6 +106,7 @@ NixOptionName = Annotated[Text, AfterValidator(values.nix_option_name)]
 NixName = Annotated[Text, AfterValidator(nix_values.name)]
 NixValue = Annotated[object, BeforeValidator(nix_values.value)]
 NixOption = Annotated[str, BeforeValidator(values.nix_option)]
+AllowedUri = Annotated[Text, AfterValidator(allowed_uri)]
 InputName = Annotated[Text, AfterValidator(nix_values.input_name)]
 InputPlace = Annotated[Path | str, BeforeValidator(input_place)]
 Cache = Annotated[Text, AfterValidator(values.cache)]

@@ -63,6 +63,7 @@ EVERYTHING = {
         signing_key = "/etc/signing-key";
         cage = "required";
         cage_paths = [ "/srv/modules" ];
+        allowed_uris = [ "https://git.example.org" ];
     }""",
     "cache": """{
         push = [ "s3://bucket?region=eu-west-1" "attic:fleet" ];
