@@ -269,15 +269,20 @@ start() {
 
 # --- waiting and telling -------------------------------------------------------------
 
-# wait_while SECONDS PHASE…: until the phase is another one or there is a result.
+# wait_while SECONDS PHASE…: until the phase is another one or there is a result. Whether
+# the unit is still there is asked for now and then only: systemd is busy with a switch.
 wait_while() {
-    give_up_at=$(($(now) + 10 * $1))
+    give_up_at=$(($(now) + 10 * $1)) looks=0
     shift
     while [ "$(now)" -lt "$give_up_at" ] && [ ! -e "$dir/result" ]; do
-        ask_whether_up "$unit"
-        [ $? -ne 1 ] || return
+        if [ $((looks % 10)) -eq 0 ]; then
+            ask_whether_up "$unit"
+            [ $? -ne 1 ] || return
+        fi
+        looks=$((looks + 1)) phase=
+        if [ -r "$dir/phase" ]; then read -r phase <"$dir/phase"; fi
         case " $* " in
-        *" $(cat "$dir/phase" 2>/dev/null) "*) ;;
+        *" $phase "*) ;;
         *) return ;;
         esac
         sleep 0.05

@@ -35,7 +35,7 @@ NIX_OPTIONS = {"build-users-group": "", "sandbox": "false", "substitute": "false
 QUICK = {
     "mode": "auto",
     "adopt": "always",  # each host of a test is a fresh one
-    "interval": "2s",
+    "interval": "10s",
     "settle": "0.2s",
     "confirm_timeout": "20s",
 }

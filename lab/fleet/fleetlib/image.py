@@ -77,6 +77,36 @@ REMOVED = (
     "var/lib/dbus/machine-id",
     "var/lib/apt/lists/*",
     "var/cache/apt/*.bin",
+    # Debian's answers to hardware, terminals and /etc/fstab, which no host here has:
+    # each reload of systemd would run them all, each look would read them.
+    "usr/lib/systemd/system-generators/*",
+    "usr/lib/systemd/system/getty.target.wants/*",
+    *(
+        f"usr/lib/systemd/system/*.target.wants/{unit}"
+        for unit in (
+            "*.automount",
+            "*.mount",
+            "*.path",
+            "*setup.target",
+            "kmod-*",
+            "systemd-binfmt.*",
+            "systemd-firstboot*",
+            "systemd-hwdb-*",
+            "systemd-initctl.*",
+            "systemd-journald-audit.*",
+            "systemd-machine-id-commit.*",
+            "systemd-modules-load.*",
+            "systemd-network-generator.*",
+            "systemd-pcr*",
+            "systemd-pstore*",
+            "systemd-random-seed.*",
+            "systemd-repart.*",
+            "systemd-sys[ue]*",  # sysusers, sysext
+            "systemd-tpm2-*",
+            "systemd-udev*",
+            "systemd-update-*",
+        )
+    ),
 )
 
 
