@@ -66,7 +66,7 @@ boot_once() {
     [ -n "$entry" ] || return 0
     read -r link system _ <before
     if bounded 60 nix-env -p "$profile" --switch-generation "$(number_of "$link")" &&
-        bounded 300 env NIXOS_NO_CHECK=1 "$system/bin/switch-to-configuration" boot &&
+        set_loader "$system" NIXOS_NO_CHECK=1 &&
         # Where few entries are kept, it may be the new one that is left.
         [ -n "$(entry_of "$system")" ] && [ -n "$(entry_of "$(cat new)")" ] &&
         timeout 20 bootctl set-oneshot "$entry" >>log 2>&1; then

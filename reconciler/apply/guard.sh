@@ -1,4 +1,5 @@
-# Talk to the guardian of an attempt; see guardian.sh. Comes after folder.sh, launch.sh.
+# Talk to the guardian of an attempt; see guardian.sh. Comes after system-manager.sh,
+# system.sh, folder.sh, launch.sh.
 #
 #   sh guard.sh start ATTEMPT SECONDS LINES SIZE NEW VARIANT OLD ARM SWITCH CONFIRM \
 #       ROLLBACK KEY…
@@ -30,6 +31,7 @@
 set -uf
 umask 077
 PATH=/run/current-system/sw/bin:/run/wrappers/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PATH=$PATH:/nix/var/nix/profiles/default/bin # where Nix is on other distributions
 export PATH
 verb=$1 attempt=$2 wait=$3 lines=$4
 shift 4
@@ -37,6 +39,7 @@ unit=reconciler-activation
 base=/run/reconciler
 dir=$base/$attempt
 first=/nix/var/nix/reconciler-first-boot
+unconfirmed=/nix/var/nix/reconciler-unconfirmed
 kept_at=10 # folders of attempts that are over: somebody may yet ask how they ended
 
 # refuse STATUS TEXT: and see to it that an earlier start of ours does not begin either.
@@ -98,6 +101,9 @@ refuse_if_busy() {
     done
     refuse_if_up "$unit" "another activation is under way ($unit.service)"
     refuse_if_up nixos-rebuild-switch-to-configuration "somebody is running nixos-rebuild"
+    if ! is_nixos; then
+        refuse_if_up system-manager-upgrade "it is upgrading itself (system.autoUpgrade)"
+    fi
 }
 
 refuse_if_up() { # UNIT TEXT
@@ -108,15 +114,9 @@ refuse_if_up() { # UNIT TEXT
     esac
 }
 
-# A copy that was cut off can look like a whole one (github.com/NixOS/nix/issues/13367).
 refuse_if_not_whole() {
-    if [ ! -f "$new/nixos-version" ]; then
-        refuse 4 "$new is not whole on this host"
-    elif [ ! -d "$new/$variant" ]; then
-        refuse 4 "this system has no $variant"
-    elif [ ! -x "$new/$variant/bin/switch-to-configuration" ]; then
-        refuse 4 "this system cannot be switched to: system.switch.enable is false"
-    fi
+    lacking=$(why_not_whole "$new" "$variant")
+    if [ -n "$lacking" ]; then refuse 4 "$lacking"; fi
 }
 
 # --- what is left of others ----------------------------------------------------------
@@ -216,6 +216,7 @@ prepare() {
     end_what_was_left
     remove_old
     refuse_if_not_whole
+    old=$(system_before "$old")
     kept=$base
     if [ -d /run/keys ]; then kept=/run/keys; fi
     kept=$kept/.reconciler-$attempt
@@ -235,8 +236,8 @@ prepare() {
     done
     : >"$dir.new/log"
     if [ "$wait" != later ]; then : >"$dir.new/go"; fi
-    ln -sfn -- "$new" /nix/var/nix/gcroots/reconciler &&
-        ln -sfn -- "$old" /nix/var/nix/gcroots/reconciler-before &&
+    keep_off_collector "$new" reconciler &&
+        keep_off_collector "$old" reconciler-before &&
         mv -T -- "$dir.new" "$dir" || give_up "the disk of /nix takes nothing"
 }
 
@@ -255,6 +256,7 @@ start() {
     fi
     if [ -e "$dir/result" ]; then return; fi
     if [ ! -d "$dir" ]; then
+        use_kind "$2"
         refuse_if_busy
         prepare "$@"
     fi
@@ -312,6 +314,9 @@ tell() {
 
 # A host that was booted into a system, and did not notice by itself.
 if [ -e "$first/guardian" ]; then sh "$first/guardian" arrive "$first" >&2; fi
+if [ -e "$unconfirmed/guardian" ]; then
+    sh "$unconfirmed/guardian" came_up "$unconfirmed" >&2
+fi
 if [ "$verb" = bury ] && [ ! -d "$dir" ]; then bury; fi
 case $verb in
 start | boot) start "$@" ;;

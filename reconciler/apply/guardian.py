@@ -24,6 +24,8 @@ SET_BOOT_SECONDS = 840.0
 _SWITCHING = ("", "armed", "switching", "booting", "arriving")
 _MARK = "guardian "
 _GONE = "gone"
+NOTHING_BEFORE = StorePath("none")
+"""Gone back to where a host that is not NixOS had nothing of ours: see system.sh."""
 # What systemd says of a unit; anything else, or nothing, is no answer.
 _UP = ("active", "activating", "deactivating", "reloading", "refreshing", "maintenance")
 _DOWN = ("inactive", "failed")

@@ -1,5 +1,5 @@
 # The guardian: what a host itself does while it is switched to another system. Comes
-# after folder.sh, launch.sh and first-boot.sh.
+# after system-manager.sh, system.sh, folder.sh, launch.sh, first-boot.sh, unconfirmed.sh.
 #
 #   sh guardian run DIR       as the main process of the unit reconciler-activation
 #   sh guardian stopped DIR   as its ExecStopPost=: whatever ended the main process
@@ -7,7 +7,7 @@
 # It lives through the loss of the SSH connection, of the network and of the reconciler.
 # Nothing of what it needs is on a disk that could be full: DIR is below /run. So a power
 # cut takes all of it away, and the host boots what it booted before: the boot default is
-# set only after `confirmed`.
+# set only after `confirmed`. Where it is not NixOS, it goes back by unconfirmed.sh.
 #
 # DIR holds, each on one line:
 #
@@ -23,7 +23,8 @@
 #   go            exists once the keys are in place
 #   phase         armed, switching, waiting, confirming, rolling-back; of a first boot
 #                 booting, rebooting, and then arriving
-#   status        what switch-to-configuration exited with; 124 or 137: out of time
+#   status        what switch-to-configuration exited with; 124 or 137: out of time. Of
+#                 system-manager 1 too, if it ended well and did not do all of it
 #   decision      a symbolic link; whoever makes it first has decided, since ln(1) does
 #                 not replace one. `confirmed` or `rollback` when somebody said so; and
 #                 going back too, by the guardian itself: `failed` is the switch,
@@ -37,10 +38,10 @@
 set -uf
 umask 077
 PATH=/run/current-system/sw/bin:/run/wrappers/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PATH=$PATH:/nix/var/nix/profiles/default/bin # where Nix is on other distributions
 export PATH
 cd "$2" || exit 1
-profile=/nix/var/nix/profiles/system
-roots=/nix/var/nix/gcroots
+use_kind "$(cat new)"
 
 # The clock of the host may jump; the time since its boot does not.
 uptime() {
@@ -171,6 +172,7 @@ is_same() {
 # before. So whatever began after us and before systemd read the new definitions is
 # restarted, if the two systems define it differently. Systemd tells that from 250 on.
 restart_overlooked() {
+    if ! is_nixos; then return; fi # it reloads or restarts what changed, up or not
     if ! loaded=$(ask show --property=UnitsLoadTimestampMonotonic --value) ||
         ! shown=$(show_services); then
         echo "systemd does not say what began before its new definition" >>log
@@ -241,8 +243,7 @@ switch_back() {
     tries=6
     while left=$((give_up - $(uptime))) && [ "$left" -gt 0 ] && [ "$tries" -gt 0 ]; do
         [ "$left" -lt "$(cat rollback)" ] || left=$(cat rollback)
-        bounded "$left" env NIXOS_NO_CHECK=1 \
-            "$(cat old)/bin/switch-to-configuration" test
+        activate_again "$left" "$(cat old)" "$tries"
         went=$?
         if is_back && [ "$went" -ne 124 ] && [ "$went" -ne 137 ]; then return; fi
         said | grep -q 'Could not acquire lock' || tries=$((tries - 1))
@@ -251,7 +252,7 @@ switch_back() {
     done
 }
 
-is_back() { [ "$(readlink -f /run/current-system)" = "$(cat old)" ]; }
+is_back() { [ "$(running_system)" = "$(cat old)" ]; }
 
 # Switching does not start what was stopped meanwhile; see switch-to-configuration(8).
 wake_units() {
@@ -287,8 +288,11 @@ roll_back() {
     switch_back
     restart_overlooked "$(cat old)" "$(cat runs)"
     wake_units
-    ln -sfn -- "$(cat old)" "$roots/reconciler"
-    if is_back; then finish rolled-back; fi
+    keep_off_collector "$(cat old)" reconciler
+    if is_back; then
+        forget_unconfirmed
+        finish rolled-back
+    fi
     finish rollback-failed
 }
 
@@ -299,12 +303,14 @@ confirm() {
     phase confirming
     note_boot
     if set_boot; then
+        forget_unconfirmed
         rm -f -- "$roots/reconciler-before"
         # Also one that was left: it would take this back.
         if is_first_boot || [ -e "$first" ]; then forget_watch; fi
         finish confirmed
     fi
     take_boot_back
+    forget_unconfirmed
     finish boot-failed
 }
 
@@ -313,10 +319,7 @@ note_boot() {
     write before "$(readlink "$profile") $(readlink -f "$profile") $(newest)"
 }
 
-set_boot() {
-    bounded 120 nix-env -p "$profile" --set "$(cat new)" &&
-        bounded 300 "$(cat new)/bin/switch-to-configuration" boot
-}
+set_boot() { set_default "$(cat new)"; }
 
 # Else the profile would say that the host boots what its boot loader does not know. And
 # a boot loader's program that failed half-way may have left nothing that boots, so the
@@ -331,7 +334,7 @@ take_boot_back() {
     then
         bounded 60 nix-env -p "$profile" --delete-generations "$(number_of "$made")"
     fi
-    bounded 300 env NIXOS_NO_CHECK=1 "$system/bin/switch-to-configuration" boot || {
+    set_loader "$system" NIXOS_NO_CHECK=1 || {
         echo "the boot loader could not be set back either" | tee -a log
         return 1
     }
@@ -339,15 +342,14 @@ take_boot_back() {
 }
 
 number_of() {
-    number=${1##*system-}
+    number=${1##*"${profile##*/}"-}
     printf '%s\n' "${number%-link}"
 }
 
 # The highest number of a generation that there is.
 newest() {
-    found=$(find "${profile%/*}" -maxdepth 1 -name 'system-*-link' | while read -r link; do
-        number_of "$link"
-    done | sort -n | tail -n 1)
+    found=$(find "${profile%/*}" -maxdepth 1 -name "${profile##*/}-*-link" |
+        while read -r link; do number_of "$link"; done | sort -n | tail -n 1)
     printf '%s\n' "${found:-0}"
 }
 
@@ -371,7 +373,8 @@ wait_for() {
 
 undo_keys() {
     restore_keys
-    ln -sfn -- "$(cat old)" "$roots/reconciler"
+    keep_off_collector "$(cat old)" reconciler
+    forget_unconfirmed
     finish "$1"
 }
 
@@ -380,7 +383,7 @@ undo_keys() {
 check() {
     log=check
     : >check
-    bounded "$(cat switch)" "$(cat runs)/bin/switch-to-configuration" check >&2
+    ask_system "$(cat switch)" "$(cat runs)" >&2
     went=$?
     log=log
     if [ "$went" -eq 0 ] || grep -q '^Usage: ' check; then return; fi
@@ -390,8 +393,9 @@ check() {
 }
 
 switch() {
+    keep_unconfirmed || undo_keys refused
     phase switching
-    bounded "$(cat switch)" "$(cat runs)/bin/switch-to-configuration" test
+    activate "$(cat switch)" "$(cat runs)"
     status=$?
     case $status in
     0 | 2 | 4) restart_overlooked "$(cat runs)" "$(cat old)" ;;

@@ -3,11 +3,13 @@
 import functools
 from importlib import resources
 
+from reconciler.remote import system_manager
+
 _NEEDS = {
     "keys": ("folder",),
     "keys-remove": ("folder",),
-    "guard": ("folder", "launch"),
-    "guardian": ("folder", "launch", "first-boot"),
+    "guard": ("system", "folder", "launch"),
+    "guardian": ("system", "folder", "launch", "first-boot", "unconfirmed"),
 }
 """What comes before a script: `folder` where somebody else may write to folders."""
 
@@ -17,4 +19,6 @@ def script(name: str) -> str:
     """Return a script, with what it needs before it."""
     names = (*_NEEDS.get(name, ()), name)
     package = resources.files(__package__)
-    return "\n".join(package.joinpath(f"{one}.sh").read_text("utf-8") for one in names)
+    texts = [package.joinpath(f"{one}.sh").read_text("utf-8") for one in names]
+    before = [system_manager.functions()] if "system" in names else []
+    return "\n".join([*before, *texts])

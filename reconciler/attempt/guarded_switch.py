@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from reconciler.apply import guardian
 from reconciler.apply.guardian import Decision, Guarded, Order, Result
 from reconciler.attempt.reboot import note_not_rebooted, note_reboot
-from reconciler.attempt.result_words import QUOTED, TOLD
+from reconciler.attempt.result_words import MANAGED_REFUSED, QUOTED, TOLD
 from reconciler.attempt.snippets import OF_SNIPPETS, failed_snippets
 from reconciler.errors import (
     QUOTE_LIMIT,
@@ -22,7 +22,7 @@ from reconciler.errors import (
     TemporaryError,
     quote,
 )
-from reconciler.model import Desired, Reason, Reboot, Target
+from reconciler.model import Desired, Reason, Reboot, SystemKind, Target
 from reconciler.remote import HostWriter
 from reconciler.world import HostWorld
 
@@ -266,11 +266,11 @@ class GuardedSwitch:
             return RolledBackError(told, reason=Reason.REBOOTED)
         said = quote(self._said) or "it printed nothing"
         if found.result is not None and found.result in TOLD:
-            told = f"{host}: {TOLD[found.result]}"
+            told = f"{host}: {self._told(found.result)}"
             if found.result in QUOTED:
                 told = f"{told}: {said}"
             kind = _KINDS.get(found.result, ActivationError)
-            if kind is RebootFirstError and self.world.policy.reboot is Reboot.ALLOWED:
+            if kind is RebootFirstError and self._may_boot_into():
                 told = f"{told}\nIf a commit brings it, the host is booted into it next"
             return kind(told, host=host, status=found.status)
         return self._rolled_back(found, said, seen)
@@ -281,7 +281,7 @@ class GuardedSwitch:
             ended = f"exited with status {found.status}"
             if found.status in _OUT_OF_TIME:
                 ended = "did not end in time"
-            told = f"{host}: switch-to-configuration {ended}; rolled back: {said}"
+            told = f"{host}: {self._activation()} {ended}; rolled back: {said}"
             new, old = failed_snippets(self._snippets)
             if found.status == _ACTIVATION_FAILED and new and new <= old:
                 names = ", ".join(sorted(new))
@@ -300,6 +300,20 @@ class GuardedSwitch:
         if seen:
             told = f"{told}; looking at it said last: {seen}"
         return RolledBackError(told, reason=Reason.UNCONFIRMED)
+
+    def _told(self, result: Result) -> str:
+        managed = self.desired.kind is SystemKind.SYSTEM_MANAGER
+        return MANAGED_REFUSED if managed and result is Result.REFUSED else TOLD[result]
+
+    def _may_boot_into(self) -> bool:
+        nixos = self.desired.kind is SystemKind.NIXOS
+        return nixos and self.world.policy.reboot is Reboot.ALLOWED
+
+    def _activation(self) -> str:
+        """Return what activates its systems."""
+        if self.desired.kind is SystemKind.NIXOS:
+            return "switch-to-configuration"
+        return "system-manager's activation"
 
     # --- asking ------------------------------------------------------------------
 

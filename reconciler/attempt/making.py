@@ -18,6 +18,7 @@ ROOT_TO_COMPARE = f"{apply.GC_ROOT}-diff"
 
 _IS_THERE = """\
 PATH=/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PATH=$PATH:/nix/var/nix/profiles/default/bin
 if nix-store --check-validity {path} 2>/dev/null; then echo yes; else echo no; fi
 """
 

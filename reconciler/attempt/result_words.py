@@ -19,6 +19,9 @@ TOLD = {
     Result.BOOT_FAILED: "the new system runs, but what to boot could not be set",
     Result.ROLLBACK_FAILED: "IT COULD NOT BE ROLLED BACK, which is tried again",
 }
+MANAGED_REFUSED = (
+    "the new system, or the host, refuses that it is activated, and nothing was touched"
+)
 QUOTED = (
     Result.REFUSED,
     Result.NOT_BOOTED,

@@ -102,7 +102,7 @@ class AttemptRun:
         order = Order(
             attempt=self.attempt.id,
             new=self.attempt.target,
-            old=self.attempt.source or self.attempt.target,
+            old=way_home.source(self.attempt, self.desired),
             limits=limits(self.world, self.desired, boots=boots),
             specialisation=self.plan.specialisation,
             keys=() if boots else to_restore(self.desired, self.seen),

@@ -7,8 +7,9 @@ has to answer before such a switch, and again after it. Not on the way back to w
 machine was in sync with, which may be what mends it.
 """
 
+from reconciler.apply.guardian import NOTHING_BEFORE
 from reconciler.errors import TemporaryError
-from reconciler.model import Desired, Known
+from reconciler.model import Attempt, Desired, Known, StorePath, SystemKind
 from reconciler.world import HostWorld
 
 ASK_SECONDS = 10.0
@@ -41,3 +42,9 @@ def require_after(world: HostWorld, desired: Desired, *, until: float) -> None:
     if problem := world.unanswered(min(ASK_SECONDS, left)):
         message = f"{desired.host} was cut off by the switch: {problem}"
         raise CutOffError(message)
+
+
+def source(attempt: Attempt, desired: Desired) -> StorePath:
+    """Return what a host goes back to, also where no system ran before."""
+    managed = desired.kind is SystemKind.SYSTEM_MANAGER
+    return attempt.source or (NOTHING_BEFORE if managed else attempt.target)

@@ -20,6 +20,7 @@ WATCHED = (
     "/etc/systemd/system",
     "/etc/systemd/system.control",
     "/nix/var/nix/profiles",
+    "/nix/var/nix/profiles/system-manager-profiles",
     "/run/nixos",  # where a switch has its lock
     "/run/systemd/system",
     "/run/systemd/system.control",

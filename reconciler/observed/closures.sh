@@ -13,6 +13,13 @@ for file in "$system"/etc/systemd/system/*; do
   [ -f "$file" ] || continue
   printf 'unit %s %s\n' "${file##*/}" "$(readlink -f "$file")"
 done
+# Of system-manager: its units are named in JSON.
+if [ -f "$system/services/services.json" ]; then
+  grep -o '"storePath":"[^"]*"' "$system/services/services.json" |
+    sed 's/^"storePath":"//; s/"$//; s/\\\\/\\/g' | while IFS= read -r file; do
+    printf 'unit %s %s\n' "${file##*/}" "$(readlink -f "$file")"
+  done
+fi
 for part in kernel initrd kernel-modules systemd; do
   if [ -e "$system/$part" ]; then
     printf 'part %s %s\n' "$part" "$(readlink -f "$system/$part")"

@@ -4,7 +4,11 @@ PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin
 what=$1
 shift
 if [ "$what" = list ]; then
-  if ! cd "$1/etc" 2>/dev/null; then
+  etc=$1/etc
+  if [ -f "$1/etcFiles/etcFiles.json" ]; then # of system-manager
+    etc=$(sed -n 's/.*"staticEnv":"\([^"]*\)".*/\1/p' "$1/etcFiles/etcFiles.json")
+  fi
+  if ! cd "$etc" 2>/dev/null; then
     echo absent
     exit 0
   fi

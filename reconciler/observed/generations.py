@@ -7,7 +7,7 @@ from importlib import resources
 
 from reconciler.errors import FactError
 from reconciler.model import HostName, StorePath
-from reconciler.remote import HostReader
+from reconciler.remote import HostReader, system_manager
 
 DEADLINE = 30.0  # seconds
 
@@ -37,7 +37,8 @@ def generations(reader: HostReader) -> list[Generation]:
 
     Raises FactError if the answer is not understood, and whatever the reader raises.
     """
-    script = resources.files(__package__).joinpath("generations.sh").read_text("utf-8")
+    own = resources.files(__package__).joinpath("generations.sh").read_text("utf-8")
+    script = f"{system_manager.functions()}\n{own}"
     text = reader.read(script, what="generations", deadline=DEADLINE)
     return parse(text, host=reader.host)
 

@@ -184,7 +184,8 @@ def _other_system(desired: Desired, early: Observed, now: Observed) -> Problem |
     text = ""
     running = variant(desired, now)
     if running is None or desired.specialisation not in ("", running):
-        text = f"{now.running or 'no NixOS system'} runs, not {desired.toplevel}"
+        runs = now.running or f"no {desired.kind.told} system"
+        text = f"{runs} runs, not {desired.toplevel}"
         if desired.specialisation:
             text += f" (specialisation {desired.specialisation})"
     elif now.boot_id != early.boot_id:

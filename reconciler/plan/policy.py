@@ -47,10 +47,6 @@ _ACTING = frozenset({Verdict.DEPLOY, Verdict.HEAL})
 _REBOOT = Step(kind=StepKind.REBOOT)
 _JUDGE = Step(kind=StepKind.JUDGE)
 _BOOT = Step(kind=StepKind.BOOT)
-_NOT_DEPLOYED = (
-    "a system of system-manager is compared here, and not deployed: that does"
-    " system-manager switch --target-host HOST"
-)
 _OF_COMMITS = frozenset({DriftKind.SYSTEM, DriftKind.BOOT})
 
 
@@ -102,6 +98,8 @@ def plan(
         ),
         specialisation=wanted,
     )
+    if desired.kind is SystemKind.SYSTEM_MANAGER:
+        return made  # nothing of it is what a host boots
     return _booted_into(made, known, policy)
 
 
@@ -197,7 +195,7 @@ def _judge(
     7. The host changed by itself or by hand: HEAL; or REPORTED if the policy says so,
        or it has another system and updates itself.
     """
-    forbidden = _forbidden(desired, known, policy)
+    forbidden = _forbidden(desired.host, known, policy)
     blocked = _blocked(observed, known, policy)
     if not any(drift.is_open for drift in drifts):
         may = not (forbidden or blocked or is_specialised(desired, observed))
@@ -293,7 +291,7 @@ def _not_such_a_host(observed: Observed) -> str:
 
 
 def _forbidden(
-    desired: Desired, known: Known, policy: Policy
+    host: HostName, known: Known, policy: Policy
 ) -> tuple[Verdict, str] | None:
     """Return which order forbids to touch the host, if any does."""
     if known.under_way:
@@ -301,11 +299,9 @@ def _forbidden(
     if known.hold is not None:
         return Verdict.HELD, f"held: {known.hold}"
     if known.quarantine is not None:
-        return Verdict.QUARANTINED, _failed_before(desired.host, known.quarantine)
+        return Verdict.QUARANTINED, _failed_before(host, known.quarantine)
     if policy.mode is Mode.REPORT:
         return Verdict.REPORTED, "the policy says to report only"
-    if desired.kind is SystemKind.SYSTEM_MANAGER:
-        return Verdict.REPORTED, _NOT_DEPLOYED
     return None
 
 

@@ -8,6 +8,7 @@
 # compare ends no build that is to be deployed. Prints what Nix says.
 set -u
 PATH=/run/current-system/sw/bin:/run/wrappers/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PATH=$PATH:/nix/var/nix/profiles/default/bin
 export PATH
 derivation=$1 system=$2 root=$3 seconds=$4
 unit=${root##*/}-build

@@ -6,36 +6,36 @@
 # state which units it took from where. So the system that was activated last is what our
 # guardian noted, if the state was not written since; else what the profile holds, since
 # somebody else sets that first. And it is what runs if its units are those of the state.
-state=/var/lib/system-manager/state/system-manager-state.json
-managed=/nix/var/nix/profiles/system-manager-profiles/system-manager
-activated=/nix/var/nix/reconciler-activated # the guardian's: a system, and a stamp
+managed_state=/var/lib/system-manager/state/system-manager-state.json
+managed_profile=/nix/var/nix/profiles/system-manager-profiles/system-manager
+managed_note=/nix/var/nix/reconciler-activated # the guardian's: a system, and a stamp
 
-stamp() { TZ=UTC0 stat -c '%y %s' -- "$state" 2>/dev/null; }
+managed_stamp() { TZ=UTC0 stat -c '%y %s' -- "$managed_state" 2>/dev/null; }
 
-# activated_last: print the system that was activated last, whatever became of it.
-activated_last() {
-    noted='' at=''
-    if [ -r "$activated" ]; then
-        { read -r noted && read -r at; } <"$activated" || noted=
+# managed_last: print the system that was activated last, whatever became of it.
+managed_last() {
+    managed_noted='' managed_at=''
+    if [ -r "$managed_note" ]; then
+        { read -r managed_noted && read -r managed_at; } <"$managed_note" ||
+            managed_noted=
     fi
-    if [ -n "$noted" ] && [ "$at" = "$(stamp)" ]; then
-        printf '%s\n' "$noted"
-    elif [ -L "$managed" ]; then
-        readlink -f -- "$managed"
+    if [ -n "$managed_noted" ] && [ "$managed_at" = "$(managed_stamp)" ]; then
+        printf '%s\n' "$managed_noted"
+    elif [ -L "$managed_profile" ]; then
+        readlink -f -- "$managed_profile"
     fi
 }
 
-# units_in FILE: the paths of units in JSON, as Nix and the engine write it.
-units_in() { grep -o '"storePath":"[^"]*"' -- "$1" 2>/dev/null | sort -u; }
+# managed_units FILE: the paths of units in JSON, as Nix and the engine write it.
+managed_units() { grep -o '"storePath":"[^"]*"' -- "$1" 2>/dev/null | sort -u; }
 
-# runs SYSTEM: whether the units of the state are those of a system.
-runs() {
-    units=$(units_in "$state")
-    [ -n "$units" ] && [ "$units" = "$(units_in "$1/services/services.json")" ]
-}
-
-# running: print the system that runs; nothing if there is none, or only part of one.
-running() {
-    system=$(activated_last)
-    if [ -n "$system" ] && runs "$system"; then printf '%s\n' "$system"; fi
+# managed_running: print the system that runs; nothing if there is none, or part of one.
+managed_running() {
+    managed_found=$(managed_last)
+    [ -n "$managed_found" ] || return 0
+    managed_wanted=$(managed_units "$managed_found/services/services.json")
+    if [ -n "$managed_wanted" ] &&
+        [ "$managed_wanted" = "$(managed_units "$managed_state")" ]; then
+        printf '%s\n' "$managed_found"
+    fi
 }

@@ -1,17 +1,21 @@
 """A host that is not NixOS, with what system-manager makes for it."""
 
-import os
+import re
 import shutil
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from reconciler.model import Outcome
 from tests.fleet.test_layouts import store, write_flake
+from tests.support.extra import attempts, last_ended
 from tests.support.fleet import FleetFactory
-from tests.support.rig import NIX_OPTIONS, Rig
+from tests.support.rig import DEADLINE, NIX_OPTIONS, Rig
+from tests.support.wait import wait_until
 
 STAND_IN = Path(__file__).parents[1] / "support/system_manager"
+PROFILE = "/nix/var/nix/profiles/system-manager-profiles/system-manager"
 PLAIN = ["--first-generation", str(STAND_IN / "plain-host.nix")]
 
 MODULE = """
@@ -33,45 +37,105 @@ systemConfigs.edge =
 
 
 @pytest.fixture
-def rig(fleet: FleetFactory, tmp_path: Path) -> Rig:
+def rig(fleet: FleetFactory, tmp_path: Path) -> Iterator[Rig]:
     content = tmp_path / "content"
     shutil.copytree(STAND_IN, content / "system-manager")
     (content / "edge.nix").write_text(MODULE)
     write_flake(content, OUTPUTS, store(tmp_path))
-    made = Rig(tmp_path, fleet("edge", options=PLAIN), content=content)
-    url = str(made.repository.bare)
-    made.write_settings(repository={"url": url}, nix={"options": NIX_OPTIONS})
-    return made
+    with Rig(tmp_path, fleet("edge", options=PLAIN), content=content) as made:
+        url = str(made.repository.bare)
+        made.write_settings(repository={"url": url}, nix={"options": NIX_OPTIONS})
+        yield made
 
 
-def switch_by_hand(rig: Rig, derivation: str) -> None:
-    """Do what `system-manager switch --target-host edge` does, in its order."""
-    options = [word for pair in NIX_OPTIONS.items() for word in ("--option", *pair)]
-    argv = ["nix-store", "--realise", derivation, *options]
-    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=100)
-    toplevel = done.stdout.strip()
-    environment = {**os.environ, "NIX_SSHOPTS": f"-F {rig.fleet.path}/ssh_config"}
-    copy = ["nix-copy-closure", "--to", "root@edge", toplevel]
-    subprocess.run(copy, check=True, capture_output=True, timeout=100, env=environment)
-    for script in ("register-profile", "activate"):
-        rig.host("edge").exec(f"{toplevel}/bin/{script}")
+def profile(rig: Rig) -> str:
+    """Return the system that its profile holds."""
+    return rig.host("edge").exec("readlink", "-f", PROFILE).strip()
 
 
-def test_a_host_is_compared_with_what_its_own_tool_activated(rig: Rig) -> None:
+def bring(rig: Rig, old: str, new: str, *, conf: str) -> str:
+    """Push a change of the service and the file, and return the system that runs."""
+    rig.edit("edge.nix", old, new)
+    text = (rig.repository.work / "edge.nix").read_text()
+    changed = re.sub(r'text = ".*"', f'text = "{conf}"', text)
+    (rig.repository.work / "edge.nix").write_text(changed)
+    rig.push(conf)
+    rig.wait_in_sync("edge")
+    host = rig.host("edge")
+    assert f"ExecStart={new}" in host.exec("systemctl", "cat", "hello.service")
+    assert host.exec("cat", "/etc/hello.conf") == conf
+    return profile(rig)
+
+
+def test_a_host_that_is_not_nixos_lives_through_a_day(rig: Rig) -> None:
+    host = rig.host("edge")
     rig.push("A host")
-    with rig:
-        (before,) = rig.json("plan", status=None)
-        assert before["verdict"] == "reported"
-        assert [one["kind"] for one in before["drifts"]] == [
-            "system",
-            *["unit-missing"] * 3,
-        ]
+    (before,) = rig.json("plan", status=None)
+    assert [one["kind"] for one in before["drifts"]] == [
+        "system",
+        *["unit-missing"] * 3,
+    ]
+    rig.run_daemon()
+    rig.wait_in_sync("edge")
+    first = profile(rig)
+    assert host.resolve("/nix/var/nix/gcroots/system-manager-current") == first
 
-        switch_by_hand(rig, before["derivation"])
+    host.exec("systemctl", "stop", "hello.service")
+    wait_until(lambda: host.is_active("hello.service"), DEADLINE, "it to be healed")
 
-        (after,) = rig.json("plan")
-        assert after["in_sync"]
-        rig.host("edge").exec("systemctl", "stop", "hello.service")
-        (stopped,) = rig.json("plan", status=None)
-        (drift,) = stopped["drifts"]
-        assert (drift["kind"], drift["subject"]) == ("unit-stopped", "hello.service")
+    second = bring(rig, "/bin/sleep 1000", "/bin/sleep 1001", conf="second")
+    assert second != first
+
+    # Its activation ends well: units are what counts.
+    rig.edit("edge.nix", "/bin/sleep 1001", "/bin/false")
+    bad = rig.push("A service that fails")
+    wait_until(lambda: ended(rig, bad), DEADLINE, "the attempt to end")
+    assert last_ended(rig, "edge").outcome is Outcome.ROLLED_BACK
+    assert profile(rig) == second
+    assert host.is_active("hello.service")
+
+    rig.run("rollback", "edge", "--reason", "a test")
+    assert profile(rig) == first
+    assert host.exec("cat", "/etc/hello.conf") == "first"
+
+
+def ended(rig: Rig, commit: str) -> bool:
+    """Return whether an attempt at a commit has ended."""
+    found = [one for one in attempts(rig, "edge") if one.outcome is not None]
+    return any(one.commit == commit for one in found)
+
+
+@pytest.mark.matrix
+def test_a_first_system_that_fails_leaves_nothing_behind(rig: Rig) -> None:
+    """Going back is to take all of it away."""
+    host = rig.host("edge")
+    rig.edit("edge.nix", "/bin/sleep 1000", "/bin/false")
+    rig.run_daemon()
+
+    bad = rig.push("A service that fails")
+
+    wait_until(lambda: ended(rig, bad), DEADLINE, "the attempt to end")
+    assert last_ended(rig, "edge").outcome is Outcome.ROLLED_BACK
+    listed = host.exec(
+        "find", "/etc/hello.conf", "/etc/systemd/system", "-name", "hello*"
+    )
+    assert listed == ""
+    assert host.exec_status("test", "-L", PROFILE) != 0
+
+
+@pytest.mark.matrix
+def test_a_switch_by_its_own_tool_is_compared_and_put_right(rig: Rig) -> None:
+    host = rig.host("edge")
+    rig.run_daemon()
+    rig.push("A host")
+    rig.wait_in_sync("edge")
+    first = profile(rig)
+    second = bring(rig, "/bin/sleep 1000", "/bin/sleep 1001", conf="second")
+
+    # What `system-manager switch` does once a system is there, in its order.
+    for script in ("register-profile", "activate"):
+        host.exec(f"{first}/bin/{script}")
+
+    wait_until(lambda: profile(rig) == second, DEADLINE, "it to be put right")
+    rig.wait_in_sync("edge")
+    assert host.exec("cat", "/etc/hello.conf") == "second"

@@ -27,14 +27,17 @@ from reconciler.model import (
     UnitName,
 )
 from reconciler.observed.units import UNIT_DIRECTORIES
-from reconciler.remote import OnLine, RemoteResult
+from reconciler.remote import OnLine, RemoteResult, system_manager
 from reconciler.world.driver import SIGN
 from tests.support.host_keys import KEYS, REMOVE, FakeKeys
 
 GUARD = sent("guard")
 PROBE = resources.files("reconciler.observed").joinpath("probe.sh").read_text()
-GENERATIONS = (
-    resources.files("reconciler.observed").joinpath("generations.sh").read_text()
+GENERATIONS = "\n".join(
+    [
+        system_manager.functions(),
+        resources.files("reconciler.observed").joinpath("generations.sh").read_text(),
+    ]
 )
 LEAVING = ("first-boot", "rolling-back")  # verb and phase of a guardian
 BOOTED_AT = 1_700_000_000.0

@@ -354,11 +354,19 @@ def test_a_nixos_is_no_host_for_a_system_of_system_manager() -> None:
     assert [drift.kind for drift in made.drifts] == [DriftKind.SYSTEM]
 
 
-def test_a_system_of_system_manager_is_not_deployed() -> None:
+def test_a_host_with_nothing_of_system_manager_is_brought_all_of_it() -> None:
     bare = elsewhere(is_nixos=False, runs=None)
 
     made = plan(MANAGED, bare, known=FIRST, policy=BOTH)
 
-    assert (made.verdict, made.steps) == (Verdict.REPORTED, ())
-    assert "system-manager switch" in made.reason
-    assert DriftKind.SYSTEM in {drift.kind for drift in made.drifts}
+    assert (made.verdict, steps(made)) == (Verdict.DEPLOY, DEPLOY)
+
+
+def test_no_host_is_booted_into_a_system_of_system_manager() -> None:
+    known = dataclasses.replace(FIRST, refused=True)
+    may_reboot = Policy(reboot=Reboot.ALLOWED)
+    bare = elsewhere(is_nixos=False, runs=None)
+
+    made = plan(MANAGED, bare, known=known, policy=may_reboot)
+
+    assert steps(made) == DEPLOY
