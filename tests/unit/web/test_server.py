@@ -48,7 +48,7 @@ def test_metrics_are_served_as_prometheus_reads_them() -> None:
 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert 'reconciler_host_up{host="keanu"} 0.0\n' in answer.text
+    assert 'reconciler_host_up{host="keanu"} 0\n' in answer.text
 
 
 def test_health_is_what_the_daemon_says_now() -> None:
