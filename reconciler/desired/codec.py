@@ -13,6 +13,7 @@ from reconciler.desired.keys import desired_keys, keys_from_json
 from reconciler.desired.places import target_of
 from reconciler.desired.rules import desired_rules, ruled, rules_from_json
 from reconciler.desired.secrets import desired_secrets, secrets_from_json
+from reconciler.desired.shared import shared
 from reconciler.desired.ssh import ssh_from_json, ssh_from_nix
 from reconciler.desired.units import Declaration, desired_units, directives_of
 from reconciler.errors import EvaluationError, StateError
@@ -24,7 +25,6 @@ from reconciler.model import (
     StorePath,
     SystemKind,
     Target,
-    UnitName,
 )
 from reconciler.settings import Build, HostSettings
 
@@ -82,7 +82,7 @@ def from_nix(
         derivation=StorePath(facts["derivation"]),
         platform=facts["platform"],
         programs=next(map(StorePath, facts["programsHere"]), None),
-        units=ruled(units, rules),
+        units=shared(ruled(units, rules).values()),
         target=target,
         address_from=source,
         keys=desired_keys(host, facts["keys"], roots),
@@ -146,11 +146,11 @@ def _declaration(name: str, unit: Json) -> Declaration:
 def _desired(fields: Json) -> Desired:
     target = dict(fields["target"])
     target["escalation"] = tuple(target["escalation"])
-    units = fields["units"].items()
+    units = map(_unit, fields["units"].values())
     return Desired(
         **{
             **fields,
-            "units": {UnitName(name): _unit(unit) for name, unit in units},
+            "units": shared(units),
             "target": Target(**target),
             "keys": keys_from_json(fields["keys"]),
             "tags": tuple(fields["tags"]),

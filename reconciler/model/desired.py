@@ -50,7 +50,7 @@ class UnitRule:
     may_fail: bool = False  # may be down, for all that a deployment cares
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class DesiredUnit:
     """
     One systemd unit that a commit declares for a host.

@@ -24,11 +24,14 @@ from reconciler.remote.authentication import Keys
 from reconciler.remote.known_hosts import HostKey, KnownKeys, known_keys
 from reconciler.remote.route import Route
 
-IDLE_CHECK = 5.0
+IDLE_CHECK = 60.0
 """Seconds after which an idle connection's thread looks around.
 
-Paramiko's own 0.1 s costs ten wake-ups a second for every host.
+Paramiko's own 0.1 s costs ten wake-ups a second for every host, and there is nothing to
+see: what arrives wakes it, and so does who closes the connection.
 """
+PROXY_IDLE_CHECK = 5.0
+"""The same where it has to send signs of life, since the kernel sends none."""
 
 # What they log is in our errors as well; their traces are for their authors.
 for _name in ("paramiko", "fabric", "invoke"):
@@ -169,7 +172,7 @@ def open_connection(
                 message = f"{host}: {route.name} did not answer within {timeout:g} s"
                 raise ConnectError(message, host=host) from error
             raise _translated(host, route, policy.keys, error) from error
-    sock.settimeout(IDLE_CHECK)
+    sock.settimeout(PROXY_IDLE_CHECK if route.proxy else IDLE_CHECK)
     if route.proxy:
         connection.transport.set_keepalive(tcp.KEEPALIVE_IDLE)
     return connection

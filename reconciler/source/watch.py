@@ -11,8 +11,10 @@ from watchfiles import watch
 
 log = structlog.get_logger(__name__)
 
-# A push is one rename or two; we need not wait for a burst to end.
+# A push is one rename or two; we need not wait for a burst to end. Each step wakes us,
+# and a person who saves a file does not wait for it as one who pushes does.
 _STEP_MS = 10
+_SAVED_STEP_MS = 100
 _DEBOUNCE_MS = 30
 
 # What the system's events do not tell (a parent that was moved, a file system that
@@ -130,7 +132,7 @@ class FolderWatcher:
             *there,
             watch_filter=None,
             debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
+            step=_SAVED_STEP_MS,
             stop_event=self._stop,
             rust_timeout=_LOOK_MS,
             yield_on_timeout=True,
@@ -184,7 +186,7 @@ class FileWatcher:
             self._path.parent,
             watch_filter=None,
             debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
+            step=_SAVED_STEP_MS,
             stop_event=self._stop,
             rust_timeout=_LOOK_MS,
             yield_on_timeout=True,

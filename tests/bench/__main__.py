@@ -10,13 +10,26 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import cage, memory, passes, push, real, reboot, scrape, spared
+from tests.bench import (
+    cage,
+    memory,
+    passes,
+    push,
+    real,
+    reboot,
+    scrape,
+    spared,
+    thousand,
+)
 from tests.bench.report import Section, show
 from tests.bench.setting import fleet_in, scratch
 from tests.support import warm
 from tests.support.fleet import Fleet
 
-PARTS = ("push", "spared", "reboot", "pass", "memory", "scrape", "cage", "real")
+PARTS = (
+    *("push", "spared", "reboot", "pass", "memory", "scrape", "thousand"),
+    *("cage", "real"),
+)
 
 
 def main() -> int:
@@ -52,6 +65,7 @@ def measures(
         ),
         "memory": lambda folder: memory.measure(folder, fleet),
         "scrape": lambda folder: scrape.measure(folder, rounds),
+        "thousand": lambda folder: thousand.measure(folder, fleet, chosen.hosts),
         "cage": lambda folder: cage.measure(folder, rounds),
         "real": real.measure,
     }
@@ -64,6 +78,7 @@ def arguments() -> argparse.Namespace:
     add("--json", action="store_true", help="print JSON on stdout, tables on stderr")
     add("--rounds", type=int, default=5, metavar="N", help="of each kind (default: 5)")
     add("--only", nargs="+", choices=PARTS, default=PARTS, help="leave out the others")
+    add("--hosts", type=int, default=100, metavar="N", help="at rest (default: 100)")
     add(
         "--without-peers",
         dest="peers",

@@ -30,8 +30,19 @@ MANY_CONNECTIONS = """\
 """
 
 ENTER = "/run/reconciler-bench-enter"
-ENTER_SCRIPT = """\
+HOST_BELL = "/run/reconciler-bench-bell"
+"""There if bells of names are to beat and never to ring."""
+ENTER_SCRIPT = f"""\
 #!/bin/sh
+# On one machine each would hear what all others do.
+case $SSH_ORIGINAL_COMMAND in
+*beat=12*)
+    if [ -e {HOST_BELL} ]; then
+        echo ready
+        while sleep 12; do echo; done
+        exit
+    fi ;;
+esac
 # As the machine $1, with the boot $2.
 printf '%s\\n' "$1" >"/run/reconciler-bench-machine-$1"
 printf '%s\\n' "$2" >"/run/reconciler-bench-boot-$1"
@@ -52,7 +63,7 @@ exec unshare --mount sh -c '
 
 def names(count: int) -> tuple[HostName, ...]:
     """Return so many names."""
-    return tuple(HostName(f"name{number:02}") for number in range(count))
+    return tuple(HostName(f"name{number:03}") for number in range(count))
 
 
 def settle_names(rig: Rig, more: Sequence[HostName]) -> None:
