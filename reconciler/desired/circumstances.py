@@ -112,9 +112,8 @@ class Circumstances:
     def _parts(self, host: HostName | None) -> dict[str, object]:
         settings = self._settings
         override = self.overrides(host).model_dump(mode="json") if host else {}
-        repository = settings.repository.model_dump(mode="json", include=EVALUATED)
         return {
-            "repository in the settings": repository,
+            "repository in the settings": self._repository,
             "repository.physical": fingerprint.of_file(settings.repository.physical),
             "ssh.address": settings.ssh.address,
             "the deployment's name": self.identity,
@@ -133,6 +132,11 @@ class Circumstances:
             "the kind of machine": platform.machine(),
             "the reconciler": self.package,
         }
+
+    @cached_property
+    def _repository(self) -> dict[str, object]:
+        """What evaluations depend on: asked for at each look at a host."""
+        return self._settings.repository.model_dump(mode="json", include=EVALUATED)
 
     def _given(self, host: HostName | None) -> list[object]:
         """Return what *host* gets of ``repository.secrets``, and how that is now."""

@@ -166,6 +166,8 @@ def commits_of(connection: Connection, host: HostName) -> dict[StorePath, Commit
 def load(connection: Connection, query: Select[tuple[object, ...]]) -> list[Attempt]:
     """Return the attempts of *query*, each with its steps."""
     rows = connection.execute(query).all()
+    if not rows:
+        return []  # as at nearly every look at a host
     numbers = [row.seq for row in rows]
     done, reasons = _steps(connection, numbers), _reasons(connection, numbers)
     return [_attempt(row, done.get(row.seq, ()), reasons.get(row.seq)) for row in rows]

@@ -6,10 +6,19 @@ by their boots: two boots that were up at the same time are two machines. One bo
 two names is one machine. As long as neither is known, the names are `Shared.alike`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from reconciler.history.database import Database
 from reconciler.history.orders import inherit
@@ -18,6 +27,7 @@ from reconciler.history.schema import apart, delivered_keys, machines
 from reconciler.model import HostName
 
 Pair = tuple[HostName, HostName]
+OneRow = Row[tuple[object, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +66,8 @@ class Machines:
         """Return which other names lead to the machine that was *seen*."""
         with self._database.reading() as connection:
             others = _others(connection, host, seen)
-            same = [one for one in others if one.boot_id == seen.boot_id]
             known = _apart_from(connection, host)
-        names = frozenset(one.host for one in others if one.declared)
-        certain = names & {one.host for one in same}
-        return Shared(same=certain, alike=names - certain - known)
+        return _shared(others, known, seen)
 
     def meet(self, host: HostName, seen: Sighting) -> Shared:
         """
@@ -71,16 +78,18 @@ class Machines:
         there is nothing to learn, nothing is written.
         """
         with self._database.reading() as connection:
-            settled = _is_settled(connection, host, seen)
-        if settled:
-            return self.shared(host, seen)
+            mine = connection.execute(_row_of(host)).first()
+            others = _others(connection, host, seen)
+            known = _apart_from(connection, host)
+        if _is_settled(mine, others, known, seen):
+            return _shared(others, known, seen)
         with self._database.writing() as connection:
             # Asked here: the look may have begun before a commit that has no such name.
             names = self._names
             declared = names is None or host in names
-            mine = _note(connection, host, seen, declared=declared)
+            noted = _note(connection, host, seen, declared=declared)
             for other in _others(connection, host, seen):
-                _tell_apart(connection, mine, other)
+                _tell_apart(connection, noted, other)
             known = _apart_from(connection, host)
             former = [
                 HostName(other.host)
@@ -108,23 +117,37 @@ class Machines:
                     connection.execute(changed.values(declared=row.host in names))
 
 
-def _is_settled(connection: Connection, host: HostName, seen: Sighting) -> bool:
+def _shared(
+    others: Sequence[OneRow], known: frozenset[HostName], seen: Sighting
+) -> Shared:
+    """Return what *others*, and those that are *known* to be apart, tell."""
+    names = frozenset(HostName(one.host) for one in others if one.declared)
+    certain = names & {one.host for one in others if one.boot_id == seen.boot_id}
+    return Shared(same=certain, alike=names - certain - known)
+
+
+def _is_settled(
+    mine: OneRow | None,
+    others: Sequence[OneRow],
+    known: frozenset[HostName],
+    seen: Sighting,
+) -> bool:
     """Return whether a look tells nothing that is not recorded."""
-    mine = select(machines).where(machines.c.host == host)
-    row = connection.execute(mine).first()
     boot = (clean(seen.machine_id), clean(seen.boot_id), True)
-    if row is None or (row.machine_id, row.boot_id, row.declared) != boot:
+    if mine is None or (mine.machine_id, mine.boot_id, mine.declared) != boot:
         return False
-    known = _apart_from(connection, host)
-    others = [o for o in _others(connection, host, seen) if o.host not in known]
-    return all(one.declared and one.boot_id == row.boot_id for one in others)
+    left = [one for one in others if one.host not in known]
+    return all(one.declared and one.boot_id == mine.boot_id for one in left)
+
+
+def _row_of(host: HostName) -> Select[tuple[object, ...]]:
+    return select(machines).where(machines.c.host == host)
 
 
 def _note(
     connection: Connection, host: HostName, seen: Sighting, *, declared: bool
-) -> Row[tuple[object, ...]]:
-    mine = machines.c.host == host
-    before = connection.execute(select(machines).where(mine)).first()
+) -> OneRow:
+    before = connection.execute(_row_of(host)).first()
     fields = {"machine_id": clean(seen.machine_id), "boot_id": clean(seen.boot_id)}
     first = seen.ended_at
     if before is not None and before.boot_id == fields["boot_id"]:
@@ -139,12 +162,10 @@ def _note(
             declared=declared,
         )
     )
-    return connection.execute(select(machines).where(mine)).one()
+    return connection.execute(_row_of(host)).one()
 
 
-def _others(
-    connection: Connection, host: HostName, seen: Sighting
-) -> list[Row[tuple[object, ...]]]:
+def _others(connection: Connection, host: HostName, seen: Sighting) -> list[OneRow]:
     """Return the other names under which the same machine id was seen."""
     machine = clean(seen.machine_id)
     same = (machines.c.machine_id == machine) & (machines.c.machine_id != "")
@@ -154,8 +175,8 @@ def _others(
 
 def _tell_apart(
     connection: Connection,
-    mine: Row[tuple[object, ...]],
-    other: Row[tuple[object, ...]],
+    mine: OneRow,
+    other: OneRow,
 ) -> None:
     """Record it if one boot proves two names to be one machine, or two to be two."""
     pair = (mine.host, other.host)
