@@ -29,7 +29,8 @@ from reconciler.cli.options import AsJson, Hosts
 from reconciler.cli.why import why_always
 from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
 from reconciler.desired import gate, tool_of, trace_problem
-from reconciler.desired.cage import NixCage, told_writer
+from reconciler.desired.cage import NixCage
+from reconciler.desired.writer import told_writer
 from reconciler.errors import ReconcilerError
 from reconciler.history import pushed, read_history
 from reconciler.history.place import FILE

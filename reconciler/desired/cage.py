@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from reconciler import process
 from reconciler.desired import fetched, gate, nix_conf
 from reconciler.desired.fingerprint import inherited
 from reconciler.desired.trace import Hides
+from reconciler.desired.writer import Store, writer
 from reconciler.errors import (
     CageError,
     CommandError,
@@ -59,35 +60,6 @@ _UNSEEN = tuple(
         r"FILE does not appear to be a git repository",
     )
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
-    """Where Nix keeps what it has, and who writes there."""
-
-    folder: Path
-    state: Path
-    is_ours: bool  # or a daemon's
-    sockets: tuple[Path, ...] = ()  # of the daemon, where that is told
-
-    @classmethod
-    def of_machine(cls) -> "Store":
-        """Return what Nix takes, by the environment and what is there."""
-        folder = Path(os.environ.get("NIX_STORE_DIR", "/nix/store"))
-        state = Path(os.environ.get("NIX_STATE_DIR", "/nix/var/nix"))
-        remote = os.environ.get("NIX_REMOTE", "").removeprefix("auto")
-        ours = remote == "local" or (not remote and os.access(state, os.W_OK))
-        named = remote.removeprefix("unix://") if remote.startswith("unix://") else ""
-        named = named.partition("?")[0] or os.environ.get("NIX_DAEMON_SOCKET_PATH", "")
-        sockets = (Path(named),) if named.startswith("/") and not ours else ()
-        return cls(folder=folder, state=state, is_ours=ours, sockets=sockets)
-
-
-def told_writer() -> str:
-    """Return for people who writes to the store on behalf of evaluations."""
-    if Store.of_machine().is_ours:
-        return "a nix-daemon of ours writes to the store and builds what is imported"
-    return "the machine's nix-daemon writes to the store and builds what is imported"
 
 
 class NixCage:
@@ -154,6 +126,9 @@ class NixCage:
         what fails after it wanted to connect to where it may not.
         """
         store = Store.of_machine()
+        asked = writer(store, self._settings.nix.options)
+        if asked:
+            store = replace(store, sockets=())
         variables = self._variables(fetches=fetches)
         box = self._box(store, checkout, host, fetches=fetches)
         if cache is not None and self._trusted:
@@ -167,19 +142,15 @@ class NixCage:
                 stack.enter_context(_telling(way_out))
                 argv, box = way_out.around(argv), way_out.box(box)
                 variables |= way_out.variables
-            if store.is_ours:
+            if asked:
                 # Nobody writes to the store from inside; and there, the number of a
                 # process, by which Nix keeps garbage collection off, means nothing.
-                writer = stack.enter_context(process.served(self._writer()))
-                box = replace(box, placed=(*box.placed, (writer.parent, WRITER)))
-                variables["NIX_REMOTE"] = f"unix://{WRITER / writer.name}"
+                door = stack.enter_context(process.served(asked))
+                placed = (*box.placed, (door.parent, WRITER))
+                covered = (*box.covered, store.usual_sockets)
+                box = replace(box, placed=placed, covered=covered)
+                variables["NIX_REMOTE"] = f"unix://{WRITER / door.name}"
             yield box.around((*argv, *self._options(store)), variables), box.hides()
-
-    def _writer(self) -> list[str]:
-        """Return what writes to our store, and builds what is imported."""
-        options = sorted(self._settings.nix.options.items())
-        words = [word for pair in options for word in ("--option", *pair)]
-        return ["env", "NIX_REMOTE=local", "nix-daemon", "--stdio", *words]
 
     def _options(self, store: Store) -> tuple[str, ...]:
         options = self._settings.nix.options

@@ -12,7 +12,7 @@ from reconciler.process.box import (
     leads_into,
     limits,
 )
-from reconciler.process.cage import Cage, cage_problem
+from reconciler.process.cage import Cage, as_nobody, cage_problem
 from reconciler.process.commands import (
     become,
     follow,
@@ -37,6 +37,7 @@ __all__ = [
     "Box",
     "Cage",
     "Completed",
+    "as_nobody",
     "become",
     "box_problem",
     "cage_problem",

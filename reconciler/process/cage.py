@@ -41,7 +41,7 @@ class Cage:
         hidden = [word for path in self.hidden for word in _hide(path)]
         shown = [word for path in self.shown for word in ("--bind-try", path, path)]
         where = ("--ro-bind", folder, folder, "--chdir", folder)
-        words = (*_start(), *hidden, *shown, *where, "--", *_as_nobody(), *argv)
+        words = (*_start(), *hidden, *shown, *where, "--", *as_nobody(), *argv)
         return tuple(map(str, words))
 
 
@@ -55,7 +55,7 @@ def cage_problem() -> str:
         package = {"bwrap": "bubblewrap", "setpriv": "util-linux"}[lacking[0]]
         return f"{lacking[0]} was not found on PATH: install {package}"
     try:
-        run((*_start(), "--", *_as_nobody(), "true"), deadline=_TRY_SECONDS)
+        run((*_start(), "--", *as_nobody(), "true"), deadline=_TRY_SECONDS)
     except ReconcilerError as error:
         return str(error)
     return ""
@@ -72,7 +72,8 @@ def _start() -> Iterator[str]:
         yield from _BECOME
 
 
-def _as_nobody() -> tuple[str, ...]:
+def as_nobody() -> tuple[str, ...]:
+    """Return what to put before a command that root starts for somebody else."""
     if os.geteuid() != 0:
         return ()
     who = ("--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups")

@@ -110,7 +110,10 @@ class Reach:
 
 
 _OF_CLOUDS = "this is no address of a forge, but one where clouds hand out credentials"
-_LIST = "; if it is to, list in {setting} all that they fetch from, and {uri} with it"
+_LIST = (
+    "; to fetch from there, list in {setting} all that evaluations fetch from, {uri}"
+    " included"
+)
 _OF_OURS = f"this is an address of this machine{_LIST}"
 _PRIVATE = f"it is in a private network, and the commit is not merged{_LIST}"
 
