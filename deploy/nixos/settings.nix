@@ -34,7 +34,7 @@ in
   repository = {
     url = mkOption {
       type = types.str;
-      description = "The repository that says what hosts should run: a path, `file:///path`, `https://host/path`, `http://host/path`, `ssh://host/path` or `host:path`. A path may be a bare repository or one with a work tree. For `https`, git's own credentials are used (`~/.netrc`, a credential helper): a login in the URL is refused. For `ssh`, ssh's own configuration and agent are used, and `ssh.known_hosts` besides its own (`reconciler trust --forge`).";
+      description = "The repository that says what hosts should run: a path, `file:///path`, `https://host/path`, `http://host/path`, `ssh://host/path` or `host:path`. A path may be a bare repository or one with a work tree. With `layout: paths` an `https` URL that ends in `.json` is that file itself. For `https`, git's own credentials are used (`~/.netrc`, a credential helper): a login in the URL is refused. For `ssh`, ssh's own configuration and agent are used, and `ssh.known_hosts` besides its own (`reconciler trust --forge`).";
     };
     fallbacks = mkOption {
       type = types.listOf types.str;

@@ -195,6 +195,30 @@ class RepositorySettings(_Section):
         return self
 
     @property
+    def is_file(self) -> bool:
+        """Whether the URL leads to a file of paths, and to no repository."""
+        is_http = self.url.lower().startswith(("http://", "https://"))
+        names_file = self.url.partition("?")[0].endswith(".json")
+        return self.layout is Layout.PATHS and is_http and names_file
+
+    @model_validator(mode="after")
+    def _is_no_repository(self) -> Self:
+        others = {
+            "tag": self.tag,
+            "fallbacks": self.fallbacks,
+            "verify.openpgp": self.verify.openpgp,
+            "verify.since": self.verify.since,
+        }
+        told = [f"`{name}`" for name, value in others.items() if value]
+        if self.is_file and told:
+            message = (
+                f"`url` is a file of paths, which has no {' and no '.join(told)}: take"
+                " that out (signatures are by `verify.allowed_signers`)"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
     def followed(self) -> str:
         """The branch, or the pattern of tags."""
         return self.tag or self.branch

@@ -17,6 +17,7 @@ from reconciler.source.commits import FIELDS, read_commit
 from reconciler.source.copy import FORMATS, Copy
 from reconciler.source.heads import Followed, Head, NoHeadError
 from reconciler.source.network import Remote
+from reconciler.source.published import remote_of
 from reconciler.source.signatures import Flaw
 from reconciler.source.vouching import Vouching
 
@@ -43,7 +44,7 @@ class Mirror:
         known_hosts: Path | None = None,
     ) -> None:
         """Take where it comes from, and SSH keys known besides those of ssh itself."""
-        self._remote = Remote(settings.url, known_hosts)
+        self._remote = remote_of(settings, state, known_hosts)
         self._fallbacks = [Remote(url, known_hosts) for url in settings.fallbacks]
         self._branch = settings.branch
         self._followed = Followed(settings.branch, settings.tag or "")
@@ -55,9 +56,7 @@ class Mirror:
             state=state,
             without=frozenset(settings.without_submodules),
         )
-        self._vouching = Vouching(
-            settings.verify, self._path, tag=settings.tag, keyrings=state / "keyrings"
-        )
+        self._vouching = Vouching(settings, self._path, state=state)
         self._waits: tuple[float, SourceError | None] = (0.0, None)  # before asking it
         self.fallback = ""
         """Why a fall-back was read at the last fetch, and which; empty if none was."""
@@ -181,12 +180,11 @@ class Mirror:
         if newer == older:
             return True
         argv = ("merge-base", "--is-ancestor", older, newer)
-        done = command.local(self._path, *argv, check=False)
-        return done.status == 0
+        return command.local(self._path, *argv, check=False).status == 0
 
     def is_merged(self, commit: Commit) -> bool:
         """Return whether the watched branch has *commit*, as far as we can tell."""
-        argv = ["merge-base", "--is-ancestor", commit.id, self._followed.here]
+        argv = ("merge-base", "--is-ancestor", commit.id, self._followed.here)
         return command.local(self._path, *argv, check=False).status == 0
 
     def between(

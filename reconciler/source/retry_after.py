@@ -80,6 +80,11 @@ def parse(trace: str) -> float | None:
             continue
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
+    return asked(status, headers)
+
+
+def asked(status: str, headers: Mapping[str, str]) -> float | None:
+    """Return what an answer with these *headers*, in small letters, asks for."""
     if status not in _LATER or "retry-after" not in headers:
         return None
     return _seconds(headers["retry-after"], headers.get("date", ""))

@@ -4,8 +4,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from reconciler.model import CommitId
-from reconciler.settings import VerifySettings
+from reconciler.settings import RepositorySettings
 from reconciler.source import command
+from reconciler.source.file_signatures import FileSignatures
 from reconciler.source.signatures import Flaw, Signatures
 
 
@@ -14,22 +15,25 @@ class Vouching:
     Asks git of the mirror at a path.
 
     Where tags are followed, one that is signed itself vouches for its commit, and all
-    that is in it.
+    that is in it. A file behind a URL has a signature of its own, and none before it
+    matters.
     """
 
     def __init__(
-        self, settings: VerifySettings, mirror: Path, *, tag: str | None, keyrings: Path
+        self, settings: RepositorySettings, mirror: Path, *, state: Path
     ) -> None:
         """Take whose signatures count, and the pattern of tags that are followed."""
-        self._asked = settings.asked
+        verify = settings.verify
+        self._asked = verify.asked
         self._mirror = mirror
-        self._tag = tag
-        self._signatures = Signatures(settings, keyrings)
+        self._tag = settings.tag
+        self._signatures = Signatures(verify, state / "keyrings")
+        self._file = FileSignatures(verify, state) if settings.is_file else None
 
     def check(self) -> None:
         """Raise UnusableError where signatures are wanted and cannot be verified."""
         if self._asked:
-            self._signatures.check()
+            (self._file or self._signatures).check()
 
     def doubts_of_tags(self, commit: CommitId) -> list[str]:
         """
@@ -60,6 +64,8 @@ class Vouching:
         knows; without these, *commit* alone. It tells *doubts* too. Raises
         UnusableError, CommandError, StateError.
         """
+        if self._file is not None:
+            return self._file.first_flaw(self._mirror, [commit])
         new = self._new(commit, after) if after else []
         flaw = self._signatures.first_flaw(self._mirror, new or [commit])
         if flaw is None or not doubts:

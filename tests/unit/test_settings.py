@@ -868,3 +868,18 @@ def test_tokens_are_no_option_which_lists_of_processes_would_show(
         load(file)
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("tag: 'v*'", "has no `tag`: take that out"),
+        ("fallbacks: [/b], verify: {openpgp: [k]}", "`fallbacks` and no `verify.open"),
+    ],
+)
+def test_a_file_of_paths_behind_a_url(tmp_path: Path, more: str, expected: str) -> None:
+    text = "repository: {url: 'https://ci.example.org/p.json?x', layout: %s}"
+    assert not loaded(tmp_path, text % "auto").repository.is_file
+    assert loaded(tmp_path, text % "paths").repository.is_file
+
+    assert expected in problem(tmp_path, text % f"paths, {more}")
