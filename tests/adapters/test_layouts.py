@@ -811,6 +811,61 @@ def test_the_inventory_of_clan_says_where_machines_are(repository: Repository) -
     )
 
 
+NETWORKS = """
+  clan.exports = let
+    network = priority: { networking = { inherit priority; }; peer = null; };
+    at = hosts: {
+      networking = null;
+      peer = { inherit hosts; port = 22; user = null; };
+    };
+  in {
+    "clan-core/internet:out::" = network 2000;
+    "clan-core/internet:out:default:web" = {
+      networking = null;
+      peer = { hosts = [ { plain = "web.i"; } ]; port = 2022; user = "ops"; };
+    };
+    "clan-core/zerotier:zt::" = {
+      networking = { priority = 900; module = "clan_lib.network.zerotier"; };
+    };
+    "clan-core/zerotier:zt::db" = at [ { plain = "fd00::2"; } ];
+    "clan-core/wireguard:wg::" = network 1000;
+    "clan-core/wireguard:wg::db" = at [ { plain = throw "nobody has generated it"; } ];
+    "clan-core/tor:tor::" = {
+      networking = { priority = 3000; module = "clan_lib.network.tor"; };
+    };
+    "clan-core/tor:tor:server:db" = at [ { plain = "x.onion"; } ];
+    "clan-core/mycelium:my::" = network 800;
+    "clan-core/mycelium:my:peer:db" = at [ { plain = "500::2"; } ];
+    ":::" = { };
+    "other" = { };
+  };
+"""
+
+
+def test_networks_of_clan_say_where_machines_are(repository: Repository) -> None:
+    """As its command tries them, but for what this machine needs to be a member of."""
+    inventory = CLAN.replace("ops@web.i:2022?Compression=yes", "").replace(
+        'deploy.targetHost = "";', "deploy.targetHost = null;"
+    )
+    repository.flake(inventory + NETWORKS)
+
+    web, db = repository.evaluate("web"), repository.evaluate("db")
+
+    assert (web.target.address, web.target.port, web.target.user) == (
+        "web.i",
+        2022,
+        "ops",
+    )
+    assert web.address_from == "clan's network out"
+    assert db.address_from == "clan.core.networking.targetHost"
+
+    nowhere = inventory.replace('"root@${name}.example.org"', "null")
+    repository.flake(nowhere + NETWORKS)
+    db = repository.evaluate("db")
+    assert (db.target.address, db.address_from) == ("fd00::2", "clan's network zt")
+    assert repository.evaluate("web").address_from == "clan's network out"
+
+
 def test_what_only_clans_own_command_brings_is_told(repository: Repository) -> None:
     repository.flake(CLAN)
 

@@ -9,5 +9,6 @@ let
     tags = machines.${name}.tags or [ ];
   };
   tried = builtins.tryEval (builtins.deepSeq found found);
+  networks = import ./clan-networks.nix { inherit flake name; };
 in
-if flake ? clanInternals && tried.success then { clan = found; } else { }
+if flake ? clanInternals && tried.success then { clan = found // { inherit networks; }; } else { }

@@ -25,6 +25,16 @@ let
   nixinate = node._module.args.nixinate or null;
   lollypops = config.lollypops.deployment.ssh or null;
   clan = config.clan.core.networking.targetHost or null;
+  # Of clan's networks, the internet is where everybody gets; others take a member.
+  onInternet = network: builtins.match "(.*/)?internet" network.service != null;
+  networks = outside.clan.networks or [ ];
+  ofNetwork =
+    network:
+    place "clan's network ${network.instance}" {
+      address = plain network.address;
+      inherit (network) port;
+      user = plain network.user;
+    };
   unified = config.nixos-unified.sshTarget or null;
 in
 {
@@ -42,6 +52,7 @@ in
     ++ when (outside.clan.address or null != null) (
       place "clan's inventory" { target = plain outside.clan.address; }
     )
+    ++ map ofNetwork (builtins.filter onInternet networks)
     ++ when (deployment.targetHost or null != null) (
       place "deployment.targetHost" {
         address = plain deployment.targetHost;
@@ -71,5 +82,6 @@ in
         user = plain (nixinate.sshUser or null);
         port = nixinate.port or null;
       }
-    );
+    )
+    ++ map ofNetwork (builtins.filter (network: !(onInternet network)) networks);
 }
