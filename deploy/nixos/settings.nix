@@ -203,7 +203,7 @@ in
     allowed_uris = mkOption {
       type = types.nullOr (types.listOf types.str);
       default = null;
-      description = "Where evaluations may fetch from, and nowhere else: `https://git.example.org`, `ssh://git.example.org:2222`, `https://*.example.org` for all names below, `github:`, `gitlab:`, `sourcehut:`. Without it, from anywhere but this machine and where clouds hand out credentials; `[]` is nowhere. A path is refused: over TLS only the host is seen. A single one needs no list.";
+      description = "Where evaluations may fetch from, and nowhere else: `https://git.example.org`, `ssh://git.example.org:2222`, `https://*.example.org` for all names below, `github:`, `gitlab:`, `sourcehut:`. Without it, from anywhere but this machine and where clouds hand out credentials; `[]` is nowhere. URLs in `nix.path` and `nix.inputs` are fetched by evaluations too: list theirs as well. A path is refused: over TLS only the host is seen. A single one needs no list.";
     };
   };
   cache = {

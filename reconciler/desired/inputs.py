@@ -15,6 +15,9 @@ _UNFETCHED = re.compile(
     r"unable to download|Could(?:n't| not) resolve host|program 'git' failed|"
     r"Cannot find Git revision|[Ff]ailed to fetch|hg failed with"
 )
+NO_CONNECTION = "cannot connect to "
+"""How a line begins that says of a host why it is not reached out of the cage."""
+
 _BY_GIT = re.compile(r"program 'git' failed")
 
 _LOGIN = re.compile(r"//[^/@\s]*:[^/@\s]*@")  # belongs into no log
@@ -36,7 +39,7 @@ def told_unfetched(message: str, stderr: str, lock: Path | None) -> str:
     which = _inputs(stderr, lock) if lock else ""
     what = f"{which} could not be fetched" if which else "something cannot be fetched"
     reason = message
-    if told := _told_by_git(stderr):
+    if told := _reason(stderr):
         reason = f"{told}; {reason}"
     return _LOGIN.sub("//…@", f"{what}: {reason}\n({_WHO})")
 
@@ -106,9 +109,8 @@ def _locked(lock: Path) -> dict[str, Mapping[str, Any]]:
         return {}
 
 
-def _told_by_git(stderr: str) -> str:
-    """Return the first thing that git or ssh complains of."""
+def _reason(stderr: str) -> str:
+    """Return why there is no connection, or the first that git or ssh complains of."""
     said = (line.strip() for line in stderr.splitlines())
-    return next(
-        (line for line in said if line.startswith(("fatal:", "ssh:", "remote:"))), ""
-    )
+    begins = (NO_CONNECTION, "fatal:", "ssh:", "remote:")
+    return next((line for line in said if line.startswith(begins)), "")

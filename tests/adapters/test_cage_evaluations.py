@@ -17,7 +17,7 @@ import pytest
 from reconciler import process
 from reconciler.cli.check import caging
 from reconciler.desired import Evaluator, cage, nix_conf
-from reconciler.errors import CageError, CommandError, EvaluationError
+from reconciler.errors import CageError, CommandError, EvaluationError, FetchError
 from reconciler.model import HostName
 from reconciler.process import Box, box_problem
 from reconciler.process import box as boxes
@@ -244,6 +244,16 @@ def test_it_fetches_from_where_it_may(
     assert evaluator.evaluate(machine.checkout, KEANU).tags == ("hi",)
     assert evaluator.evaluate(machine.checkout, KEANU).tags == ("hi",)
     assert asked == ["/tag"]
+
+
+def test_why_there_is_no_connection_is_told(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"http://127.0.0.1:{free.getsockname()[1]}"
+    text = f'(builtins.fetchGit {{ url = "{place}/x"; ref = "main"; }}).rev'
+    host(machine.checkout, "keanu", f"{{ ... }}: builtins.seq {text} {{ {PLAIN} }}")
+
+    with pytest.raises(FetchError, match=r"connect to 127.*: Connection refused"):
+        machine.evaluator(allowed_uris=place).evaluate(machine.checkout, KEANU)
 
 
 @pytest.mark.parametrize(

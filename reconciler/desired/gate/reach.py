@@ -58,7 +58,9 @@ class Reach:
         name = plain_host(host)
         if self._listed is not None and not self._is_listed(name, port):
             why = f"it is none of {_SETTING}: add {_uri(host, port, told)}"
-            raise _refused(host, port, told, why)
+            address = address_of(name)
+            of_clouds = address is not None and _is_special(_inner(address))
+            raise _refused(host, port, told, _OF_CLOUDS if of_clouds else why)
 
     def require_uri(self, uri: str) -> None:
         """Raise Refused if what *uri* names may not be reached; OSError."""

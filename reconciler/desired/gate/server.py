@@ -18,6 +18,7 @@ from pathlib import Path
 from reconciler import process
 from reconciler.desired.gate.enter import PORT
 from reconciler.desired.gate.reach import Address, Reach, Refused
+from reconciler.desired.inputs import NO_CONNECTION
 from reconciler.process import Box
 
 PLACE = Path("/run/way-out")
@@ -145,7 +146,7 @@ class Gate:
             code = _NOT_ALLOWED
         except OSError as error:
             reason = error.strerror or str(error)
-            self.failed.append(f"cannot connect to {host}, port {port}: {reason}")
+            self.failed.append(f"{NO_CONNECTION}{host}, port {port}: {reason}")
             code = _UNREACHABLE
         connection.sendall(bytes([_VERSION, code]) + _ANSWER)
         return None
