@@ -20,7 +20,10 @@ LINGER = 30.0
 """Seconds beyond the deadline after which the host ends a build that nobody ended."""
 
 _STOP_DEADLINE = 30.0
-_PATH = "PATH=/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+_PATH = (
+    "PATH=/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    ":/nix/var/nix/profiles/default/bin\n"
+)
 _UNREACHED = 255  # how ssh ends where the connection is at fault
 
 

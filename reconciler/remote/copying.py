@@ -7,11 +7,17 @@ from urllib.parse import quote as percent
 
 from reconciler import process
 from reconciler.errors import CommandError, CommandTimeoutError, CopyError, quote
-from reconciler.model import Desired, StorePath, Target
+from reconciler.model import Desired, StorePath, SystemKind, Target
 
 MEMORY = 1 << 30
 """Bytes for a program that copies: a host says how long what it sends is, and Nix takes
 that much memory before it reads on. Copying itself needs a small part of it."""
+
+_PATH = (
+    "/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin"
+    ":/usr/bin:/bin"
+)
+"""Where Nix is on other distributions: its installer tells login shells alone."""
 
 _UNSIGNED = re.compile(r"lacks a (?:valid )?signature")
 _SIGN = (
@@ -42,7 +48,7 @@ def copy_closure(
     """
     substitute = not desired.fast_connection
     path = desired.derivation if derivation else desired.toplevel
-    argv = copy_argv(path, desired.target, substitute=substitute)
+    argv = copy_argv(path, desired.target, substitute=substitute, kind=desired.kind)
     try:
         _run(argv, config, deadline=deadline, on_line=on_line)
     except CommandTimeoutError as error:
@@ -62,7 +68,7 @@ def try_copying(
     So everything that copying needs is tried, and nothing is changed. Raises CopyError,
     CommandMissingError.
     """
-    argv = ["nix-store", "--store", store_of(desired.target)]
+    argv = ["nix-store", "--store", store_of(desired.target, desired.kind)]
     try:
         _run([*argv, "--check-validity", there], config, deadline=deadline)
     except CommandTimeoutError as error:
@@ -112,31 +118,44 @@ def reason(error: CommandError) -> str:
     return quote(told) or f"exit status {error.status}"
 
 
-def copy_argv(path: StorePath, target: Target, *, substitute: bool) -> list[str]:
+def copy_argv(
+    path: StorePath,
+    target: Target,
+    *,
+    substitute: bool,
+    kind: SystemKind = SystemKind.NIXOS,
+) -> list[str]:
     """Return the command that copies *path* to the store of *target*."""
-    if target.user == "root":
+    if not _program(target, kind):
         options = ["--use-substitutes"] if substitute else []
         return ["nix-copy-closure", *options, "--to", _login(target), path]
     options = ["--substitute-on-destination"] if substitute else []
     nix = ["nix", "--extra-experimental-features", "nix-command"]
     if path.endswith(".drv"):  # itself, and not what it builds
         options.append("--derivation")
-    to = ["--to", store_of(target)]
+    to = ["--to", store_of(target, kind)]
     return [*nix, "copy", "--no-check-sigs", *options, *to, path]
 
 
-def store_of(target: Target) -> str:
+def store_of(target: Target, kind: SystemKind = SystemKind.NIXOS) -> str:
+    """Return the URL of the store of *target*, which has systems of a *kind*."""
+    store = f"ssh://{_login(target)}"
+    if not (words := _program(target, kind)):
+        return store
+    return f"{store}?remote-program={percent(' '.join(words), safe='')}"
+
+
+def _program(target: Target, kind: SystemKind) -> tuple[str, ...]:
     """
-    Return the URL of the store of *target*.
+    Return what is run on the far side; nothing where that is what Nix does itself.
 
     A store takes unsigned paths from root and from trusted users only, so for others
     the far side runs as root too. ``nix-copy-closure`` cannot be told to do so.
     """
-    store = f"ssh://{_login(target)}"
-    if target.user == "root":
-        return store
-    words = (*target.escalation, "nix-store")
-    return f"{store}?remote-program={percent(' '.join(words), safe='')}"
+    become = () if target.user == "root" else target.escalation
+    if kind is SystemKind.SYSTEM_MANAGER:
+        return (*become, "env", f"PATH={_PATH}", "nix-store")
+    return (*become, "nix-store") if become else ()
 
 
 def _login(target: Target) -> str:

@@ -36,12 +36,18 @@ systemConfigs.edge =
 """
 
 
-@pytest.fixture
-def rig(fleet: FleetFactory, tmp_path: Path) -> Iterator[Rig]:
-    content = tmp_path / "content"
+def content_in(folder: Path) -> Path:
+    """Return a new repository with one host."""
+    content = folder / "content"
     shutil.copytree(STAND_IN, content / "system-manager")
     (content / "edge.nix").write_text(MODULE)
-    write_flake(content, OUTPUTS, store(tmp_path))
+    write_flake(content, OUTPUTS, store(folder))
+    return content
+
+
+@pytest.fixture
+def rig(fleet: FleetFactory, tmp_path: Path) -> Iterator[Rig]:
+    content = content_in(tmp_path)
     with Rig(tmp_path, fleet("edge", options=PLAIN), content=content) as made:
         url = str(made.repository.bare)
         made.write_settings(repository={"url": url}, nix={"options": NIX_OPTIONS})
@@ -121,6 +127,28 @@ def test_a_first_system_that_fails_leaves_nothing_behind(rig: Rig) -> None:
     )
     assert listed == ""
     assert host.exec_status("test", "-L", PROFILE) != 0
+
+
+@pytest.mark.matrix
+def test_nix_is_where_its_installer_puts_it_and_root_does_not_log_in(
+    fleet: FleetFactory, tmp_path: Path
+) -> None:
+    content = content_in(tmp_path)
+    hosts = fleet("edge", options=[*PLAIN, "--user", "deploy"])
+    with Rig(tmp_path, hosts, content=content) as rig:
+        url = str(rig.repository.bare)
+        rig.write_settings(repository={"url": url}, nix={"options": NIX_OPTIONS})
+        rig.host("edge").exec(
+            "sh",
+            "-ec",
+            "mkdir -p /opt/nix/bin; mv /usr/bin/nix* /opt/nix/bin;"
+            " ln -s /opt/nix /nix/var/nix/profiles/default",
+        )
+        rig.run_daemon()
+        rig.push("A host")
+        rig.wait_in_sync("edge")
+        assert rig.host("edge").is_active("hello.service")
+        rig.run("check")
 
 
 @pytest.mark.matrix

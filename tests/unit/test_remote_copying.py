@@ -1,9 +1,11 @@
 """What is run to copy a system, and what is told when that fails."""
 
+from urllib.parse import unquote
+
 import pytest
 
 from reconciler.errors import CommandError
-from reconciler.model import StorePath, Target
+from reconciler.model import StorePath, SystemKind, Target
 from reconciler.remote.copying import copy_argv, reason
 
 TOPLEVEL = StorePath("/nix/store/0b9x-nixos-system-keanu")
@@ -28,6 +30,24 @@ def test_the_far_side_of_another_user_runs_as_root(*, substitute: bool) -> None:
     assert "ssh://deploy@keanu?remote-program=doas%20-n%20nix-store" in argv
     assert "--no-check-sigs" in argv
     assert ("--substitute-on-destination" in argv) is substitute
+
+
+@pytest.mark.parametrize("user", ["root", "ubuntu"])
+def test_nix_is_found_where_its_installer_puts_it_on_other_distributions(
+    user: str,
+) -> None:
+    """Neither a command over SSH nor sudo looks there by itself."""
+    target = Target(address="edge", user=user)
+    kind = SystemKind.SYSTEM_MANAGER
+
+    argv = copy_argv(TOPLEVEL, target, substitute=False, kind=kind)
+
+    (_, _, program) = argv[-2].partition("?remote-program=")
+    words = unquote(program).split()
+    assert words[-1] == "nix-store"
+    assert "/nix/var/nix/profiles/default/bin" in words[-2]
+    assert ("sudo" in words) is (user != "root")
+    assert "--no-check-sigs" in argv
 
 
 @pytest.mark.parametrize("kind", ["signature by a trusted key", "valid signature"])
