@@ -24,5 +24,11 @@
         reconciler = ./deploy/nixos/module.nix;
         default = reconciler;
       };
+
+      # For makeSystemConfig of system-manager: see docs/layouts.md.
+      systemManagerModules = rec {
+        deployment = ./deploy/system-manager.nix;
+        default = deployment;
+      };
     };
 }

@@ -12,7 +12,8 @@ from tests.adapters.flakes import Repository, as_fetched
 
 pytestmark = pytest.mark.nix
 
-STAND_IN = Path(__file__).parents[1] / "support/system_manager"
+ROOT = Path(__file__).parents[2]
+STAND_IN = ROOT / "tests/support/system_manager"
 
 EDGE = """
   systemConfigs.edge = managed [ {
@@ -144,6 +145,35 @@ def test_where_such_a_host_is_deploy_rs_may_say(repository: Repository) -> None:
     assert repository.hosts() == ("edge",)
     assert desired.target.login == "admin@edge.example.org:2222"
     assert desired.address_from == "deploy.nodes"
+
+
+def test_keys_and_checks_are_there_for_who_imports_the_options(
+    repository: Repository,
+) -> None:
+    """system-manager lets no module in from outside."""
+    for folder in ("deploy", "reconciler/desired/nix"):
+        files = shutil.ignore_patterns("__pycache__")
+        target = repository.checkout / "reconciler" / folder
+        shutil.copytree(ROOT / folder, target, ignore=files)
+    write(
+        repository,
+        """
+        systemConfigs.edge = managed [ ./reconciler/deploy/system-manager.nix {
+          deployment.targetHost = "edge.example.org";
+          deployment.keys.note.text = "a secret";
+          deployment.healthChecks.tcp = [ { port = 80; } ];
+        } ];
+        systemConfigs.bare = managed [ ./reconciler/deploy/system-manager.nix ];
+        """,
+    )
+
+    desired = edge(repository)
+
+    assert desired.target.address == "edge.example.org"
+    assert set(desired.keys) == {"note"}
+    assert len(desired.checks) == 1
+    assert UnitName("note-key.service") in desired.units
+    assert repository.evaluate("bare").target.address == ""
 
 
 def test_one_that_updates_itself_is_warned_of(repository: Repository) -> None:

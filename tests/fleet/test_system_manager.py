@@ -14,7 +14,8 @@ from tests.support.fleet import FleetFactory
 from tests.support.rig import DEADLINE, NIX_OPTIONS, Rig
 from tests.support.wait import wait_until
 
-STAND_IN = Path(__file__).parents[1] / "support/system_manager"
+ROOT = Path(__file__).parents[2]
+STAND_IN = ROOT / "tests/support/system_manager"
 PROFILE = "/nix/var/nix/profiles/system-manager-profiles/system-manager"
 PLAIN = ["--first-generation", str(STAND_IN / "plain-host.nix")]
 
@@ -26,6 +27,8 @@ MODULE = """
     serviceConfig.ExecStart = "/bin/sleep 1000";
   };
   environment.etc."hello.conf".text = "first";
+  imports = [ ./ours/deploy/system-manager.nix ];
+  deployment.keys.note.text = "a secret";
 }
 """
 
@@ -40,6 +43,10 @@ def content_in(folder: Path) -> Path:
     """Return a new repository with one host."""
     content = folder / "content"
     shutil.copytree(STAND_IN, content / "system-manager")
+    for options in ("deploy/system-manager.nix", "reconciler/desired/nix"):
+        source, target = ROOT / options, content / "ours" / options
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
     (content / "edge.nix").write_text(MODULE)
     write_flake(content, OUTPUTS, store(folder))
     return content
@@ -77,14 +84,13 @@ def test_a_host_that_is_not_nixos_lives_through_a_day(rig: Rig) -> None:
     host = rig.host("edge")
     rig.push("A host")
     (before,) = rig.json("plan", status=None)
-    assert [one["kind"] for one in before["drifts"]] == [
-        "system",
-        *["unit-missing"] * 3,
-    ]
+    kinds = {one["kind"] for one in before["drifts"]}
+    assert kinds == {"system", "unit-missing", "key-missing"}
     rig.run_daemon()
     rig.wait_in_sync("edge")
     first = profile(rig)
     assert host.resolve("/nix/var/nix/gcroots/system-manager-current") == first
+    assert host.exec("cat", "/run/keys/note") == "a secret"
 
     host.exec("systemctl", "stop", "hello.service")
     wait_until(lambda: host.is_active("hello.service"), DEADLINE, "it to be healed")
@@ -122,9 +128,7 @@ def test_a_first_system_that_fails_leaves_nothing_behind(rig: Rig) -> None:
 
     wait_until(lambda: ended(rig, bad), DEADLINE, "the attempt to end")
     assert last_ended(rig, "edge").outcome is Outcome.ROLLED_BACK
-    listed = host.exec(
-        "find", "/etc/hello.conf", "/etc/systemd/system", "-name", "hello*"
-    )
+    listed = host.exec("find", "/etc", "-name", "hello*")
     assert listed == ""
     assert host.exec_status("test", "-L", PROFILE) != 0
 
@@ -164,6 +168,9 @@ def test_a_switch_by_its_own_tool_is_compared_and_put_right(rig: Rig) -> None:
     for script in ("register-profile", "activate"):
         host.exec(f"{first}/bin/{script}")
 
-    wait_until(lambda: profile(rig) == second, DEADLINE, "it to be put right")
+    def put_right() -> bool:
+        conf = host.exec("cat", "/etc/hello.conf")
+        return (profile(rig), conf) == (second, "second")
+
+    wait_until(put_right, DEADLINE, "it to be put right")
     rig.wait_in_sync("edge")
-    assert host.exec("cat", "/etc/hello.conf") == "second"

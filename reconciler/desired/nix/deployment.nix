@@ -1,7 +1,7 @@
 # The options `deployment.*`: the union of those of NixOps 1.7 and 2 and of Colmena, so
 # that a repository written for any of them evaluates. Those that we do not act on are
 # legal and ignored; docs/layouts.md lists them.
-{ config, lib, pkgs, ... }:
+{ config, lib, options, pkgs, ... }:
 let
   inherit (lib) mkDefault mkOption types;
 
@@ -13,6 +13,8 @@ let
 
   keys = import ./keys.nix { inherit lib; };
   checks = import ./checks.nix { inherit lib; };
+
+  programs = checks.programsOf pkgs config.deployment.healthChecks;
 
   unit.options = {
     heal = option (types.either types.bool (types.enum [ "restart-only" ])) true ''
@@ -102,6 +104,11 @@ in
     assertions =
       keys.assertionsFor config.deployment.keys
       ++ checks.assertionsFor config.deployment.healthChecks;
-    system.extraDependencies = checks.programsOf pkgs config.deployment.healthChecks;
+    # system-manager has no such option, and one for what it builds along with a system.
+    system =
+      if options ? system.extraDependencies then
+        { extraDependencies = programs; }
+      else
+        lib.optionalAttrs (options ? system.checks) { checks = programs; };
   };
 }
