@@ -1,7 +1,6 @@
 """The daemon as a program: what is served, what wakes it, signals, its end."""
 
 import contextlib
-import ctypes
 import faulthandler
 import fcntl
 import os
@@ -16,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from reconciler import local_socket, process, reload
+from reconciler import heap, local_socket, process, reload
 from reconciler.app import open_world
 from reconciler.errors import StateError
 from reconciler.history import History
@@ -43,8 +42,6 @@ CLAIM_SECONDS = 5.0
 
 FAILED = 1
 
-M_ARENA_MAX = -8  # of <malloc.h>
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Web:
@@ -62,11 +59,11 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
     *file* is where *settings* come from: it is read again when it changes, and at
     SIGHUP.
     """
-    _share_heap()
     # What each thread does, without values, where systemd's watchdog ends us.
     faulthandler.enable()
     notifier = Notifier.from_environment(os.environ, os.getpid())
     stop = threading.Event()
+    heap.keep_small(stop)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with (
@@ -136,17 +133,6 @@ def _watched(history: History, stop: threading.Event) -> _Usurped:
     usurped = _Usurped(history, stop)
     usurped.start()
     return usurped
-
-
-def _share_heap() -> None:
-    """
-    Have all threads allocate from one heap, where the C library is glibc.
-
-    Else each of many threads that mostly wait gets one of its own, and keeps what it
-    once took: mallopt(3).
-    """
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def _web(world: World, daemon: Daemon) -> Web:

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 LISTEN_SECONDS = 10.0
 """How long a host may take to begin with what is to be listened to."""
+
+LATE = 64
+"""Commands after which nothing comes any more that belongs to an earlier one."""
 
 
 class Connections:
@@ -284,6 +288,7 @@ class _Link:
         self._opener = opener
         self._opening = threading.Lock()
         self._connection: fabric.Connection | None = None
+        self._past: deque[int] = deque()  # the channels of the last commands
 
     @property
     def lost(self) -> bool:
@@ -360,18 +365,34 @@ class _Link:
         """Run *command* over *connection*; None if that broke."""
         try:
             with connection.create_session() as channel:
-                return session.execute(channel, command)
+                result = session.execute(channel, command)
         except session.OutputLimitError as error:
             stderr = f"it printed more than {session.OUTPUT_LIMIT} bytes"
             raise RemoteError(what, host=self.host, status=-1, stderr=stderr) from error
         except (paramiko.SSHException, EOFError, OSError):
             return None
+        self._forget_old(connection, channel.get_id())
+        return result
+
+    def _forget_old(self, connection: fabric.Connection, last: int) -> None:
+        """
+        Forget a channel of long ago.
+
+        Paramiko keeps the number of each for as long as the connection lasts, so that
+        it knows what comes late: a hundred megabytes a day for a thousand hosts.
+        """
+        past = self._past
+        if connection is self._connection:
+            past.append(last)
+        if len(past) > LATE:
+            connection.transport.channels_seen.pop(past.popleft(), None)
 
     def _open(self, seconds: float) -> fabric.Connection:
         with self._opening:
             connection = self._connection
             if connection is None or not connection.is_connected:
                 self.drop()
+                self._past = deque()
                 connection = self._connection = self._opener(seconds)
             return connection
 

@@ -1,13 +1,16 @@
 """What hosts say by themselves, against a real sshd."""
 
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from reconciler.errors import RemoteError
 from reconciler.model import HostName
+from reconciler.remote import connections as over_ssh
 from reconciler.remote import ears
 from reconciler.remote.connections import Connections
 from tests.support import sshd as sshds
@@ -71,6 +74,28 @@ def test_lines_are_heard_beside_looks_over_one_connection(
     assert connections.listen(HOST, sshd.target, f"echo other; {ECHO}", heard)
     assert heard.next() == "other"
     assert heard.nothing, "the one before has ended at our wish"
+
+
+def test_a_connection_does_not_grow_with_what_it_was_used_for(
+    connections: Connections, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paramiko kept something of each command: of 3,000 a day on each host."""
+    monkeypatch.setattr(over_ssh, "LATE", 4)
+    before, heard = set(threading.enumerate()), Heard()
+    connections.listen(HOST, sshd.target, SAYS, heard)
+    assert [heard.next(), heard.next()] == ["one", "two"]
+
+    for _ in range(12):
+        assert read(connections, sshd) == "here\n"
+
+    started = set(threading.enumerate()) - before
+    (transport,) = (one for one in started if isinstance(one, paramiko.Transport))
+    spare = 1 + ears.SPARE_SESSIONS
+    assert len(transport.channels_seen) <= spare + over_ssh.LATE
+    # What comes late of the bell, which is older than all that was forgotten:
+    connections.ignore(HOST)
+    assert read(connections, sshd) == "here\n"
+    assert transport.is_active(), "the connection is the same one still"
 
 
 def test_a_command_that_ends_is_heard_to_the_last_word(
