@@ -35,6 +35,7 @@ class Database:
         self._file = file
         self._opened: tuple[int, int] | None = None  # which file that was
         self._writing = threading.Lock()
+        self._reading = _Reading()
 
     def close(self) -> None:
         """Close every connection; the last one folds SQLite's WAL back in."""
@@ -78,8 +79,29 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that sees one state. Raises StateError."""
-        with self._in_our_words(), self._engine.begin() as connection:
+        if (already := self._reading.connection) is not None:
+            yield already
+            return
+        with self._in_our_words(), self._reader().begin() as connection:
             yield connection
+
+    def _reader(self) -> Engine:
+        return self._engine
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """
+        Have all that this thread reads be of one state, in one transaction.
+
+        Nothing is written meanwhile: what follows would not see it. Raises StateError.
+        """
+        before = self._reading.connection
+        with self.reading() as connection:
+            self._reading.connection = connection
+            try:
+                yield
+            finally:
+                self._reading.connection = before
 
     @contextlib.contextmanager
     def writing(self, *, durable: bool = False) -> Iterator[Connection]:
@@ -89,6 +111,9 @@ class Database:
         A crash of this program never loses one that ended; a power cut may lose the
         last ones, unless they were *durable*.
         """
+        if self._reading.connection is not None:
+            message = "nothing is written while a thread reads at once"
+            raise RuntimeError(message)
         engine = self._engine.execution_options(write=True, durable=durable)
         # Threads queue here: SQLite itself would let them poll for the lock.
         with self._in_our_words(), self._writing, engine.begin() as connection:
@@ -145,6 +170,12 @@ class Database:
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # low byte: the family
         advice = _ADVICE.get(code)
         return f"{advice} ({cause})" if advice else str(cause)
+
+
+class _Reading(threading.local):
+    """The connection by which this thread reads at once, while it does."""
+
+    connection: Connection | None = None
 
 
 def _identity(file: Path | None) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.pool import NullPool, QueuePool
@@ -103,7 +103,7 @@ class PostgreSQL(Database):
             execution_options={"postgresql_readonly": True} if read_only else {},
         )
         super().__init__(engine, shown(url))
-        self._reader = engine.execution_options(
+        self._snapshots = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         apart = create_engine(
@@ -124,10 +124,8 @@ class PostgreSQL(Database):
         self._there.set()
 
     @override
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Connection]:
-        with self._in_our_words(), self._reader.begin() as connection:
-            yield connection
+    def _reader(self) -> Engine:
+        return self._snapshots
 
     @override
     @contextlib.contextmanager

@@ -98,6 +98,10 @@ class History(OrderBook):
         """Close every connection."""
         self._database.close()
 
+    def at_once(self) -> contextlib.AbstractContextManager[None]:
+        """Have all that this thread reads be of one state; nothing is written."""
+        return self._database.at_once()
+
     def problem(self) -> str:
         """Say so if the database is not where it was opened; empty while it is."""
         return self._database.problem()

@@ -102,6 +102,10 @@ class HostWorld(Common):
 
     def known(self, desired: Desired) -> Known:
         """Return what history remembers of a host and a plan may use."""
+        with self.history.at_once():
+            return self._known(desired)
+
+    def _known(self, desired: Desired) -> Known:
         host, toplevel, history = desired.host, desired.toplevel, self.history
         hold, failed = self.orders(host, toplevel)
         applied = history.applied(host)
@@ -143,8 +147,9 @@ class HostWorld(Common):
         self, host: HostName, target: StorePath | None
     ) -> tuple[Hold | None, Quarantine | None]:
         """Return the hold of *host*, and the quarantine of what it should run."""
-        hold = self.history.hold_of(host, self.now())
-        failed = self.history.quarantine_of(host, target) if target else None
+        with self.history.at_once():
+            hold = self.history.hold_of(host, self.now())
+            failed = self.history.quarantine_of(host, target) if target else None
         return hold, failed
 
     def gc_root(self, host: HostName) -> Path:

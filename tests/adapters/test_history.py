@@ -385,3 +385,31 @@ def test_what_ails_the_repository_stays_known_whatever_else_happens(
         assert reopened.repository.problem() == ""
     finally:
         reopened.close()
+
+
+def test_what_is_read_at_once_is_of_one_state(history: History, place: Place) -> None:
+    """A plan was made of what eight transactions said, one after another."""
+    with history.at_once():
+        assert not history.is_adopted(KEANU)
+        with place.opened() as another:
+            another.adopt(KEANU, now=NOON)
+            another.adopt(LUFTA, now=NOON)
+        with history.at_once():
+            assert not history.is_adopted(KEANU)
+        assert not history.is_adopted(LUFTA)
+
+    assert history.is_adopted(KEANU)
+
+
+def test_nothing_is_written_while_a_thread_reads_at_once(history: History) -> None:
+    with history.at_once(), pytest.raises(RuntimeError, match="nothing is written"):
+        history.adopt(KEANU, now=NOON)
+
+    assert history.adopt(KEANU, now=NOON)
+
+
+def test_who_could_not_read_at_once_can_go_on(history: History) -> None:
+    with pytest.raises(UnknownAttemptError), history.at_once():
+        history.attempt("20261124T120000-3f2a")
+
+    assert history.adopt(KEANU, now=NOON)
