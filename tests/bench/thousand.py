@@ -42,6 +42,7 @@ class Rest:
     core: float  # per cent of one
     written: float  # kB a minute
     switches: float  # of threads, a second
+    looks: float  # regular ones
     database: float  # MB
 
 
@@ -93,6 +94,7 @@ def _section(
         "descriptors": rest.descriptors,
         f"per cent of a core at rest, {len(HOSTS)} hosts": few.core,
         "per cent of a core at rest": rest.core,
+        f"regular looks in these {REST:g} s": rest.looks,
         "switches of threads a second": rest.switches,
         "kB written a minute": rest.written,
         "MB of database": rest.database,
@@ -127,7 +129,7 @@ def _section(
 def _rest(rig: Rig) -> Rest:
     """Watch the daemon for a while."""
     pid = _pid(rig)
-    before, began = _seen(pid), time.monotonic()
+    looked, before, began = _looks(rig), _seen(pid), time.monotonic()
     # Nothing is waited for but time: that nothing happens is what is looked at.
     wait_until(lambda: time.monotonic() - began > REST, 2 * REST, "time to pass")
     after, took = _seen(pid), time.monotonic() - began
@@ -140,6 +142,7 @@ def _rest(rig: Rig) -> Rest:
         core=100 * rates["cpu"],
         written=60 * rates["written"] / 1000,
         switches=rates["switches"],
+        looks=_looks(rig) - looked,
         database=database.stat().st_size / 1e6,
     )
 
@@ -182,6 +185,12 @@ def _status_took(rig: Rig) -> float:
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, timeout=120)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _looks(rig: Rig) -> float:
+    page = rig.get("/metrics")[1].splitlines()
+    passes = (one for one in page if one.startswith("reconciler_passes_total{"))
+    return sum(float(one.rpartition(" ")[2]) for one in passes)
 
 
 def _ringing(rig: Rig) -> int:
