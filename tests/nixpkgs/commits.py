@@ -2,6 +2,7 @@
 Compares what is spared with evaluating everything, over a repository's last commits.
 
     python -m tests.nixpkgs.commits REPOSITORY --commits 50 --nix-path nixpkgs=/path
+    python -m tests.nixpkgs.commits REPOSITORY --settings /etc/reconciler.yaml
 
 Each commit is read as the daemon reads it, which remembers what it looked at before.
 What it does not evaluate is evaluated nevertheless, by one that remembers nothing. Exit
@@ -28,6 +29,7 @@ from reconciler.settings import (
     RepositorySettings,
     Settings,
     StateSettings,
+    load,
 )
 from reconciler.world import World
 from tests.support.repository import git
@@ -57,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("repository")
     parser.add_argument("--commits", type=int, default=50)
     parser.add_argument("--host", action="append", help="only these")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        help="read it by this file, but for url, branch and state; in place of what"
+        " follows",
+    )
     parser.add_argument("--nix-path", action="append", default=[])
     parser.add_argument("--option", action="append", nargs=2, default=[])
     parser.add_argument("--layout", default="auto")
@@ -66,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings(asked: argparse.Namespace) -> Settings:
     branch = git(Path(asked.repository), "rev-parse", "--abbrev-ref", "HEAD")
+    if asked.settings is not None:
+        base = load(asked.settings)
+        place = {"url": asked.repository, "branch": branch, "tag": None}
+        repository = base.repository.model_copy(update=place)
+        return base.model_copy(update={"repository": repository})
     nix = {"path": tuple(asked.nix_path), "options": dict(asked.option)}
     return Settings(
         repository=RepositorySettings(
@@ -89,6 +102,7 @@ def _compared(world: World, name: str, only: list[str] | None) -> Iterator[str]:
     commit = world.mirror.resolve(CommitId(name))
     try:
         checkout = world.mirror.checkout(commit)
+        world.overlays.lay(checkout)
         hosts = world.evaluator.hosts(checkout)
     except ReconcilerError as error:
         print(commit.short, str(error)[:200])  # noqa: T201
