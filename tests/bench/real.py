@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import re
+import resource
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.app import open_world
@@ -23,6 +26,9 @@ MEMORY = 4 << 30
 STAT = "memory.stat"
 PROCESSES = "cgroup.procs"
 GROUPS = Path("/sys/fs/cgroup")
+OLDER = GROUPS / "memory"  # where each controller has a tree of its own
+NAME = f"reconciler-bench-{os.getpid()}"
+ANONYMOUS = re.compile("anon |total_rss ")
 LOOK_SECONDS = 0.1
 
 CONFIGURATION = """\
@@ -46,11 +52,32 @@ def measure(folder: Path) -> Section | None:
     # What all hosts have in common is in the store before either begins.
     _bare(_written(folder / "first", ["first"]), nixpkgs, jobs)
     bare_hosts = _written(folder / "bare", [f"bare{n}" for n in range(HOSTS)])
-    with _memory() as bare_peak:
-        bare = _bare(bare_hosts, nixpkgs, jobs)
-    with _memory() as our_peak:
-        ours = _ours(folder / "ours", nixpkgs, jobs)
-    return _section(ours, bare, our_peak, bare_peak)
+    bare = _spent(lambda: _bare(bare_hosts, nixpkgs, jobs))
+    ours = _spent(lambda: _ours(folder / "ours", nixpkgs, jobs))
+    return _section(ours, bare)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What it took to evaluate all hosts."""
+
+    clock: float  # seconds
+    cpu: float  # seconds of processor time, of all processes
+    peak: list[int]  # bytes that these had at most together; empty if unknown
+
+
+def _spent(evaluate: Callable[[], float]) -> Spent:
+    before = _processor_time()
+    with _memory() as peak:
+        clock = evaluate()
+    return Spent(clock=clock, cpu=_processor_time() - before, peak=peak)
+
+
+def _processor_time() -> float:
+    """Return the seconds of this process, and of those that it started and ended."""
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = [resource.getrusage(who) for who in whose]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _written(folder: Path, names: list[str]) -> Path:
@@ -108,10 +135,10 @@ def _memory() -> Iterator[list[int]]:
     """Give what the programs started here take at most together; empty if unknown."""
     peak: list[int] = []
     before = _own_group()
-    group = GROUPS / f"reconciler-bench-{os.getpid()}"
     if before is None:
         yield peak
         return
+    group = (OLDER if before.is_relative_to(OLDER) else GROUPS) / NAME
     group.mkdir()
     (group / PROCESSES).write_text(str(os.getpid()))
     over = threading.Event()
@@ -129,30 +156,28 @@ def _memory() -> Iterator[list[int]]:
 def _own_group() -> Path | None:
     """Return our control group; None where memory is not counted, or not by us."""
     lines = Path("/proc/self/cgroup").read_text().splitlines()
-    named = next((line for line in lines if line.startswith("0::/")), None)
-    if named is None or not os.access(GROUPS / "cgroup.subtree_control", os.W_OK):
+    groups = dict(line.split(":", 2)[1:] for line in lines)
+    if "memory" in groups and os.access(OLDER, os.W_OK):
+        return OLDER / groups["memory"].lstrip("/")
+    if "" not in groups or not os.access(GROUPS / "cgroup.subtree_control", os.W_OK):
         return None
     counted = (GROUPS / "cgroup.subtree_control").read_text().split()
-    return GROUPS / named.removeprefix("0::/") if "memory" in counted else None
+    return GROUPS / groups[""].lstrip("/") if "memory" in counted else None
 
 
 def _watch(group: Path, over: threading.Event, peak: list[int]) -> None:
     """Note the most that processes of *group* have, without what is cached of files."""
     while not over.wait(LOOK_SECONDS):
         lines = (group / STAT).read_text().splitlines()
-        anonymous = int(
-            next(line for line in lines if line.startswith("anon ")).split()[1]
-        )
+        anonymous = int(next(filter(ANONYMOUS.match, lines)).split()[1])
         peak[:] = [max([anonymous, *peak])]
 
 
-def _section(
-    ours: float, bare: float, our_peak: list[int], bare_peak: list[int]
-) -> Section:
+def _section(ours: Spent, bare: Spent) -> Section:
     told = [
-        f"{whose} had {peak[0] >> 20} MiB at most, all together"
-        for whose, peak in (("ours", our_peak), ("bare Nix", bare_peak))
-        if peak
+        f"{whose} had {one.peak[0] >> 20} MiB at most, all together"
+        for whose, one in (("ours", ours), ("bare Nix", bare))
+        if one.peak
     ]
     budget = [
         Target(
@@ -161,21 +186,29 @@ def _section(
             limit=float(MEMORY >> 20),
             unit="MiB",
         )
-        for size in our_peak
+        for size in ours.peak
     ]
-    share = Target(
-        name=f"{HOSTS} hosts, of what bare Nix takes",
-        value=ours / bare,
-        limit=LIMIT,
-        unit="",
-    )
+    shares = [
+        Target(
+            name=f"{HOSTS} hosts, of what bare Nix takes{how}",
+            value=our_seconds / their_seconds,
+            limit=LIMIT,
+            unit="",
+        )
+        for how, our_seconds, their_seconds in (
+            ("", ours.clock, bare.clock),
+            (" of processor time", ours.cpu, bare.cpu),
+        )
+    ]
     return Section(
         title=f"All of {HOSTS} hosts of a whole NixOS",
         unit="s",
         rows=(
-            Row(name="from a commit to what each should be", values=(ours,)),
-            Row(name="xargs -P and nix-instantiate", values=(bare,)),
+            Row(name="from a commit to what each should be", values=(ours.clock,)),
+            Row(name="processor time", values=(ours.cpu,), detail=True),
+            Row(name="xargs -P and nix-instantiate", values=(bare.clock,)),
+            Row(name="processor time", values=(bare.cpu,), detail=True),
         ),
-        targets=(share, *budget),
+        targets=(*shares, *budget),
         notes=(f"nix.memory is {MEMORY >> 20} MiB here", *told),
     )
