@@ -176,6 +176,22 @@ def test_keys_and_checks_are_there_for_who_imports_the_options(
     assert repository.evaluate("bare").target.address == ""
 
 
+def test_a_release_without_options_of_nixos_is_read_as_well(
+    repository: Repository,
+) -> None:
+    """1.0 has no `system`, and shows no more of a system than its configuration."""
+    write(
+        repository,
+        """
+        systemConfigs.edge =
+          let now = managed [ ]; in
+          now // { config = removeAttrs now.config [ "system" ]; };
+        """,
+    )
+
+    assert UnitName("system-manager.target") in edge(repository).units
+
+
 def test_one_that_updates_itself_is_warned_of(repository: Repository) -> None:
     write(
         repository,

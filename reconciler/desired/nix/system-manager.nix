@@ -83,7 +83,8 @@ let
         inherit lib pkgs;
         kind = "system-manager";
         config = config // {
-          system = config.system // {
+          # Its release 1.0 has no such options.
+          system = (config.system or { }) // {
             build.toplevel = value;
           };
           systemd = config.systemd // {
