@@ -231,7 +231,7 @@ def test_a_state_with_a_missing_or_a_new_field_is_refused() -> None:
 
 
 def test_hosts_share_the_units_that_are_the_same() -> None:
-    """Apart, a thousand hosts of a whole NixOS would take 100 MB for them."""
+    """Apart, a thousand hosts of a few hundred units would take 100 MB for them."""
     text, other = to_json(read()), json.loads(to_json(read()))
     name = next(iter(other["units"]))
     other["units"][name]["path"] = f"/nix/store/{'z' * 32}-unit-{name}/{name}"
