@@ -18,7 +18,8 @@ from reconciler.settings import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-NIXPKGS = os.environ.get("RECONCILER_TEST_NIXPKGS", str(ROOT / "lab/nixpkgs"))
+EXAMPLE = str(ROOT / "lab/nixpkgs")
+NIXPKGS = os.environ.get("RECONCILER_TEST_NIXPKGS", EXAMPLE)
 
 OFFLINE = {"build-users-group": "", "sandbox": "false", "substitute": "false"}
 

@@ -12,7 +12,7 @@ from textwrap import dedent
 from reconciler.desired import Evaluator
 from reconciler.model import Desired, HostName
 from reconciler.settings import NixSettings, RepositorySettings, Settings
-from tests.adapters.desired_nix import NIXPKGS, OFFLINE, PLAIN
+from tests.adapters.desired_nix import EXAMPLE, NIXPKGS, OFFLINE, PLAIN
 
 REV = "0123456789abcdef0123456789abcdef01234567"
 MADE = 1_700_000_000
@@ -101,7 +101,12 @@ class Repository:
         self, *, inputs: Mapping[str, str] | None = None, **repository: object
     ) -> Evaluator:
         """Return what reads it, with settings of the section ``repository``."""
-        named = {"inputs": inputs or {}, "cage_paths": (NIXPKGS, "/nowhere")}
+        named = {
+            "inputs": inputs or {},
+            "cage_paths": (NIXPKGS, "/nowhere"),
+            # Nix 2.26 reads each file of a whole nixpkgs, unless it knows that it did.
+            "evaluate_timeout": 300 if NIXPKGS == EXAMPLE else 3000,
+        }
         nix = NixSettings.model_validate({"options": OFFLINE, **named})
         fields = {"url": "/srv/git/machines.git", **repository}
         return Evaluator(
