@@ -10,7 +10,7 @@ where that is a Nix that can be told.
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -69,11 +69,7 @@ def writer(store: Store, options: Mapping[str, str]) -> tuple[str, ...]:
         distrust = _DISTRUST if can_distrust() else ()
         return ("env", "NIX_REMOTE=local", "nix-daemon", *distrust, "--stdio", *words)
     if os.geteuid() == 0 and not nobodys_problem():
-        # Only by that name does an older one pass on what it is told, and only to and
-        # from pipes.
-        places = (f"NIX_DAEMON_SOCKET_PATH={path}" for path in store.sockets)
-        passes = ("sh", "-c", "cat | nix-daemon --stdio | cat")
-        return _as_nobody([*places, "NIX_REMOTE=daemon", *passes])
+        return _as_nobody(store)
     return ()
 
 
@@ -115,7 +111,9 @@ def _tried_as_nobody(*_daemon: str | None) -> str:
         return "setpriv was not found on PATH: install util-linux"
     words = ["nix-instantiate", "--eval", "--read-write-mode", "--expr", _TRY]
     try:
-        process.run(_as_nobody(words), deadline=_TRY_SECONDS, cwd=Path("/"))
+        with process.served(_as_nobody(Store.of_machine())) as door:
+            argv = ["env", f"NIX_REMOTE=unix://{door}", *words]
+            process.run(argv, deadline=_TRY_SECONDS)
     except CommandError as error:
         return f"nobody may not ask it: {quoted(error.stderr, 200).strip()}"
     except ReconcilerError as error:
@@ -123,8 +121,11 @@ def _tried_as_nobody(*_daemon: str | None) -> str:
     return ""
 
 
-def _as_nobody(argv: Sequence[str]) -> tuple[str, ...]:
-    """Return what runs *argv*, which may begin with variables, as nobody."""
+def _as_nobody(store: Store) -> tuple[str, ...]:
+    """Return what passes on to the machine's daemon, as nobody, what it is told."""
+    # Only by that name does an older one pass it on, and only to and from pipes.
+    places = (f"NIX_DAEMON_SOCKET_PATH={path}" for path in store.sockets)
+    passes = ("/bin/sh", "-c", "cat | nix-daemon --stdio | cat")  # NixOS has it there
     return process.with_little_environment(
-        [*process.as_nobody(), "env", _NOWHERE, *argv]
+        [*process.as_nobody(), "env", _NOWHERE, *places, "NIX_REMOTE=daemon", *passes]
     )
