@@ -13,6 +13,7 @@ from deploy.grafana.generate.panels import (
     Panel,
     Query,
     Step,
+    how_many,
     lines,
     number,
     one,
@@ -83,8 +84,7 @@ def _now() -> tuple[Panel, ...]:
                 title="Unreachable",
                 text="Hosts that do not answer over SSH.",
                 queries=one(
-                    'count(reconciler_drift_items{HOSTS,kind="unreachable"} > 0)'
-                    " or vector(0)"
+                    how_many('reconciler_drift_items{HOSTS,kind="unreachable"} > 0')
                 ),
                 steps=WELL_AT_0,
             )
@@ -135,8 +135,7 @@ def _waiting() -> tuple[Panel, ...]:
                 title="Reboot needed",
                 text="Hosts that run an older kernel, initrd or systemd than is there.",
                 queries=one(
-                    'count(reconciler_drift_items{HOSTS,kind="reboot-needed"} > 0)'
-                    " or vector(0)"
+                    how_many('reconciler_drift_items{HOSTS,kind="reboot-needed"} > 0')
                 ),
                 steps=NOTED_AT_1,
             )

@@ -41,6 +41,9 @@ WELL_AT_0: tuple[Step, ...] = ((None, "green"), (1, "red"))
 NOTED_AT_1: tuple[Step, ...] = ((None, "green"), (1, "blue"))
 WARN_AT_1: tuple[Step, ...] = ((None, "green"), (1, "orange"))
 
+NONE = "max(reconciler_build_info{HERE}) * 0"
+"""0 while a reconciler is there to say so: that nobody is asked is no answer."""
+
 OUTCOMES = {
     "succeeded": "green",
     "failed": "red",
@@ -99,13 +102,18 @@ def named(expr: str, label: str, words: str) -> str:
     return f'label_replace({expr}, "{label}", "{words}", "{label}", "")'
 
 
+def how_many(expr: str) -> str:
+    """Return how many series *expr* has, also where that is none."""
+    return f"count({expr}) or {NONE}"
+
+
 def some(expr: str, label: str, words: str) -> str:
     """
     Return the series of *expr* above 0, or one at 0 whose *label* is *words*.
 
     A legend then names what there is, and a panel is not empty where all is well.
     """
-    nothing = f'label_replace(vector(0), "{label}", "{words}", "", "")'
+    nothing = f'label_replace({NONE}, "{label}", "{words}", "", "")'
     return f"({expr}) > 0 or ({nothing} unless on () ({expr}) > 0)"
 
 

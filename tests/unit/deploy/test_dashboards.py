@@ -3,6 +3,8 @@
 import itertools
 import json
 import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import yaml
@@ -18,9 +20,12 @@ from deploy.grafana.generate.panels import OUTCOMES
 from reconciler.model import Outcome, Verdict
 from tests.support.deployed import GRAFANA, PROMETHEUS, Json, dashboards, panels, rules
 from tests.support.promql import selectors
+from tests.support.promtool import promtool
 
 UIDS = sorted(dashboards())
 WIDTH = 24
+NUMBERS = ("Unreachable", "Reboot needed")
+"""Panels that count what has a series only while there is one."""
 
 register_default_plugins()
 
@@ -193,6 +198,61 @@ def test_every_verdict_and_outcome_has_its_colour() -> None:
     told = {name for name, _ in VERDICTS.values()}
     assert told == {"no plan", *(verdict.value for verdict in Verdict)}
     assert OUTCOMES.keys() == {outcome.value for outcome in Outcome}
+
+
+# --- what they show ---------------------------------------------------------------
+
+
+def test_nothing_is_shown_while_no_reconciler_answers(tmp_path: Path) -> None:
+    """A green 0 of unreachable hosts was, of a reconciler that was down."""
+    asked = [
+        target["expr"]
+        for panel in all_panels().values()
+        for target in panel["targets"]
+        if "ALERTS" not in target["expr"]  # Prometheus itself tells of these
+    ]
+    assert len(asked) > 50
+    nothing: list[Json] = []
+
+    assert answered(tmp_path, [], dict.fromkeys(asked, nothing)) == ""
+
+
+def test_no_host_is_shown_as_none_while_a_reconciler_answers(tmp_path: Path) -> None:
+    here = 'instance="r", host="lufta"'
+    kinds = ("unreachable", "reboot-needed")
+    there = [f'reconciler_drift_items{{{here}, kind="{kind}"}}' for kind in kinds]
+    panels = [all_panels()[f"reconciler-fleet: {name}"] for name in NUMBERS]
+    asked = [panel["targets"][0]["expr"] for panel in panels]
+    answers: dict[int, list[Json]] = {
+        value: [{"labels": "{}", "value": value}] for value in (0, 1)
+    }
+
+    for series, value in (there[:0], 0), (there, 1):
+        shown = dict.fromkeys(asked, answers[value])
+        well = ['reconciler_build_info{instance="r"}', *series]
+        assert answered(tmp_path, well, shown) == ""
+
+
+def answered(
+    tmp_path: Path, series: Sequence[str], answers: Mapping[str, list[Json]]
+) -> str:
+    """Return what promtool says unless, with *series* at 1, *answers* are given."""
+    looks = [
+        {"expr": chosen(expr), "eval_time": "30m", "exp_samples": samples}
+        for expr, samples in answers.items()
+    ]
+    given = [{"series": one, "values": "1x60"} for one in series]
+    test = {"interval": "1m", "input_series": given, "promql_expr_test": looks}
+    file = tmp_path / "asked.yml"
+    file.write_text(json.dumps({"rule_files": [], "tests": [test]}))
+    tested = promtool(["test", "rules", str(file)])
+    return tested.stdout.decode() if tested.returncode else ""
+
+
+def chosen(expr: str) -> str:
+    """Return *expr* as Grafana sends it for all reconcilers and hosts."""
+    spans = re.sub(r"\$__(range|rate_interval|interval)", "5m", expr)
+    return re.sub(r"\$(instance|host)\b", ".*", spans)
 
 
 # --- provisioning ----------------------------------------------------------------
