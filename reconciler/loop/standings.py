@@ -117,10 +117,17 @@ class Standings:
         before = self._last.get(status.host)
         self._last[status.host] = status
         self._world.history.save_status(status)
-        good = self._evaluations.last_good(status.host)
-        if status.verdict is Verdict.NO_ADDRESS:
-            self._world.metrics.host_gone(status.host)
-        else:
-            self._world.metrics.host_status(status, good.commit if good else None)
+        self._show(status, before)
         self._world.notify.host(status, self._evaluations.problem(status.host))
         log_change(before, status)
+
+    def _show(self, status: HostStatus, before: HostStatus | None) -> None:
+        """Have metrics show *status*; nothing of a host that nobody looks at."""
+        host, metrics = status.host, self._world.metrics
+        if status.verdict is Verdict.NO_ADDRESS:
+            metrics.host_gone(host)
+            return
+        if before is not None and before.verdict is Verdict.NO_ADDRESS:
+            metrics.host_known(host)  # the settings say where it is, and no commit came
+        good = self._evaluations.last_good(host)
+        metrics.host_status(status, good.commit if good else None)

@@ -32,6 +32,7 @@ from reconciler.model import (
     UnitName,
     Verdict,
 )
+from reconciler.settings import HostSettings
 from tests.support.scene import Scene
 from tests.support.wait import wait_until
 from tests.support.world import FAILED, FIRST, toplevel_of
@@ -70,6 +71,19 @@ def test_a_host_of_which_nobody_says_where_it_is_is_left_alone_and_no_error(
     assert status.error == ""
     assert not status.is_away
     assert 'reconciler_host_up{host="lufta"}' not in scene.metrics.render()[0].decode()
+
+
+def test_a_host_that_gets_an_address_without_a_commit_is_watched(scene: Scene) -> None:
+    """By `hosts` of the settings; it had no series then, and so no alert."""
+    scene.evaluator.unaddressed.add("lufta")
+    scene.commit(A)
+    scene.run("lufta")
+
+    scene.evaluator.unaddressed.clear()
+    scene.evaluator.override({"lufta": HostSettings(address="127.0.80.1")})
+
+    assert scene.run("lufta") == Done()
+    assert scene.metric('reconciler_host_up{host="lufta"}') == 1
 
 
 # --- building and switching ------------------------------------------------------

@@ -433,9 +433,9 @@ class FakeEvaluator:
         return f"{checkout.name} is a commit of the fake mirror"
 
     def cache_key(self, tree: str, host: HostName, *, fresh: bool = False) -> str:
-        """See Evaluator; nothing here lies outside of the repository."""
+        """See Evaluator; of what lies outside of the repository, settings alone."""
         del fresh
-        return _digest(tree, host)
+        return _digest(tree, host, str(self.overrides.get(host, "")))
 
 
 # --- hosts -----------------------------------------------------------------------
