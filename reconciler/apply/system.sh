@@ -94,7 +94,6 @@ activate() {
         bounded "$1" "$2/bin/switch-to-configuration" test
         return
     fi
-    managed_stamp >written-before
     activate_by "$1" "$2" "$2/bin/activate" || return
     if said | grep -q 'Error during activation'; then restart_left_behind "$2"; fi
     if [ "$(running_system)" != "$2" ]; then
@@ -148,11 +147,13 @@ activate_again() {
     fi
 }
 
-# activate_by SECONDS SYSTEM COMMAND…: note what was activated, if something was.
+# activate_by SECONDS SYSTEM COMMAND…: note what was activated, if something was. Folders
+# that it makes are for others to read, too; a NixOS sees to that itself.
 activate_by() {
     allowed=$1 chosen=$2 written=$(managed_stamp)
     shift 2
-    bounded "$allowed" "$@"
+    # shellcheck disable=SC2016 # for the other shell
+    bounded "$allowed" sh -c 'umask 022 && exec "$@"' sh "$@"
     ended=$?
     if [ "$(managed_stamp)" != "$written" ]; then
         rm -f -- "$managed_note"
@@ -185,7 +186,7 @@ take_away_unwritten() {
 
 # set_default SYSTEM: make it a generation, and what the host boots.
 set_default() {
-    mkdir -p "${profile%/*}"
+    (umask 022 && mkdir -p "${profile%/*}")
     bounded 120 nix-env -p "$profile" --set "$1" && set_loader "$1"
 }
 

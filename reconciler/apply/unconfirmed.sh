@@ -16,14 +16,17 @@ keep_unconfirmed() {
     rm -rf -- "$unconfirmed" "$unconfirmed.new"
     boot_id >boot-id
     write attempt "${PWD##*/}"
-    mkdir -p "$own_units/multi-user.target.wants" "$unconfirmed.new" &&
-        cp -p attempt boot-id guardian verb new runs old arm switch confirm rollback \
-            total active "$unconfirmed.new/" &&
+    managed_stamp >written-before
+    (umask 022 && mkdir -p "$own_units/multi-user.target.wants") &&
+        mkdir -p "$unconfirmed.new" &&
+        cp -p attempt boot-id written-before guardian verb new runs old arm switch \
+            confirm rollback total active "$unconfirmed.new/" &&
         print_unconfirmed_unit >"$own_units/$unconfirmed_unit" &&
         ln -sfn "../$unconfirmed_unit" \
             "$own_units/multi-user.target.wants/$unconfirmed_unit" &&
         mv -T -- "$unconfirmed.new" "$unconfirmed" && timeout 60 sync || {
-        echo "what would go back after a power cut cannot be kept in $unconfirmed" >>log
+        echo "what goes back after a power cut cannot be kept: $own_units and" \
+            "$unconfirmed have to be writable" >>log
         return 1
     }
 }
@@ -58,8 +61,8 @@ came_up() {
     dir=/run/reconciler/$attempt
     [ ! -d "$dir" ] || exit 0
     mkdir -p "${dir%/*}" && rm -rf -- "$dir.new" && mkdir -- "$dir.new" &&
-        cp -p attempt guardian verb new runs old arm switch confirm rollback total \
-            active "$dir.new/" &&
+        cp -p attempt written-before guardian verb new runs old arm switch confirm \
+            rollback total active "$dir.new/" &&
         echo "$dir.kept" >"$dir.new/kept" && : >"$dir.new/log" && : >"$dir.new/go" &&
         echo 0 >"$dir.new/status" && echo waiting >"$dir.new/phase" &&
         mv -T -- "$dir.new" "$dir" || exit 1

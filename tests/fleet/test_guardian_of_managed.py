@@ -112,7 +112,9 @@ def running(
 def test_what_is_confirmed_is_a_generation_and_nothing_watches_any_more(
     host: ManagedHost,
 ) -> None:
-    new = host.managed("new")
+    folder = PROFILE.rpartition("/")[0]
+    host.sh(f"rm -rf /srv/made {folder}")
+    new = host.managed("new", f"mkdir -p /srv/made; {LINK}; {WRITE}")
 
     found = host.begin("a", new, NOTHING_BEFORE)
     assert found.waits
@@ -122,6 +124,8 @@ def test_what_is_confirmed_is_a_generation_and_nothing_watches_any_more(
 
     assert ended.result is Result.CONFIRMED, ended
     assert host.sh(f"readlink -f {PROFILE}").strip() == new
+    modes = host.sh(f"stat -c %a /srv/made {folder}").split()
+    assert modes == ["755", "755"], "as if a person had done it"
     assert not host.exists(WATCH)
     assert not host.exists(UNIT_FILE)
 
@@ -152,6 +156,24 @@ def test_after_a_power_cut_nothing_is_left_of_the_first_one(host: ManagedHost) -
     wait_until(gone, 60, "it to go back by itself, asked by nobody")
     assert host.runs == ""
     assert not host.exists("/etc/managed.conf")
+
+
+def test_after_a_power_cut_links_of_an_activation_that_was_under_way_do_not_stay(
+    host: ManagedHost,
+) -> None:
+    old = running(host, "old")
+    new = host.managed("new", f"{LINK}; {NEW_FILE}; sync; sleep 1000")
+    order = host.order("a", new, old)
+    guardian.start(host.writer, order, wait=0)
+    wait_until(lambda: host.exists("/etc/new.conf"), 30, "the link to be made")
+
+    host.inside.kill()
+    host.inside.start()
+
+    assert host.wait_result("a").result is Result.ROLLED_BACK
+    assert not host.exists("/etc/new.conf")
+    assert host.inside.exec("cat", "/etc/managed.conf").strip() == "old"
+    assert host.runs == old
 
 
 def test_an_activation_that_ends_well_and_does_less_is_taken_back(
