@@ -13,11 +13,11 @@ from reconciler.cli.options import AsJson, Host
 from reconciler.cli.screen.brought import packages
 from reconciler.cli.worlds import at_commit, last_known, look, opened
 from reconciler.errors import FactError, SourceError, UnknownGenerationError
-from reconciler.model import Desired, HostName, StorePath, SystemDiff
+from reconciler.model import Desired, HostName, StorePath, SystemDiff, SystemKind
 from reconciler.observed import Generation
 from reconciler.observed import generations as ask
 from reconciler.plan import brought_as_dict
-from reconciler.remote import HostReader
+from reconciler.remote import HostReader, system_manager
 from reconciler.revisions import Evaluations, Revision
 from reconciler.world import World
 
@@ -119,10 +119,12 @@ class _Finding:
 
     def _linked(self, name: str) -> StorePath:
         """Return what the host runs or was booted with, generation or not."""
-        script = f"readlink -f {LINKS[name]}"
+        script, told = f"readlink -f {LINKS[name]}", f"{LINKS[name]} leads to"
+        if name == RUNNING and self._place.kind is SystemKind.SYSTEM_MANAGER:
+            script, told = f"{system_manager.functions()}\nmanaged_running", "it runs"
         path = self._reader().read(script, what=name, deadline=LINK_SECONDS).strip()
         if not path.startswith(STORE):
-            message = f"{self._host}: {LINKS[name]} leads to no system: {path!r}"
+            message = f"{self._host}: {told} no system: {path!r}"
             raise FactError(message)
         return StorePath(path)
 

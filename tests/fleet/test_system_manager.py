@@ -109,6 +109,7 @@ def test_a_host_that_is_not_nixos_lives_through_a_day(rig: Rig) -> None:
     rig.run("rollback", "edge", "--reason", "a test")
     assert profile(rig) == first
     assert host.exec("cat", "/etc/hello.conf") == "first"
+    rig.run("diff", "edge", f"running..{second}")
 
 
 def ended(rig: Rig, commit: str) -> bool:
