@@ -51,7 +51,7 @@ class FileSignatures:
 
     def flaw_of(self, git_dir: Path, commit: str) -> str:
         """
-        Return why the signature in *commit* does not count; empty if it does.
+        Return why the signature in a commit or tree does not count; empty if it does.
 
         Raises UnusableError, CommandError, StateError.
         """

@@ -54,6 +54,8 @@ def _get(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
             names = ("date", "etag", "retry-after")
             told = {name: got.headers[name] for name in names if name in got.headers}
             return {"status": got.status_code, "headers": told}
+    except MemoryError:
+        return {"error": "the answer takes more memory than it may"}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, _RefusedError) as error:
         return {"error": str(error) or type(error).__name__}
 

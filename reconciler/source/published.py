@@ -28,6 +28,9 @@ from reconciler.source.network import Remote
 LIMITS = {FILE: 16 << 20, SIGNATURE: 64 << 10}
 """Bytes of the largest file that is taken."""
 
+_MEMORY = 512 << 20
+"""Bytes for the process that gets it: what is sent may be small, and grow."""
+
 _OK, _UNCHANGED, _MISSING = 200, 304, 404
 _NEWEST = "refs/newest/followed"  # of those that were not there before
 _LINE = 200  # characters of what went wrong
@@ -81,7 +84,7 @@ class Published(Remote):
             self.etags.clear()
         jobs = [self._job(FILE, self.source)]
         if self.signatures is not None:
-            jobs.append(self._job(SIGNATURE, f"{self.source}.sig"))
+            jobs.append(self._job(SIGNATURE, _beside(self.source)))
         answers = _in_a_process(jobs, deadline)
         for job, answer in zip(jobs, answers, strict=True):
             self._heed(job, answer)
@@ -119,14 +122,14 @@ class Published(Remote):
             parts[SIGNATURE] = self._add(SIGNATURE)
         tree = self._tree(parts)
         newest = self._name(_NEWEST)
-        if not self._is_replayed(tree):
-            made = self._commit(tree, content, self._name(self._head), newest)
-            self._update(_NEWEST, made)
-        elif newest and tree == self._name(f"{_NEWEST}^{{tree}}"):
+        if newest and tree == self._name(f"{newest}^{{tree}}"):
             made = newest
-        else:
+        elif self._is_replayed(content, newest):
             made = self._commit(tree, content)
             self._update(f"refs/replayed/{made}", made)
+        else:
+            made = self._commit(tree, content, self._name(self._head), newest)
+            self._update(_NEWEST, made)
         self._update(self._head, made)
 
     def _mends(self) -> bool:
@@ -135,18 +138,26 @@ class Published(Remote):
             return False
         return bool(self.signatures.flaw_of(self._repository, self.branch))
 
-    def _is_replayed(self, tree: str) -> bool:
+    def _is_replayed(self, content: str, newest: str | None) -> bool:
         """
-        Return whether that file was there before, with that signature.
+        Return whether that file was there before, well signed, and is not the *newest*.
 
         An old one is as good as ever: whoever may write the file, and cannot sign, can
-        bring back what was there once. To those above it is a branch that was
-        rewritten; what comes next has in it whatever was there.
+        bring back what was there once. So it is told by its content: a signature can be
+        written in several ways. To those above it is a branch that was rewritten; what
+        comes next has in it whatever was there.
         """
-        if self.signatures is None:
+        if self.signatures is None or content == self._name(f"{newest}:{FILE}"):
             return False
-        told = command.local(self._repository, "log", "--all", "--format=%T").stdout
-        return tree in told.split()
+        told = command.local(self._repository, "log", "--all", "--format=%T %s").stdout
+        lines = [line.partition(" ") for line in told.splitlines()]
+        # Each pair of file and signature once, however often it was there.
+        trees = {tree for tree, _, name in lines if name.endswith(_short(content))}
+        return any(
+            self._name(f"{tree}:{FILE}") == content
+            and not self.signatures.flaw_of(self._repository, tree)
+            for tree in trees
+        )
 
     # --- git ---------------------------------------------------------------------
 
@@ -157,7 +168,7 @@ class Published(Remote):
     def _commit(self, tree: str, content: str, *parents: str | None) -> str:
         place = urlsplit(self.source)
         host = place.hostname or "?"
-        subject = f"{place.path.rpartition('/')[2]} of {host}: {content[:12]}"
+        subject = f"{place.path.rpartition('/')[2]} of {host}: {_short(content)}"
         known = dict.fromkeys(one for one in parents if one)
         before = [word for one in known for word in ("-p", one)]
         return command.local(
@@ -187,6 +198,17 @@ class Published(Remote):
         return done.stdout.split()[-1] if done.status == 0 else None
 
 
+def _short(content: str) -> str:
+    """Return how a content is called, for people."""
+    return content[:12]
+
+
+def _beside(url: str) -> str:
+    """Return where the signature of what is at *url* is."""
+    place = urlsplit(url)
+    return place._replace(path=f"{place.path}.sig").geturl()
+
+
 def _refuse(url: str, answer: Mapping[str, Any]) -> None:
     status, headers = answer.get("status"), answer.get("headers", {})
     why = answer.get("error") or f"the answer is {status}"
@@ -205,6 +227,7 @@ def _in_a_process(jobs: Sequence[_Job], deadline: float) -> list[dict[str, Any]]
             # A packaged program has its libraries on a path of its own.
             env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             deadline=deadline,
+            memory=_MEMORY,
         )
     except CommandTimeoutError as error:
         message = f"{url} was not read within {deadline:.0f} s"

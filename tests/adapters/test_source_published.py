@@ -1,8 +1,10 @@
 """A file of paths behind a URL, followed as a repository is."""
 
+import gzip
 import json
 import subprocess
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +32,7 @@ class Site:
     folder: Path
     files: dict[str, bytes] = field(default_factory=dict)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    encoded: str = ""  # how what is there is
     given: list[int] = field(default_factory=list)  # the statuses
     logins: list[str] = field(default_factory=list)
     url: str = ""
@@ -67,7 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.headers.get("If-None-Match") == tag:
             self._answer(304, {})
         else:
-            self._answer(200, {"ETag": tag}, content)
+            encoded = {"Content-Encoding": site.encoded} if site.encoded else {}
+            self._answer(200, {"ETag": tag, **encoded}, content)
 
     def _answer(
         self, status: int, headers: dict[str, str], content: bytes = b""
@@ -178,6 +182,18 @@ def test_what_cannot_be_read_takes_nothing_back(site: Site) -> None:
     assert told(looking, looking.fetch()) == SECOND
 
 
+def test_what_grows_beyond_all_bounds_is_given_up(site: Site) -> None:
+    """Packed twice, a GiB is sent as some kB."""
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    piece = bytes(1 << 20)
+    parts = [packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH) for _ in "ab"]
+    site.files[NAME] = gzip.compress(parts[0] + 1023 * parts[1])
+    site.encoded = "gzip, gzip"
+
+    with pytest.raises(SourceError, match="more memory than it may"):
+        mirror(site).fetch()
+
+
 def test_a_login_comes_from_a_file(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +268,46 @@ def test_what_was_there_once_does_not_come_back_unseen(site: Site, key: Path) ->
     site.publish({**FIRST, **SECOND, "db": SECOND["web"]}, key)
     after = looking.fetch()
     assert all(looking.contains(after.id, one.id) for one in (replayed, newest))
+
+
+def test_an_old_file_is_known_again_by_what_it_says(site: Site, key: Path) -> None:
+    """Its signature can be written in another way, by who cannot sign."""
+    looking = mirror(site, key)
+    site.publish(FIRST, key)
+    looking.fetch()
+    site.publish(SECOND, key)
+    second = looking.fetch()
+
+    site.publish(FIRST, key)
+    site.files[f"{NAME}.sig"] += b"\n"
+    replayed = looking.fetch()
+
+    assert looking.first_unsigned(replayed.id, []) is None, "it verifies"
+    assert not looking.contains(replayed.id, second.id)
+    # Nor does one come in by a bad signature, which is mended.
+    site.publish(SECOND, key)
+    looking.fetch()
+    site.publish(FIRST)
+    looking.fetch()
+    site.publish(FIRST, key)
+    assert not looking.contains(looking.fetch().id, second.id)
+    # The newest may be signed anew, as with another key.
+    site.publish(SECOND, key)
+    site.files[f"{NAME}.sig"] += b"\n"
+    assert looking.contains(looking.fetch().id, second.id)
+
+
+def test_the_signature_is_beside_the_file_whatever_is_asked_of_both(
+    site: Site, key: Path
+) -> None:
+    """As of artifacts of a CI's job."""
+    site.publish(FIRST, key)
+    asked = "?job=build"
+    site.files = {f"{name}{asked}": content for name, content in site.files.items()}
+    site.url += asked
+    looking = mirror(site, key)
+
+    assert looking.first_unsigned(looking.fetch().id, []) is None
 
 
 def test_where_one_of_the_two_cannot_be_read_both_are_again(
