@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.desired import built, trace
+from reconciler.desired.checkout_names import CheckoutNames
 from reconciler.desired.ground import STORE_PATH, Ground
 from reconciler.desired.nix import Heard
 from reconciler.desired.spared import (
     LIST_OF_HOSTS,
     Comparison,
     Memory,
-    Names,
     asks_for_hosts,
     learned,
 )
@@ -70,7 +70,7 @@ class Kept:
         self._state = state
         self._lock = threading.Lock()
         self._comparisons: dict[tuple[Path, str], tuple[float, Comparison]] = {}
-        self._names = Names()
+        self._names = CheckoutNames()
 
     @property
     def problem(self) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired import spared, trace
+from reconciler.desired.checkout_names import CheckoutNames
 from reconciler.desired.ground import Ground
-from reconciler.desired.spared import Names, grouped, learned
+from reconciler.desired.spared import grouped, learned
 from reconciler.desired.trace import LINK, LIST, LOOK, READ, Access, Trace
 
 START = '10.0 execve("/usr/bin/nix-instantiate", ["nix-instantiate"], 0x7) = 0'
@@ -164,7 +165,7 @@ def test_a_name_is_found_again_in_what_two_systems_share(
         path("t"): str(checkout),
     }
     monkeypatch.setattr(spared, "_text_of", lambda one: texts[one.decode()].encode())
-    names = Names()
+    names = CheckoutNames()
 
     ground = Ground(checkout)
     assert names.found(ground, f'{{"derivation": "{path("a")}.drv"}}') == path("t")
