@@ -61,7 +61,9 @@ def rig(
     module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
     """Two hosts that were deployed by the first push."""
-    with Rig(tmp_path_factory.mktemp("rig"), module_fleet(*HOSTS)) as rig:
+    folder, hosts = tmp_path_factory.mktemp("rig"), module_fleet(*HOSTS)
+    # What is waited for here no host rings for.
+    with Rig(folder, hosts, policy={"interval": "2s"}) as rig:
         path = [f"nixpkgs={NIXPKGS}"]
         nix = {
             "path": path,

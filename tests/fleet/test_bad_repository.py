@@ -20,7 +20,9 @@ def rig(
     module_fleet: FleetFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
     """One host, and a daemon whose repository has no commit yet."""
-    with Rig(tmp_path_factory.mktemp("rig"), module_fleet("chrysalis")) as rig:
+    folder, hosts = tmp_path_factory.mktemp("rig"), module_fleet("chrysalis")
+    # What is waited for here no host rings for.
+    with Rig(folder, hosts, policy={"interval": "2s"}) as rig:
         add_extras(rig, "chrysalis")
         rig.run_daemon()
         yield rig

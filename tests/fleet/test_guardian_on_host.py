@@ -34,6 +34,7 @@ def host(installed: GuardedHost) -> Iterator[GuardedHost]:
 # --- a systemd that does not answer ------------------------------------------------
 
 
+@pytest.mark.matrix
 def test_systemd_is_executed_anew_all_the_time(host: GuardedHost) -> None:
     """An empty answer is no dead guardian: nothing is rolled back for it."""
     old = host.toplevel("old")

@@ -83,7 +83,7 @@ def test_a_host_that_is_off_is_waited_for_until_the_time_is_up(rig: Rig) -> None
     rig.host("lufta").kill()
     change(rig, note("three"))
 
-    done = rig.run("wait", "--timeout", "15s", status=TIME_IS_UP)
+    done = rig.run("wait", "--timeout", "8s", status=TIME_IS_UP)
 
     assert "the time is up" in done.stderr
     rig.host("lufta").start()
