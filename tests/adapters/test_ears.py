@@ -10,8 +10,7 @@ import pytest
 
 from reconciler.errors import RemoteError
 from reconciler.model import HostName
-from reconciler.remote import connections as over_ssh
-from reconciler.remote import ears
+from reconciler.remote import ears, link
 from reconciler.remote.connections import Connections
 from tests.support import sshd as sshds
 from tests.support.sshd import Sshd, connected, running
@@ -80,7 +79,7 @@ def test_a_connection_does_not_grow_with_what_it_was_used_for(
     connections: Connections, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Paramiko kept something of each command: of 3,000 a day on each host."""
-    monkeypatch.setattr(over_ssh, "LATE", 4)
+    monkeypatch.setattr(link, "LATE", 4)
     before, heard = set(threading.enumerate()), Heard()
     connections.listen(HOST, sshd.target, SAYS, heard)
     assert [heard.next(), heard.next()] == ["one", "two"]
@@ -91,7 +90,7 @@ def test_a_connection_does_not_grow_with_what_it_was_used_for(
     started = set(threading.enumerate()) - before
     (transport,) = (one for one in started if isinstance(one, paramiko.Transport))
     spare = 1 + ears.SPARE_SESSIONS
-    assert len(transport.channels_seen) <= spare + over_ssh.LATE
+    assert len(transport.channels_seen) <= spare + link.LATE
     # What comes late of the bell, which is older than all that was forgotten:
     connections.ignore(HOST)
     assert read(connections, sshd) == "here\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.desired import spared, trace
+from reconciler.desired import checkout_names, trace
 from reconciler.desired.checkout_names import CheckoutNames
 from reconciler.desired.ground import Ground
 from reconciler.desired.spared import grouped, learned
@@ -155,7 +155,7 @@ def test_a_name_is_found_again_in_what_two_systems_share(
     """The first search ends where it finds the name, with the rest not searched."""
 
     def path(name: str) -> str:
-        return f"{spared.STORE}/{name * 32}-{name}"
+        return f"{checkout_names.STORE}/{name * 32}-{name}"
 
     checkout = tmp_path / ("c" * 40) / "source"
     texts = {
@@ -164,7 +164,9 @@ def test_a_name_is_found_again_in_what_two_systems_share(
         f"{path('s')}.drv": f'["{path("t")}"]',
         path("t"): str(checkout),
     }
-    monkeypatch.setattr(spared, "_text_of", lambda one: texts[one.decode()].encode())
+    monkeypatch.setattr(
+        checkout_names, "_text_of", lambda one: texts[one.decode()].encode()
+    )
     names = CheckoutNames()
 
     ground = Ground(checkout)
