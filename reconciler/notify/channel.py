@@ -5,9 +5,6 @@ Each delivery is made by a process of its own, which gets what is secret on its 
 input: `deliver` and `post`.
 """
 
-import json
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +90,8 @@ def post(request: Request) -> Answer:
 def _in_a_process(script: str, job: Mapping[str, object]) -> Any:  # noqa: ANN401
     """Run *script* with *job* as JSON on standard input; return what it printed."""
     try:
-        done = process.run(
-            # As a file: the rest of this program would only take time to import.
-            [sys.executable, "-P", str(Path(__file__).with_name(script))],
-            stdin=json.dumps(job).encode(),
-            # A packaged program has its libraries on a path of its own.
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            deadline=DEADLINE,
-        )
+        file = Path(__file__).with_name(script)
+        return process.run_script(file, job, deadline=DEADLINE)
     except CommandTimeoutError as error:
         message = f"did not end within {DEADLINE:.0f} s"
         raise DeliveryError(message) from error
@@ -108,7 +99,6 @@ def _in_a_process(script: str, job: Mapping[str, object]) -> Any:  # noqa: ANN40
         # Its last words may hold anything.
         message = f"the process that delivers ended with status {error.status}"
         raise DeliveryError(message) from None
-    return json.loads(done.stdout)
 
 
 def read_secret(path: Path) -> str:

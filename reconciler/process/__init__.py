@@ -29,6 +29,7 @@ from reconciler.process.listening import listen
 from reconciler.process.output import STDERR_LIMIT, STDOUT_LIMIT, Completed
 from reconciler.process.running import kill_all
 from reconciler.process.scratch import scratch, sweep
+from reconciler.process.scripts import run_script
 from reconciler.process.served import served
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "limits",
     "listen",
     "run",
+    "run_script",
     "scratch",
     "secret",
     "served",

@@ -5,9 +5,6 @@ So all that is above knows commits, and nothing of this: what was deployed and w
 back, what one brings, who may approve it.
 """
 
-import json
-import os
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -220,14 +217,9 @@ def _in_a_process(jobs: Sequence[_Job], deadline: float) -> list[dict[str, Any]]
     """Run `get` with *jobs*; return what it printed. Raises SourceError."""
     url = jobs[0]["url"]
     try:
-        done = process.run(
-            # As a file: the rest of this program would only take time to import.
-            [sys.executable, "-P", str(Path(__file__).with_name("get.py"))],
-            stdin=json.dumps(jobs).encode(),
-            # A packaged program has its libraries on a path of its own.
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            deadline=deadline,
-            memory=_MEMORY,
+        file = Path(__file__).with_name("get.py")
+        answers: list[dict[str, Any]] = process.run_script(
+            file, jobs, deadline=deadline, memory=_MEMORY
         )
     except CommandTimeoutError as error:
         message = f"{url} was not read within {deadline:.0f} s"
@@ -235,7 +227,6 @@ def _in_a_process(jobs: Sequence[_Job], deadline: float) -> list[dict[str, Any]]
     except CommandError as error:
         message = f"{url} cannot be read: {command.said(error)}"
         raise SourceError(message) from error
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
     return answers
 
 
