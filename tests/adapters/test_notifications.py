@@ -22,7 +22,7 @@ from reconciler.settings import Settings
 from tests.support.leaks import find_leaks, marked, watching_processes
 from tests.support.receiver import Receiver, Reply
 from tests.support.rig import free_port
-from tests.support.wait import wait_until
+from tests.support.wait import patience, wait_until
 from tests.unit.notify.samples import BOT, COMMIT, HOST, away, status, stopped
 
 SOON = 60.0  # seconds
@@ -148,9 +148,10 @@ def test_a_target_that_is_away_keeps_no_other_waiting(tmp_path: Path) -> None:
 
 def test_one_commit_on_many_hosts_is_one_message(tmp_path: Path) -> None:
     hosts = [HostName(f"host{number}") for number in range(12)]
+    group = f"{patience(1.0):.1f}s"
     with Receiver() as receiver:
         target = json_target(receiver.port)
-        with telling(tmp_path, target, group="1s") as (notify, metrics):
+        with telling(tmp_path, target, group=group) as (notify, metrics):
             for host in hosts:
                 notify.host(replace(DRIFTING, host=host))
             (delivery,) = receiver.wait_for(1)

@@ -11,7 +11,7 @@ from tests.support.extra import add_extras, attempts, set_extra
 from tests.support.fleet import FleetFactory, FleetHost, ToolError
 from tests.support.guarded import ExecWriter
 from tests.support.rig import DEADLINE, Rig
-from tests.support.wait import wait_until
+from tests.support.wait import patience, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -138,7 +138,7 @@ def test_it_boots_the_system_from_before_if_nobody_confirms(rig: Rig) -> None:
     old = host.running_toplevel
     new = StorePath(host.exec("readlink", "-f", FIRST).strip())
 
-    boot_into(host, "a", new, confirm=1.0)
+    boot_into(host, "a", new, confirm=patience(2.0))
     wait_until(lambda: boots(host) == (old,) * 3, DEADLINE, "the system from before")
     assert not guardian.state(ExecWriter(host), "a").known
 
