@@ -145,12 +145,6 @@ class Families:
             "commit_timestamp_seconds",
             "When that commit was made, by its committer's clock; 0 before the first.",
         )
-        self.evaluations = self._counter(
-            "evaluations",
-            "Commits that were read, for each host: evaluated, unchanged (nothing that"
-            " its last evaluation looked at differs) or failed.",
-            "result",
-        )
 
     def _about_notifications(self) -> None:
         self.notifications = self._counter(

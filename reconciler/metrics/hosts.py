@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from reconciler.metrics.results import PassResult
 from reconciler.metrics.shown import Shown
 from reconciler.metrics.text import escaped, number
-from reconciler.model import DriftKind, HostName, Outcome
+from reconciler.model import DriftKind, Evaluated, HostName, Outcome
 
 _STORE = "/nix/store/"
 
@@ -49,6 +49,13 @@ def _verdict(shown: Shown) -> Samples:
 def _bell(shown: Shown) -> Samples:
     if shown.bell is not None:
         yield (shown.bell.value,), 1
+
+
+def _evaluations(shown: Shown) -> Samples:
+    for result in Evaluated:
+        # How a list of hosts came about is not told.
+        if shown.status.host or result is Evaluated.FAILED:
+            yield (result.value,), shown.numbers.get(("evaluations", result.value), 0)
 
 
 def _drifts(shown: Shown) -> Samples:
@@ -241,10 +248,14 @@ FAMILIES = (
         counter=True,
     ),
     Family(
-        name="evaluation_failures",
-        text="Evaluations that failed; without a host: that of the list of hosts.",
-        why="the dashboard of the program",
-        samples=_number("evaluation_failures"),
+        name="evaluations",
+        text="Commits that were read: evaluated, unchanged (nothing that the last"
+        " evaluation looked at differs) or failed; without a host: those whose list of"
+        " hosts failed.",
+        why="the dashboard of the program: whom pushes have evaluated, and for whom"
+        " it failed",
+        samples=_evaluations,
+        labels=("result",),
         counter=True,
         of_list=True,
     ),

@@ -122,18 +122,13 @@ class Metrics:
             if shown := self._hosts.of(host):
                 shown.count("passes", name)
 
-    def evaluation_failed(self, host: HostName | None) -> None:
-        """Count an evaluation that failed; None: that of the list of hosts."""
+    def evaluated(self, host: HostName | None, result: Evaluated) -> None:
+        """Count a commit that was read for *host*; None: for its list of hosts."""
         with self._lock:
             if shown := self._hosts.of(host):
-                shown.count("evaluation_failures")
-                shown.set("evaluation_failing", 1)
-
-    def evaluated(self, host: HostName, result: Evaluated) -> None:
-        """Count a commit that was read for *host*."""
-        with self._lock:
-            if self._hosts.of(host):
-                self._families.evaluations.labels(result.value).inc()
+                shown.count("evaluations", result.value)
+                if result is Evaluated.FAILED:
+                    shown.set("evaluation_failing", 1)
 
     def evaluation_took(self, host: HostName, seconds: float, memory: int) -> None:
         """Show what the last evaluation of *host* took; *memory* in bytes."""
@@ -279,8 +274,6 @@ class Metrics:
         for kind in NOTIFIED:
             for result in Sent:
                 families.notifications.labels(kind, result.value)
-        for one in Evaluated:
-            families.evaluations.labels(one.value)
         for key_result in KeyResult:
             families.key_uploads.labels(key_result.value)
         for reason in WENT_BACK:

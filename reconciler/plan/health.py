@@ -268,8 +268,18 @@ def _is_restarted(have: ObservedUnit, early: ObservedUnit) -> bool:
 
 
 def _ends_well(have: ObservedUnit, early: ObservedUnit) -> bool:
-    """Return whether each end since the early look is known to have been a good one."""
-    seen = between_rounds(have) and have.restarts <= early.restarts
+    """
+    Return whether each end since the early look is known to have been a good one.
+
+    systemd counts a restart when the pause before it is over. Where the early look met
+    that pause, it saw the end too, and the journal tells of none since.
+    """
+    if have.restarts < early.restarts:
+        early = not_loaded(have.name)  # somebody started it: it counts from zero again
+    pauses = have.sub_state in RETRYING
+    ends = have.restarts - early.restarts + pauses - (early.sub_state in RETRYING)
+    last = have if pauses else early
+    seen = ends <= pauses and between_rounds(last)
     return have.ends_well or seen or have.restart == "on-success"
 
 
@@ -286,7 +296,8 @@ def to_ask_about(early: Observed, now: Observed) -> tuple[UnitName, ...]:
         for name, have in sorted(now.units.items())
         if have.restart == "always"
         and have.result in GOOD_RESULTS
-        and _is_restarted(have, early.units.get(name) or not_loaded(name))
+        and _is_restarted(have, then := early.units.get(name) or not_loaded(name))
+        and not _ends_well(have, then)
     )
 
 

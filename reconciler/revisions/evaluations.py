@@ -304,7 +304,6 @@ class Evaluations:
                 )
         except PermanentError as error:
             self._fails(host, key, error, RETRY_FAILED)
-            world.metrics.evaluation_failed(host)
             self._note(revision, host, Evaluated.FAILED, reasons)
             raise
         for text in desired.warnings:

@@ -21,7 +21,7 @@ from reconciler.history.repository import (
     WELL,
     WITHHELD,
 )
-from reconciler.model import Commit, CommitId, HostName
+from reconciler.model import Commit, CommitId, Evaluated, HostName
 from reconciler.notify import Notify
 from reconciler.plan import hosts_gone, told_gone
 from reconciler.revisions.trust import UntrustedError, require_trust
@@ -307,7 +307,7 @@ class Repository:
             self._unreadable = _Unreadable(
                 commit=commit.id, overlay=overlay, error=error, at=world.monotonic()
             )
-            world.metrics.evaluation_failed(None)
+            world.metrics.evaluated(None, Evaluated.FAILED)
             raise
 
     def _tell(self, news: Callable[[Notify], None]) -> None:

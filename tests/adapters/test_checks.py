@@ -312,7 +312,7 @@ def test_headers_are_sent_and_seen_by_nobody(
     assert web.seen == []
 
 
-# A connection that is cut between TCP and TLS: Python forgets to close what it made of it.
+# Where a connection is cut between TCP and TLS, Python forgets to close what it made.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @SIDES
 def test_a_certificate_must_be_good_unless_any_will_do(

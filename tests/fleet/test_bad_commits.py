@@ -127,7 +127,7 @@ def test_a_person_is_told_where_the_fault_is(rig: Rig, good: str) -> None:
     ):
         shown = flat(rig.run(*words, status=status).stdout)
         assert all(word in shown for word in told), words
-    evaluations = 'reconciler_evaluation_failures_total{host="keanu"}'
+    evaluations = 'reconciler_evaluations_total{host="keanu",result="failed"}'
     assert (rig.metric(evaluations) or 0) > 0
 
 

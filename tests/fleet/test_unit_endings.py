@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from reconciler.errors import FactError
 from reconciler.model import (
     Desired,
     DesiredUnit,
@@ -58,6 +59,8 @@ RESTARTED = {
     "on-abort": ("signal",),
     "on-watchdog": ("watchdog",),
 }
+JOURNAL = "systemd-journald.service"
+SOON = {"since": 0.0, "deadline": 3.0}
 CASES = [(restart, how) for restart in RESTARTED for how in HOW]
 
 
@@ -202,6 +205,13 @@ def test_rounds_are_told_from_crashes_by_the_journal(host: Host) -> None:
     )
     assert none == frozenset(), "of which the journal says nothing, nothing is known"
     host.host.exec("systemctl", "stop", *ends)
+
+    host.host.exec("systemctl", "kill", "--signal=STOP", JOURNAL)
+    try:
+        with pytest.raises(FactError, match="did not answer in time"):
+            rounds_end_well(host.reader, [UnitName("round.service")], **SOON)
+    finally:
+        host.host.exec("systemctl", "kill", "--signal=CONT", JOURNAL)
 
 
 def test_what_only_packages_bring_is_known_from_systemd(host: Host) -> None:

@@ -260,7 +260,7 @@ def test_an_unreadable_commit_neither_stops_nor_starves_hosts(scene: Scene) -> N
         wait_in_sync(scene, "lufta", "keanu")
         scene.push(EvaluationError("syntax error"))
         daemon.look_again()
-        failures = 'reconciler_evaluation_failures_total{host=""}'
+        failures = 'reconciler_evaluations_total{host="",result="failed"}'
         wait_until(lambda: scene.metric(failures), SOON, "the evaluation to fail")
         scene.machine("lufta").change(BOT, active_state="inactive")
         scene.clock.advance(60)  # beyond the wait after the deployment

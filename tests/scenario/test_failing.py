@@ -423,7 +423,7 @@ def test_a_failed_evaluation_is_tried_again_after_an_hour(deployed: Scene) -> No
         deployed.run("lufta")
         deployed.clock.advance(300)
     assert deployed.evaluator.evaluated == ["lufta"]
-    failures = 'reconciler_evaluation_failures_total{host="lufta"}'
+    failures = 'reconciler_evaluations_total{host="lufta",result="failed"}'
     assert deployed.metric(failures) == 1
 
     deployed.clock.advance(601)

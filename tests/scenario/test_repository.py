@@ -215,7 +215,7 @@ def test_a_commit_that_cannot_be_read_is_passed_over(scene: Scene) -> None:
     problem = scene.history.repository.problem()
     assert bad.short in problem
     assert "syntax error" in problem
-    assert scene.metric('reconciler_evaluation_failures_total{host=""}') == 1
+    assert scene.metric('reconciler_evaluations_total{host="",result="failed"}') == 1
     assert scene.metric('reconciler_evaluation_failing{host=""}') == 1
 
     scene.commit(B)

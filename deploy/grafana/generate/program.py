@@ -191,15 +191,28 @@ def _repository() -> tuple[Panel, ...]:
         ),
         bars(
             Face(
-                title="Evaluations that failed",
-                text="For which host; or of which commit Nix cannot list the hosts.",
-                queries=one(
-                    named(
-                        counted("reconciler_evaluation_failures_total{HERE}", "host"),
-                        "host",
-                        "the list of hosts",
+                title="Evaluations",
+                text="Hosts that commits had evaluated, those that they spared, and for"
+                " whom it failed; or whether Nix cannot list the hosts.",
+                queries=(
+                    Query(
+                        expr=counted(
+                            'reconciler_evaluations_total{HERE, result!="failed"}',
+                            "result",
+                        ),
+                        legend="{{result}}",
                     ),
-                    "{{host}}",
+                    Query(
+                        expr=named(
+                            counted(
+                                'reconciler_evaluations_total{HERE, result="failed"}',
+                                "host",
+                            ),
+                            "host",
+                            "the list of hosts",
+                        ),
+                        legend="failed: {{host}}",
+                    ),
                 ),
                 decimals=0,
             )

@@ -125,9 +125,9 @@ def test_what_is_counted_is_there_from_the_start(metrics: Metrics) -> None:
     of_each = [
         ("attempts_total", "outcome", Outcome),
         ("passes_total", "result", PassResult),
+        ("evaluations_total", "result", Evaluated),
     ]
     of_all = [
-        ("evaluations_total", "result", Evaluated),
         ("key_uploads_total", "result", KeyResult),
     ]
 
@@ -369,7 +369,7 @@ def test_a_host_that_leaves_takes_exactly_its_series_along(metrics: Metrics) -> 
     metrics.host_status(status(KEANU, tags=("x",)))
     metrics.attempt_ended(attempt(KEANU, Outcome.SUCCEEDED))
     metrics.pass_ended(KEANU, "success")
-    metrics.evaluation_failed(KEANU)
+    metrics.evaluated(KEANU, Evaluated.FAILED)
 
     metrics.host_gone(KEANU)
 
@@ -385,7 +385,7 @@ def test_a_pass_that_outlives_its_host_does_not_bring_it_back(
     metrics.host_status(status(KEANU))
     metrics.attempt_ended(attempt(KEANU, Outcome.SUCCEEDED))
     metrics.pass_ended(KEANU, PassResult.ERROR)
-    metrics.evaluation_failed(KEANU)
+    metrics.evaluated(KEANU, Evaluated.FAILED)
     metrics.converged(KEANU, 3.0)
     metrics.host_gone(KEANU)
 
@@ -445,9 +445,9 @@ def test_a_repository_that_is_back_is_shown(metrics: Metrics) -> None:
 
 
 def test_an_evaluation_that_works_again_is_shown(metrics: Metrics) -> None:
-    metrics.evaluation_failed(None)
-    metrics.evaluation_failed(KEANU)
-    metrics.evaluation_failed(LUFTA)
+    metrics.evaluated(None, Evaluated.FAILED)
+    metrics.evaluated(KEANU, Evaluated.FAILED)
+    metrics.evaluated(LUFTA, Evaluated.FAILED)
 
     metrics.evaluation_works(None)
     metrics.evaluation_works(KEANU)
@@ -464,16 +464,16 @@ def test_an_evaluation_that_works_again_is_shown(metrics: Metrics) -> None:
 def test_looks_at_the_repository_are_counted(metrics: Metrics) -> None:
     metrics.fetched(700.0)
     metrics.fetch_failed()
-    metrics.evaluation_failed(None)
-    metrics.evaluation_failed(KEANU)
+    metrics.evaluated(None, Evaluated.FAILED)
+    metrics.evaluated(KEANU, Evaluated.FAILED)
     metrics.heartbeat(710.0)
 
     assert value(metrics, "fetches_total") == 2
     assert value(metrics, "fetch_failures_total") == 1
     assert value(metrics, "fetch_failing") == 1
     assert value(metrics, "last_fetch_timestamp_seconds") == 700
-    assert value(metrics, "evaluation_failures_total", host="") == 1
-    assert value(metrics, "evaluation_failures_total", host=KEANU) == 1
+    assert value(metrics, "evaluations_total", host="", result="failed") == 1
+    assert value(metrics, "evaluations_total", host=KEANU, result="failed") == 1
     assert value(metrics, "evaluation_failing", host=KEANU) == 1
     assert value(metrics, "heartbeat_timestamp_seconds") == 710
 

@@ -302,6 +302,39 @@ def test_rounds_may_end_well(now: dict[str, object], what: ProblemKind | None) -
     assert found == ([] if what is None else [(what, BOT)])
 
 
+PAUSES = {"sub_state": "auto-restart", "active_state": "activating"}
+RUNS = {"sub_state": "running", "active_state": "active"}
+
+
+@pytest.mark.parametrize(
+    ("early", "now", "known"),
+    [
+        ({**PAUSES, "restarts": 1}, {**RUNS, "restarts": 2}, True),
+        ({**PAUSES, "restarts": 1}, {**PAUSES, "restarts": 2}, True),
+        ({**PAUSES, "restarts": 1}, {**RUNS, "restarts": 3}, False),
+        ({**PAUSES, "restarts": 1}, {**PAUSES, "restarts": 3}, False),
+        ({**RUNS, "restarts": 1}, {**PAUSES, "restarts": 1}, True),
+        ({**RUNS, "restarts": 1}, {**PAUSES, "restarts": 2}, False),
+        ({**RUNS, "restarts": 1}, {**RUNS, "restarts": 2}, False),
+        # Somebody started it in between.
+        ({**RUNS, "restarts": 9}, {**PAUSES, "restarts": 0}, True),
+        ({**PAUSES, "restarts": 9}, {**PAUSES, "restarts": 1}, False),
+    ],
+)
+def test_an_end_that_a_look_met_is_one_whose_start_does_not_count_again(
+    early: dict[str, object], now: dict[str, object], *, known: bool
+) -> None:
+    """A start is counted when the pause before it is over, not when it begins."""
+    well = {"restart": "always", "result": "success", "invocation": "i1"}
+    before, after = have(**{**well, **early}), have(**{**well, **now})
+
+    found = verdict(want(), early=(before,), now=(after,))
+    asked = to_ask_about(observed(before), observed(after))
+
+    assert found == ([] if known else [(ProblemKind.RESTART_LOOP, BOT)])
+    assert asked == (() if known else (BOT,))
+
+
 def test_the_journal_is_asked_where_a_look_does_not_tell() -> None:
     def asked(**fields: object) -> bool:
         early = observed(have(restart="always", restarts=1))
