@@ -20,6 +20,7 @@ from reconciler.app import open_world
 from reconciler.errors import StateError
 from reconciler.history import History
 from reconciler.loop.daemon import Daemon
+from reconciler.metrics import Metrics, Pusher
 from reconciler.settings import Settings
 from reconciler.source import FileWatcher, FolderWatcher, Watcher, local_path, shown
 from reconciler.systemd import Notifier, Pulse
@@ -76,7 +77,11 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
         daemon = Daemon(world)
         web = _web(world, daemon)
         web.server.start()
-        watchers = [*_reloading(file, world, daemon, web), *_watchers(settings, daemon)]
+        watchers = [
+            *_reloading(file, world, daemon, web),
+            *_watchers(settings, daemon),
+            *_pushing(settings, world.metrics),
+        ]
         for watcher in watchers:
             watcher.start()
         world.notify.start()
@@ -201,6 +206,12 @@ def _watchers(settings: Settings, daemon: Daemon) -> list[_Watching]:
     if folders := list(settings.repository.folders_of_secrets.values()):
         watchers.append(FolderWatcher(folders, daemon.look_again))
     return watchers
+
+
+def _pushing(settings: Settings, metrics: Metrics) -> list[_Watching]:
+    """Return what pushes metrics, if they are to be."""
+    push = settings.metrics.push
+    return [] if push.url is None else [Pusher(push, metrics)]
 
 
 def _tell_of(world: World) -> None:

@@ -475,6 +475,40 @@ in
       description = "Addresses or networks of reverse proxies in front, such as `127.0.0.1`, whose `X-Forwarded-For` says who really asks. A single one needs no list.";
     };
   };
+  metrics = {
+    push = {
+      url = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        description = "Where a Pushgateway is that they are pushed to, such as `https://push.example.org`; `/metrics/job/…` is added.";
+      };
+      interval = mkOption {
+        type = duration;
+        default = "1m";
+        description = "How often they are pushed. More than 0.";
+      };
+      job = mkOption {
+        type = types.str;
+        default = "reconciler";
+        description = "The label `job`, by which the alert rules ask for them.";
+      };
+      instance = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        description = "The label `instance`. Without it: the name of the machine. No other daemon may have the same: each push replaces what there was.";
+      };
+      user = mkOption {
+        type = types.nullOr types.str;
+        default = null;
+        description = "Who logs in with a password (HTTP basic authentication).";
+      };
+      secret_file = mkOption {
+        type = types.nullOr file;
+        default = null;
+        description = "A file with the password of `user`; without `user`, with a bearer token. Read anew for each push.";
+      };
+    };
+  };
   api = {
     tokens = mkOption {
       type = types.listOf (section {

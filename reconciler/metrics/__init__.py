@@ -1,5 +1,6 @@
 """What Prometheus sees. Nothing else imports prometheus-client."""
 
+from reconciler.metrics.push import Pusher
 from reconciler.metrics.recorder import Metrics
 from reconciler.metrics.results import KeyResult, PassResult
 from reconciler.metrics.web import (
@@ -15,6 +16,7 @@ __all__ = [
     "KeyResult",
     "Metrics",
     "PassResult",
+    "Pusher",
     "WebhookMetrics",
     "WebhookResult",
 ]

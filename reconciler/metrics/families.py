@@ -203,6 +203,11 @@ class Families:
             "Always 1: the versions of the reconciler and of its Python.",
             *("version", "python_version"),
         )
+        self.pushes = self._counter(
+            "metrics_pushes",
+            "Pushes of these metrics to `metrics.push.url`, by what became of them.",
+            "result",
+        )
         self.heartbeat = self._gauge(
             "heartbeat_timestamp_seconds",
             "When the loop last gave a sign of life; 0 before the first.",

@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from reconciler.metrics.families import NOTIFIED, Families
 from reconciler.metrics.hosts import Hosts
 from reconciler.metrics.queue import QueueReading
-from reconciler.metrics.results import KeyResult, PassResult, Sent
+from reconciler.metrics.results import KeyResult, PassResult, Pushed, Sent
 from reconciler.metrics.web import ApiMetrics, WebhookMetrics
 from reconciler.model import (
     Attempt,
@@ -245,6 +245,10 @@ class Metrics:
         if now is not None:
             self._families.reload_timestamp.set(now)
 
+    def pushed(self, result: Pushed) -> None:
+        """Count a push of these metrics."""
+        self._families.pushes.labels(result.value).inc()
+
     def watch_queue(self, read: Callable[[], QueueReading]) -> None:
         """Ask *read* for the queue's figures at each scrape."""
         self._families.queue.read = read
@@ -276,5 +280,7 @@ class Metrics:
                 families.notifications.labels(kind, result.value)
         for key_result in KeyResult:
             families.key_uploads.labels(key_result.value)
+        for pushed in Pushed:
+            families.pushes.labels(pushed.value)
         for reason in WENT_BACK:
             families.rollback_reasons.labels(reason.value)

@@ -19,6 +19,13 @@ class KeyResult(enum.Enum):
     FAILED = "failed"
 
 
+class Pushed(enum.Enum):
+    """What became of a push of these metrics."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
 class Sent(enum.Enum):
     """What became of a message for one target."""
 

@@ -22,6 +22,8 @@ def _paths(settings: Settings) -> Iterator[Path]:
     if settings.ssh.identity is not None:
         yield settings.ssh.identity
     yield from (one.identity for one in settings.hosts.values() if one.identity)
+    if settings.metrics.push.secret_file is not None:
+        yield settings.metrics.push.secret_file
     yield from (token.file for token in settings.api.tokens)
     for route in settings.webhooks.values():
         yield from route.secret_file

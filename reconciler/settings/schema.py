@@ -17,7 +17,12 @@ from pydantic import (
 
 from reconciler.model import Adopt, BellUse, Heal, Mode, Reboot, Specialisation
 from reconciler.settings import senders, values
-from reconciler.settings.serving import ApiSettings, HttpSettings, WebhookSettings
+from reconciler.settings.serving import (
+    ApiSettings,
+    HttpSettings,
+    MetricsSettings,
+    WebhookSettings,
+)
 from reconciler.settings.telling import NotifySettings, StatusTarget
 from reconciler.settings.types import (
     SECTION,
@@ -372,6 +377,7 @@ class Settings(_Section):
     notify: Annotated[NotifySettings, BeforeValidator(or_empty)] = NotifySettings()
     statuses: Annotated[tuple[StatusTarget, ...], BeforeValidator(list_of_one)] = ()
     http: Annotated[HttpSettings, BeforeValidator(or_empty)] = HttpSettings()
+    metrics: Annotated[MetricsSettings, BeforeValidator(or_empty)] = MetricsSettings()
     api: Annotated[ApiSettings, BeforeValidator(or_empty)] = ApiSettings()
     webhooks: Annotated[dict[HookName, Webhook], BeforeValidator(or_empty)] = {}
     state: Annotated[StateSettings, BeforeValidator(path_or_section)] = StateSettings()

@@ -88,6 +88,31 @@ def forge_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def gateway_url(text: str) -> str:
+    """Return *text* without a slash at its end, if it is where a Pushgateway may be."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        message = (
+            "is no address of a Pushgateway: write https://host, or http://host:9091"
+        )
+        raise ValueError(message)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        message = "is more than an address; a login belongs into `user`, `secret_file`"
+        raise ValueError(message)
+    if "/metrics/" in f"{parts.path}/":
+        message = "goes on with /metrics/… by itself: write what comes before that"
+        raise ValueError(message)
+    return text.rstrip("/")
+
+
+def label_value(text: str) -> str:
+    """Return *text* if it can be the value of a label that tells groups apart."""
+    if text.strip() and text.isprintable():
+        return text
+    message = "must have at least one character, and none that cannot be printed"
+    raise ValueError(message)
+
+
 def forge_repository(text: str) -> str:
     """Return *text* if it is the path of a repository, or GitLab's number of one."""
     parts = text.split("/")

@@ -9,11 +9,16 @@ from reconciler.settings.types import (
     SECTION,
     FilePath,
     Flag,
+    GatewayUrl,
+    LabelValue,
     Listen,
     Proxy,
     PublicKey,
+    SomeSeconds,
     TokenName,
+    User,
     list_of_one,
+    or_empty,
     or_empty_list,
 )
 
@@ -27,6 +32,33 @@ class HttpSettings(_Section):
 
     listen: Listen = "127.0.0.1:9876"
     proxies: Annotated[tuple[Proxy, ...], BeforeValidator(list_of_one)] = ()
+
+
+class PushSettings(_Section):
+    """The Pushgateway that metrics are pushed to, and as what."""
+
+    url: GatewayUrl | None = None  # None: they are only served
+    interval: SomeSeconds = 60.0
+    job: LabelValue = "reconciler"
+    instance: LabelValue | None = None  # None: the name of this machine
+    user: User | None = None
+    secret_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.url is None and (self.instance or self.user or self.secret_file):
+            message = "`url` is missing: where is the Pushgateway?"
+            raise ValueError(message)
+        if self.user is not None and self.secret_file is None:
+            message = "`secret_file` is missing: `user` needs a password"
+            raise ValueError(message)
+        return self
+
+
+class MetricsSettings(_Section):
+    """Where metrics are sent to, besides being served."""
+
+    push: Annotated[PushSettings, BeforeValidator(or_empty)] = PushSettings()
 
 
 class Sender(enum.Enum):

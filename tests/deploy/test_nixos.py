@@ -121,6 +121,16 @@ EVERYTHING = {
         token_file = "/run/keys/forgejo";
     } ]""",
     "http": """{ listen = "[::1]:0"; proxies = [ "10.0.0.0/8" ]; }""",
+    "metrics": """{
+        push = {
+          url = "https://push.example.org";
+          interval = "30s";
+          job = "pulling";
+          instance = "laptop";
+          user = "laptop";
+          secret_file = "/run/keys/push";
+        };
+    }""",
     "api": """{
         tokens = [ { name = "ci"; role = "operator"; file = "/run/keys/api"; } ];
         loopback_reads = true;
@@ -407,6 +417,7 @@ CHANGES: dict[str, dict[str, object]] = {
         ]
     },
     "http": {"http": {"listen": "[::1]:0"}},
+    "metrics": {"metrics": {"push": {"url": "http://127.0.0.1:9091"}}},
     "api.tokens": {"api": {"tokens": [{"name": "ci", "role": "viewer", "file": "/t"}]}},
     "api.loopback_reads": {"api": {"loopback_reads": True}},
     "webhooks": {"webhooks": {"push": {"provider": "gitea", "secret_file": ["/s"]}}},
