@@ -11,6 +11,7 @@ ReconcilerError
 │   ├── KeyContentError      the content of a key cannot be had
 │   ├── ImportFileError      what another tool wrote is not what it should be
 │   ├── UnknownHostError     no host of that name
+│   │   └── GoneHostError        … any more
 │   ├── EmptySelectionError  what was named leaves no host
 │   ├── UnknownAttemptError  history knows no attempt of that id
 │   ├── UnknownGenerationError  a host has no such generation
@@ -126,6 +127,14 @@ class UnknownHostError(PermanentError):
         tag = host.startswith("@")
         missing = f"has the tag {host[1:]!r}" if tag else f"is named {host!r}"
         super().__init__(f"no host {missing}; the repository has: {names}")
+
+
+class GoneHostError(UnknownHostError):
+    """A host left the repository; *told* says by which commit, and when."""
+
+    def __init__(self, host: str, told: str, *, known: Sequence[str]) -> None:
+        super().__init__(host, known=known)
+        self.args = (told,)
 
 
 class EmptySelectionError(PermanentError):

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from reconciler.cli.screen.console import Comments, Output, Screen
 from reconciler.errors import (
+    GoneHostError,
     HostKeyError,
     ReconcilerError,
     SettingsError,
@@ -138,6 +139,8 @@ _ERROR = ("error:", "bold red")
 def _hint(error: ReconcilerError) -> str:
     """Say what to do about *error*, where the message itself does not."""
     match error:
+        case GoneHostError():
+            return ""
         case UnknownHostError():
             near = difflib.get_close_matches(error.host, error.known, n=1)
             return f"did you mean {near[0]}?" if near else ""

@@ -1,6 +1,7 @@
 """``reconciler why-evaluated HOST``: what had it evaluated, or spared it."""
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 import typer
 from rich.text import Text
@@ -9,7 +10,7 @@ from reconciler.cli.common import now, out, print_json
 from reconciler.cli.options import AsJson, Host
 from reconciler.cli.records import recorded
 from reconciler.cli.screen.words import ago
-from reconciler.errors import UnknownHostError
+from reconciler.errors import GoneHostError, UnknownHostError
 from reconciler.history import History
 from reconciler.model import Evaluated, EvaluationNote, HostName, subject_of
 
@@ -23,7 +24,8 @@ def why_evaluated(
     """
     Say why a host was evaluated for the last commit, or not.
 
-    And what the last evaluation took, and what will have it evaluated each time.
+    And what the last evaluation took, and what will have it evaluated each time. Of a
+    host that left the repository it says when, and by which commit.
 
     ```
     reconciler why-evaluated lufta
@@ -34,14 +36,25 @@ def why_evaluated(
     with recorded(context) as history:
         note = history.lookings.note_of(name) if history else None
         if history is None or note is None:
-            known = history.lookings.notes() if history else ()
-            raise UnknownHostError(name, known=sorted(known))
+            _unknown(history, name, as_json=as_json)
         always = why_always(history, name)
     if as_json:
         print_json(_as_dict(note, always))
         return
     for line in _lines(note, always):
         out.print(Text(line), soft_wrap=True)
+
+
+def _unknown(history: History | None, host: HostName, *, as_json: bool) -> NoReturn:
+    known = sorted(history.lookings.notes()) if history else []
+    left = history.lookings.left(host) if history else None
+    if left is None:
+        raise UnknownHostError(host, known=known)
+    if as_json:
+        gone = {"host": host, "result": "gone", "reasons": [left.text], "at": left.at}
+        print_json(gone)
+    told = f"{host} left the repository {ago(now() - left.at)} ago: {left.text}"
+    raise GoneHostError(host, told, known=known)
 
 
 def why_always(history: History, host: HostName) -> str:

@@ -1,6 +1,7 @@
 """What happened: attempts, statuses, commits, evaluations, events. One database."""
 
 from reconciler.history.deliveries import Deliveries
+from reconciler.history.lookings import LEFT
 from reconciler.history.machines import Sighting
 from reconciler.history.orders import RETRY, ROLLBACK
 from reconciler.history.place import open_history, read_history
@@ -18,6 +19,7 @@ from reconciler.history.store import CUT_SHORT, History
 
 __all__ = [
     "CUT_SHORT",
+    "LEFT",
     "RETRY",
     "ROLLBACK",
     "UNSET_MODE_IS_AUTO",

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from reconciler.history.records import Event, Ordered, clean
 from reconciler.history.schema import events
@@ -27,16 +27,15 @@ def load(connection: Connection, host: HostName | None, limit: int) -> list[Even
     query = select(events).order_by(events.c.seq.desc()).limit(limit)
     if host is not None:
         query = query.where(events.c.host == host)
-    return [
-        Event(
-            at=row.at,
-            kind=row.kind,
-            host=None if row.host is None else HostName(row.host),
-            actor=row.actor,
-            text=row.text,
-        )
-        for row in connection.execute(query)
-    ]
+    return [_event(row) for row in connection.execute(query)]
+
+
+def newest(connection: Connection, host: HostName, kind: str) -> Event | None:
+    """Return the last event of one *kind* on a host, if there is one."""
+    mine = (events.c.host == host) & (events.c.kind == kind)
+    query = select(events).where(mine).order_by(events.c.seq.desc()).limit(1)
+    row = connection.execute(query).first()
+    return None if row is None else _event(row)
 
 
 def serial(connection: Connection) -> int:
@@ -60,3 +59,13 @@ def since(connection: Connection, after: int, kinds: Collection[str]) -> list[Or
         )
         for row in connection.execute(query)
     ]
+
+
+def _event(row: Row[tuple[object, ...]]) -> Event:
+    return Event(
+        at=row.at,
+        kind=row.kind,
+        host=None if row.host is None else HostName(row.host),
+        actor=row.actor,
+        text=row.text,
+    )

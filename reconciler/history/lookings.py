@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from reconciler.history import events
 from reconciler.history.database import Database
-from reconciler.history.records import clean
+from reconciler.history.records import Event, clean
 from reconciler.history.schema import (
     evaluated,
     evaluations,
@@ -22,6 +23,9 @@ from reconciler.model import (
     LookedAt,
     subject_of,
 )
+
+LEFT = "host-left"
+"""The event of a host that the repository has no more."""
 
 KEPT = 3
 """Evaluations of one subject: of a branch, a proposal, and somebody's own look."""
@@ -117,6 +121,11 @@ class Lookings:
         with self._database.reading() as connection:
             row = connection.execute(query).first()
         return None if row is None else _note(row)
+
+    def left(self, host: HostName) -> Event | None:
+        """Return what was noted when *host* last left the repository, if it did."""
+        with self._database.reading() as connection:
+            return events.newest(connection, host, LEFT)
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of memory that the last evaluation of each host took."""

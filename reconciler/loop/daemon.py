@@ -26,7 +26,7 @@ from reconciler.errors import (
     StoppingError,
     UnknownHostError,
 )
-from reconciler.history import RETRY
+from reconciler.history import LEFT, RETRY
 from reconciler.loop.arrivals import Arrivals
 from reconciler.loop.bells import Bells
 from reconciler.loop.brought import BroughtLater
@@ -263,7 +263,7 @@ class Daemon:
         commit = revision.commit
         log.info("commit", id=commit.id, subject=commit.subject, author=commit.author)
         for host in self._gone(revision, before):
-            self._forget(host)
+            self._forget(host, commit)
         self._world.notify.arrived(commit, revision.hosts)
         for host in revision.hosts:
             self._world.metrics.host_known(host)
@@ -280,8 +280,12 @@ class Daemon:
         known.update(status.host for status in self._world.history.statuses())
         return known - set(revision.hosts)
 
-    def _forget(self, host: HostName) -> None:
+    def _forget(self, host: HostName, commit: Commit) -> None:
         log.info("host left the repository; it is left alone from now on", host=host)
+        text = f"commit {commit.id[:8]} has it no more: {commit.subject}"
+        self._world.history.event(
+            now=self._world.now(), kind=LEFT, host=host, text=text
+        )
         self._queue.forget_delay(host)
         self._world.history.abandon(host, now=self._world.now())
         self._wipe(host)

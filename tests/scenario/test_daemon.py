@@ -11,7 +11,7 @@ import structlog
 from reconciler.errors import ConnectError, EvaluationError
 from reconciler.loop.daemon import Daemon
 from reconciler.loop.repository_watch import SILENT_LIMIT
-from reconciler.model import HostStatus, Mode, Outcome, Policy, Verdict
+from reconciler.model import HostName, HostStatus, Mode, Outcome, Policy, Verdict
 from reconciler.source import LOOK_DEADLINE
 from reconciler.source.command import FETCH_DEADLINE
 from tests.support.scene import Scene
@@ -149,7 +149,7 @@ def test_a_host_that_leaves_is_forgotten_and_left_alone(scene: Scene) -> None:
         commands, system = keanu.commands, keanu.running
         roots = scene.settings.state.path / "gcroots"
         assert {root.name for root in roots.iterdir()} == {"lufta", "keanu"}
-        scene.push({"lufta": {BOT: "1"}})
+        without = scene.push({"lufta": {BOT: "1"}}, "Sell keanu")
         daemon.look_again()
         wait_until(
             lambda: [one.host for one in scene.history.statuses()] == ["lufta"],
@@ -162,6 +162,10 @@ def test_a_host_that_leaves_is_forgotten_and_left_alone(scene: Scene) -> None:
         )
 
     assert (keanu.commands, keanu.running) == (commands, system)
+    left = scene.history.lookings.left(HostName("keanu"))
+    assert left is not None
+    assert left.text == f"commit {without.id[:8]} has it no more: Sell keanu"
+    assert scene.history.lookings.left(HostName("lufta")) is None
     assert 'host="keanu"' not in scene.metrics.render()[0].decode()
     assert set(scene.connections.forgotten) == {"keanu"}
     assert [one.host for one in scene.history.statuses()] == ["lufta"]

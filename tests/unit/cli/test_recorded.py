@@ -7,6 +7,7 @@ import pytest
 
 from reconciler import local_socket
 from reconciler.errors import EvaluationError, SourceError
+from reconciler.history import LEFT
 from reconciler.model import Hold, HostName, Quarantine, SystemParts
 from tests.support.scene import Scene
 from tests.support.world import toplevel_of
@@ -223,6 +224,30 @@ def test_history_of_a_host_that_left_is_kept(cli: Cli, seen: Scene) -> None:
     seen.history.forget_host(lufta)
 
     assert lufta in cli("history", "lufta").out
+
+
+def test_a_host_that_left_is_told_from_one_that_never_was(
+    cli: Cli, seen: Scene
+) -> None:
+    text = "commit 1a2b3c4d has it no more: sell lufta"
+    now = time.time()  # noqa: TID251 -- the command line asks the same clock
+    seen.history.forget_host(LUFTA)
+    seen.history.event(now=now - 7200, kind=LEFT, host=LUFTA, text=text)
+    seen.history.event(now=now, kind="release", host=LUFTA, text="-")
+
+    said = cli("why-evaluated", "lufta")
+    assert (said.status, said.out) == (1, "")
+    assert said.err == f"error: lufta left the repository 2h ago: {text}\n"
+    told = cli("why-evaluated", "lufta", "--json")
+    assert (told.status, told.err) == (1, said.err)
+    assert (told.json["result"], told.json["reasons"]) == ("gone", [text])
+    assert "no host is named 'lufte'" in cli("why-evaluated", "lufte").err
+
+
+def test_a_host_that_came_back_is_told_of_as_any(cli: Cli, seen: Scene) -> None:
+    seen.history.event(now=0, kind=LEFT, host=LUFTA, text="commit 1a2b3c4d")
+
+    assert cli("why-evaluated", "lufta").out.startswith("lufta: evaluated for commit")
 
 
 def test_the_log_of_an_attempt(cli: Cli, seen: Scene) -> None:
