@@ -505,7 +505,7 @@ in
       secret_file = mkOption {
         type = types.nullOr file;
         default = null;
-        description = "A file with the password of `user`; without `user`, with a bearer token. Read anew for each push.";
+        description = "A file with the password of `user`; without `user`, with a bearer token. Read anew for each push. Over `http` everybody on the way can read it.";
       };
     };
   };
