@@ -17,6 +17,7 @@ import base64
 import contextlib
 import math
 import os
+import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +27,10 @@ CHUNK = 1 << 20
 PROC = Path("/proc")
 PAUSE = 0.001
 """Seconds between two looks at all processes."""
+
+STORE = "/nix/store"
+STORE_PATH = re.compile(r"[0-9a-df-np-sv-z]{32}-(?!.*\.chroot$)")
+"""How Nix names what it has in a store; folders of other names are still written."""
 
 SHORTEST = 12
 """Bytes of the shortest secret that no accident can have written."""
@@ -73,7 +78,8 @@ def find_leaks(  # noqa: PLR0913 -- all that there is to look at
     Every file below *state_dirs*, *stores* and *logs* is read, names and the ends of
     links included, and no link is followed. *texts* are answers that are no file, by
     name. *exclude* are the files and folders that may hold it. Files that were last
-    changed before *since*, in seconds since the epoch, cannot hold it.
+    changed before *since*, in seconds since the epoch, cannot hold it, nor can what a
+    store of Nix had by then: that is written once, and as a whole.
     """
     forms, spared = forms_of(secret), {path.absolute() for path in exclude}
     found = [
@@ -123,14 +129,16 @@ def _changed(root: Path, spared: set[Path], since: float) -> Iterator[Path]:
 
 
 def _changed_below(folder: str, spared: set[str], since: float) -> Iterator[Path]:
-    # A store has a hundred thousand files, and a `Path` for each would take seconds.
+    # A store has a million files: a `Path` for each, or a look at each, takes long.
+    written_once = folder.endswith(STORE)
     with contextlib.suppress(OSError), os.scandir(folder) as found:  # it may go
         for entry in found:
             if entry.path in spared:
                 continue
-            if _changed_at(entry.path) >= since:
+            if changed := _changed_at(entry.path) >= since:
                 yield Path(entry.path)
-            if entry.is_dir(follow_symlinks=False):
+            whole = written_once and not changed and STORE_PATH.match(entry.name)
+            if not whole and entry.is_dir(follow_symlinks=False):
                 yield from _changed_below(entry.path, spared, since)
 
 

@@ -158,3 +158,39 @@ def test_what_was_written_later_is_found_and_what_is_older_is_not_read(
 
     assert find_leaks(SECRET, stores=[tmp_path], since=old_at + 1) == []
     assert find_leaks(SECRET, stores=[tmp_path], since=old_at) == [f"{old}: raw"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("0a1b2c3d4f5g6h7i8j9k0l1m2n3p4q5r-withinbot", False),
+        ("0a1b2c3d4f5g6h7i8j9k0l1m2n3p4q5r-withinbot.drv.chroot", True),
+        ("tmp-28748-0", True),
+        (".links", True),
+    ],
+)
+def test_what_a_store_has_had_is_not_read_again(
+    name: str, tmp_path: Path, *, found: bool
+) -> None:
+    """Nix changes nothing in it; what it is still writing is read all the way down."""
+    deep = tmp_path / "nix" / "store" / name / "deep"
+    deep.mkdir(parents=True)
+    began = deep.stat().st_ctime
+    later = deep / "later"
+    while not later.exists() or later.stat().st_ctime <= began:
+        later.write_bytes(SECRET)
+
+    leaks = find_leaks(SECRET, stores=[tmp_path], since=later.stat().st_ctime)
+
+    assert leaks == ([f"{later}: raw"] if found else [])
+
+
+def test_what_comes_to_a_store_is_read(tmp_path: Path) -> None:
+    began = tmp_path.stat().st_ctime
+    path = tmp_path / "nix/store/0a1b2c3d4f5g6h7i8j9k0l1m2n3p4q5r-withinbot/etc"
+    path.mkdir(parents=True)
+    (path / "token").write_bytes(SECRET)
+
+    leaks = find_leaks(SECRET, stores=[tmp_path], since=began)
+
+    assert leaks == [f"{path}/token: raw"]
