@@ -57,9 +57,9 @@ class Before:
 
     @classmethod
     def of(cls, rig: Rig) -> Self:
-        """Take note of the host as it is."""
+        """Take note of the host as it is, once what heals it has ended."""
+        wait_until(lambda: not survey(rig.host(HOST)).whole(), SETTLED, "a sound host")
         found = survey(rig.host(HOST))
-        assert found.whole() == [], found
         return cls(
             running=found.running,
             attempts=frozenset(one.id for one in attempts(rig, HOST)),
