@@ -60,6 +60,7 @@ def steps(rig: Rig) -> list[str]:
     return [step["name"] for one in ended for step in one["steps"]]
 
 
+@pytest.mark.matrix
 def test_a_host_that_somebody_switches_is_left_alone(rig: Rig) -> None:
     host = rig.host("lufta")
     host.exec("mkdir", "-p", "/run/nixos")

@@ -178,6 +178,7 @@ def test_it_may_not_write_elsewhere(site: Site) -> None:
     assert site.own.exec_status(*touch, "/root/here") != 0, "ProtectHome"
 
 
+@pytest.mark.matrix
 def test_a_daemon_that_hangs_is_started_anew_by_the_watchdog(site: Site) -> None:
     site.drop_in("watchdog", "WatchdogSec=2s\nRestartSec=0\nTimeoutAbortSec=1s")
     pid, restarts = site.show("MainPID"), int(site.show("NRestarts"))
@@ -258,6 +259,7 @@ def test_it_deploys_the_system_that_it_is_part_of(site: Site) -> None:
     assert {one["outcome"] for one in attempts} == {"succeeded"}
 
 
+@pytest.mark.matrix
 def test_a_changed_setting_of_its_own_host_reloads_it(site: Site) -> None:
     """It goes on with the very attempt that brings the setting."""
     before = site.show("InvocationID")

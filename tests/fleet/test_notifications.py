@@ -101,6 +101,7 @@ def test_a_deployment_is_told_to_people_and_to_the_forge(told: Told) -> None:
     assert status["description"] == "on 1 host"
 
 
+@pytest.mark.matrix
 def test_drift_and_its_end_are_told_though_the_daemon_is_killed_between(
     told: Told,
 ) -> None:

@@ -109,6 +109,7 @@ def open_history(rig: Rig) -> History:
     return History.open(rig.state / "history.sqlite")
 
 
+@pytest.mark.matrix
 def test_a_system_that_failed_is_tried_again_when_somebody_says_so(rig: Rig) -> None:
     rig.run("hold", "lufta", "--reason", "wait")
     change(rig)

@@ -41,7 +41,12 @@ def looks_do_not_ring(rig: Rig) -> Callable[[], bool]:
     [
         pytest.param(12, "sudo", id="through sudo"),
         pytest.param(12, "doas", id="through doas", marks=pytest.mark.matrix),
-        pytest.param(13, "run0", id="through run0, systemd 257 and Nix 2.26"),
+        pytest.param(
+            13,
+            "run0",
+            id="through run0, systemd 257 and Nix 2.26",
+            marks=pytest.mark.matrix,
+        ),
         pytest.param(13, "", id="root, the same", marks=pytest.mark.matrix),
     ],
 )

@@ -149,6 +149,7 @@ def test_what_somebody_does_by_hand_is_put_right(rig: Rig, deed: list[str]) -> N
     rig.wait_in_sync("chrysalis")
 
 
+@pytest.mark.matrix
 def test_a_system_switched_to_by_hand_is_switched_back(rig: Rig) -> None:
     host = rig.host("keanu")
     wanted = host.running_toplevel

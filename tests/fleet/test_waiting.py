@@ -68,6 +68,7 @@ def test_one_that_is_rolled_back_has_failed(rig: Rig) -> None:
     assert rig.status()["lufta"]["commit"] == good
 
 
+@pytest.mark.matrix
 def test_a_host_that_is_held_asks_for_a_person(rig: Rig) -> None:
     rig.run("hold", "lufta", "--reason", "not now")
     change(rig, note("two"))
@@ -102,6 +103,7 @@ def waiting(rig: Rig, *words: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.matrix
 def test_a_later_commit_and_a_daemon_that_is_restarted_end_no_wait(rig: Rig) -> None:
     rig.host("lufta").freeze()
     try:
