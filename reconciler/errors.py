@@ -362,7 +362,7 @@ class HostBusyError(TemporaryError):
 
 
 class DeliveryError(TemporaryError):
-    """A message or a commit status was not accepted; nothing secret is in the text."""
+    """A message, a commit status or metrics were not accepted; names no secret."""
 
 
 class StateError(TemporaryError):

@@ -39,6 +39,7 @@ from reconciler.notify import Channel
 from reconciler.plan import cannot_decrypt, not_judged, told_shared
 from reconciler.revisions import Evaluations, Repository
 from reconciler.settings import Cage, Settings, StateSettings
+from reconciler.settings.named_files import read_secret
 from reconciler.source import shown
 from reconciler.web.api import Access
 from reconciler.web.webhooks import Routes
@@ -127,10 +128,7 @@ def _settings(context: typer.Context, report: Report) -> Settings | None:
 def _check(
     context: typer.Context, settings: Settings, hosts: list[str] | None, report: Report
 ) -> None:
-    if settings.webhooks:
-        _try(report, "webhooks", lambda: Routes(settings.webhooks))
-    if settings.api.tokens:
-        _try(report, "tokens of the API", lambda: Access(settings.api))
+    _served(settings, report)
     for tool in TOOLS:
         _try(report, f"command {tool}", functools.partial(_tool, tool))
     without = process.cage_problem()
@@ -163,6 +161,16 @@ def _check(
         tell_outside(evaluations, names, report)
     for one in told:
         report.add(f"host {one.host}", one.problem or _twins(one, told), one.said)
+
+
+def _served(settings: Settings, report: Report) -> None:
+    """Check what others come with, and what metrics are pushed with."""
+    if settings.webhooks:
+        _try(report, "webhooks", lambda: Routes(settings.webhooks))
+    if settings.api.tokens:
+        _try(report, "tokens of the API", lambda: Access(settings.api))
+    if file := settings.metrics.push.secret_file:
+        _try(report, "login to push metrics", lambda: read_secret(file))
 
 
 def _told_spared() -> str:

@@ -10,6 +10,7 @@ import base64
 import json
 import sys
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 
@@ -42,7 +43,7 @@ def _push(job: dict[str, Any]) -> str:
     except HTTPError as error:
         text = error.read(QUOTED).decode(errors="replace").strip()
         return f"{error.code} {error.reason}" + (f": {text}" if text else "")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         # These speak of connections and addresses, and of no header.
         return str(error) or type(error).__name__
     return ""

@@ -7,20 +7,17 @@ from pathlib import Path
 import structlog
 
 from reconciler import process
-from reconciler.errors import CommandTimeoutError, ReconcilerError
+from reconciler.errors import CommandError, CommandTimeoutError, ReconcilerError
 from reconciler.metrics.recorder import Metrics
 from reconciler.metrics.results import Pushed
 from reconciler.printable import printable
 from reconciler.settings import PushSettings
-from reconciler.settings.named_files import read_file
+from reconciler.settings.named_files import read_secret
 
 log = structlog.get_logger(__name__)
 
 DEADLINE = 30.0
 """Seconds for one push."""
-
-SECRET_LIMIT = 4096
-"""Bytes of the largest password or token."""
 
 GATEWAY = Path(__file__).with_name("gateway.py")
 
@@ -61,24 +58,24 @@ class Pusher:
     def _push(self) -> str:
         """Push once; return what went wrong."""
         chosen = self._settings
+        file = chosen.secret_file
         try:
-            secret = _secret(chosen.secret_file)
-            text, _ = self._metrics.render()
             job = {
                 "url": chosen.url,
                 "job": chosen.job,
                 "instance": chosen.instance or platform.node(),
                 "user": chosen.user,
-                "secret": secret,
-                "text": text.decode(),
+                "secret": read_secret(file) if file else "",  # anew: it may change
+                "text": self._metrics.render()[0].decode(),
             }
             error: str = process.run_script(GATEWAY, job, deadline=DEADLINE)["error"]
         except CommandTimeoutError:
             return f"no answer within {DEADLINE:g} s"
-        except OSError as error:
-            return f"{chosen.secret_file} cannot be read: {error.strerror}"
-        except (ReconcilerError, ValueError) as error:
-            return str(error)
+        except CommandError as ended:
+            # Its last words may hold anything.
+            return f"the process that pushes ended with status {ended.status}"
+        except ReconcilerError as problem:
+            return str(problem)
         return error
 
     def _tell(self, problem: str) -> None:
@@ -89,15 +86,3 @@ class Pusher:
         elif self._failing and not problem:
             log.info("metrics are pushed again", to=url)
         self._failing = bool(problem)
-
-
-def _secret(path: Path | None) -> str:
-    """Return what is in *path*, read anew so that it can be changed at any time."""
-    if path is None:
-        return ""
-    content = read_file(path, SECRET_LIMIT + 1)
-    secret = content.decode(errors="replace").strip()
-    if not secret or len(content) > SECRET_LIMIT or not secret.isprintable():
-        message = f"{path} holds no password or token in one line"
-        raise ValueError(message)
-    return secret

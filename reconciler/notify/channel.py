@@ -15,13 +15,10 @@ from reconciler.errors import CommandError, CommandTimeoutError, DeliveryError
 from reconciler.notify.forges import Answer, Request
 from reconciler.notify.words import Text
 from reconciler.settings import NotifyTarget
-from reconciler.settings.named_files import read_file
+from reconciler.settings.named_files import read_secret
 
 DEADLINE = 60.0
 """Seconds for one delivery; some services want half a minute."""
-
-SECRET_LIMIT = 1 << 16
-"""Bytes of the largest file with a URL or a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +96,3 @@ def _in_a_process(script: str, job: Mapping[str, object]) -> Any:  # noqa: ANN40
         # Its last words may hold anything.
         message = f"the process that delivers ended with status {error.status}"
         raise DeliveryError(message) from None
-
-
-def read_secret(path: Path) -> str:
-    """Return the one line in the file at *path*. Raises DeliveryError."""
-    try:
-        content = read_file(path, SECRET_LIMIT + 1)
-        lines = content.decode().split("\n")
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise DeliveryError(message) from error
-    except UnicodeDecodeError:
-        message = f"{path} is not UTF-8 text"
-        raise DeliveryError(message) from None
-    found = [line.strip() for line in lines if line.strip()]
-    if len(content) > SECRET_LIMIT or len(found) != 1:
-        message = f"{path} should hold one line"
-        raise DeliveryError(message)
-    return found[0]

@@ -8,7 +8,7 @@ from typing_extensions import override
 from reconciler.errors import DeliveryError
 from reconciler.messages import Backlog, WaitingMark
 from reconciler.model import CommitId
-from reconciler.notify.channel import post, read_secret
+from reconciler.notify.channel import post
 from reconciler.notify.forges import AT_MOST, Answer, Request, request_of, result_of
 from reconciler.notify.late import FOR_GOOD
 from reconciler.notify.senders import (
@@ -21,6 +21,7 @@ from reconciler.notify.senders import (
     backoff,
 )
 from reconciler.settings import StatusTarget
+from reconciler.settings.named_files import read_secret
 
 log = structlog.get_logger(__name__)
 

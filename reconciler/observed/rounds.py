@@ -6,7 +6,7 @@ of each end whether it was a good one (``systemd.journal-fields(7)``, and
 ``journalctl --catalog`` for the two messages).
 """
 
-import re
+import json
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -16,8 +16,7 @@ from reconciler.remote import HostReader
 
 ENDED_WELL = "7ad2d189f7e94e70a38c781354912448"  # SD_MESSAGE_UNIT_SUCCESS
 FAILED = "d9b373ed55a64feb8242e02dbe79a49c"  # SD_MESSAGE_UNIT_FAILURE_RESULT
-END = "== end"
-_LINE = re.compile(r"(\S+) (\d{1,9}) (\d{1,9})", re.ASCII)
+END, LATE = "== end", "== late"
 
 
 def rounds_end_well(
@@ -42,33 +41,24 @@ def rounds_end_well(
 
 def script(units: Iterable[UnitName], *, since: float, deadline: float) -> str:
     """
-    Return the sh script that counts good and bad ends of each unit.
+    Return the sh script that has journald say how each unit ended, a line for each end.
 
-    What systemd has said is read once journald has it. That none could be counted in
-    time is no zero.
+    What systemd has said is read once journald has it. Where journald is late, the
+    answer says so: that nothing could be read in time is no "nothing".
     """
     names = [name for name in dict.fromkeys(units) if is_unit_name(name)]
-    seconds = 0.8 * deadline / (2 * len(names) + 1)
+    matches = shlex.join(f"UNIT={name}" for name in names)
     return f"""\
 LC_ALL=C
 PATH=/run/current-system/sw/bin:/usr/bin:/bin:/usr/sbin:/sbin:$PATH
 export LC_ALL PATH
 journal() {{
-    timeout -k 1 {seconds:.3f} journalctl "$@" 2>/dev/null
-    case $? in 124 | 137) echo LATE ;; esac
+    timeout -k 1 {0.4 * deadline:.3f} journalctl "$@" 2>/dev/null
+    case $? in 124 | 137) echo '{LATE}'; exit ;; esac
 }}
-count() {{
-    said=$(
-        journal -q -b --no-pager -o cat --output-fields=MESSAGE_ID \\
-            --since=@{since:.6f} _PID=1 UNIT="$1" MESSAGE_ID="$2"
-    )
-    case $said in *LATE*) echo late ;; *) printf %s "$said" | grep -c . ;; esac
-}}
-case $(journal --sync) in *LATE*) echo late ;; esac
-for unit in {shlex.join(names)}; do
-    printf '%s %s %s\\n' "$unit" "$(count "$unit" {ENDED_WELL})" \\
-        "$(count "$unit" {FAILED})"
-done
+journal --sync
+journal -q -b --no-pager -o json --output-fields=UNIT,MESSAGE_ID \\
+    --since=@{since:.6f} _PID=1 MESSAGE_ID={ENDED_WELL} MESSAGE_ID={FAILED} {matches}
 echo '{END}'
 """
 
@@ -76,23 +66,24 @@ echo '{END}'
 def parse(text: str, units: Iterable[UnitName]) -> frozenset[UnitName]:
     """Read the answer to ``script``; raises ValueError."""
     lines = [line for line in text.split("\n") if line]
-    if not lines or lines.pop() != END:
+    last = lines.pop() if lines else ""
+    if last == LATE:
+        message = "the journal did not answer in time"
+        raise ValueError(message)
+    if last != END:
         message = "it was cut off"
         raise ValueError(message)
-    counts: dict[UnitName, tuple[int, int]] = {}
-    wanted = frozenset(units)
-    for line in lines:
-        if "late" in line.split():
-            message = "the journal did not answer in time"
-            raise ValueError(message)
-        match = _LINE.fullmatch(line)
-        if match is None:
-            message = "a line has another form"
-            raise ValueError(message)
-        counts[UnitName(match[1])] = (int(match[2]), int(match[3]))
+    ends = [_end(line) for line in lines]
     # A unit of which the journal says nothing may have ended in any way.
-    return frozenset(
-        name
-        for name, (good, bad) in counts.items()
-        if good and not bad and name in wanted
-    )
+    good = {unit for unit, how in ends if how == ENDED_WELL}
+    return frozenset(units) & good - {unit for unit, how in ends if how == FAILED}
+
+
+def _end(line: str) -> tuple[UnitName, str]:
+    """Return which unit ended, and how."""
+    try:
+        entry = json.loads(line)
+        return UnitName(entry["UNIT"]), str(entry["MESSAGE_ID"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        message = "a line has another form"
+        raise ValueError(message) from None

@@ -78,29 +78,27 @@ def link(text: str, fields: Sequence[str]) -> str:
 
 def forge_url(text: str) -> str:
     """Return *text* without a slash at its end, if it is where a forge may be."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        message = "is no address of a forge: write https://host, or https://host/path"
-        raise ValueError(message)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        message = "is more than an address; the token belongs into `token_file`"
-        raise ValueError(message)
-    return text.rstrip("/")
+    write = "a forge: write https://host, or https://host/path"
+    return _address(text, write, "the token belongs into `token_file`")
 
 
 def gateway_url(text: str) -> str:
     """Return *text* without a slash at its end, if it is where a Pushgateway may be."""
+    write = "a Pushgateway: write https://host, or http://host:9091"
+    url = _address(text, write, "a login belongs into `user`, `secret_file`")
+    if "/metrics/" in f"{url}/":
+        message = "goes on with /metrics/… by itself: write what comes before that"
+        raise ValueError(message)
+    return url
+
+
+def _address(text: str, of: str, login: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        message = (
-            "is no address of a Pushgateway: write https://host, or http://host:9091"
-        )
+        message = f"is no address of {of}"
         raise ValueError(message)
     if parts.username or parts.password or parts.query or parts.fragment:
-        message = "is more than an address; a login belongs into `user`, `secret_file`"
-        raise ValueError(message)
-    if "/metrics/" in f"{parts.path}/":
-        message = "goes on with /metrics/… by itself: write what comes before that"
+        message = f"is more than an address; {login}"
         raise ValueError(message)
     return text.rstrip("/")
 

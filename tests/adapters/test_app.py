@@ -19,6 +19,7 @@ from reconciler.app import make_state
 from reconciler.errors import StateError
 from reconciler.history import History
 from reconciler.model import CommitId, HostName, Outcome, StorePath, Verdict
+from tests.support.receiver import Receiver
 from tests.support.rig import free_port, git
 from tests.support.wait import wait_until
 
@@ -98,6 +99,16 @@ def test_a_directory_that_is_not_known_as_ours_keeps_its_mode(tmp_path: Path) ->
     make_state(tmp_path)
 
     assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_metrics_are_pushed_where_the_settings_say(settings: Path) -> None:
+    with Receiver() as gateway:
+        push = f"{{url: 'http://127.0.0.1:{gateway.port}'}}"
+        settings.write_text(f"{settings.read_text()}metrics: {{push: {push}}}\n")
+        with daemon(settings):
+            gateway.wait_for(1)
+
+    assert b"reconciler_build_info" in gateway.deliveries[0].body
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

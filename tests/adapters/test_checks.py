@@ -313,7 +313,9 @@ def test_headers_are_sent_and_seen_by_nobody(
 
 
 # Where a connection is cut between TCP and TLS, Python forgets to close what it made.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)
 @SIDES
 def test_a_certificate_must_be_good_unless_any_will_do(
     reader: HostReader, serve: Serve, side: CheckSide
