@@ -13,12 +13,14 @@ from typing import Any
 # Where the network or somebody else's machine is the reason, and the commit is not.
 _UNFETCHED = re.compile(
     r"unable to download|Could(?:n't| not) resolve host|program 'git' failed|"
-    r"Cannot find Git revision|[Ff]ailed to fetch|hg failed with"
+    r"Cannot find Git revision|[Ff]ailed to fetch|hg failed with|"
+    # Nix 2.20 and newer go on where git failed, and then miss what it did not bring.
+    r"revspec '[^']*' not found"
 )
 NO_CONNECTION = "cannot connect to "
 """How a line begins that says of a host why it is not reached out of the cage."""
 
-_BY_GIT = re.compile(r"program 'git' failed")
+_BY_GIT = re.compile(r"program 'git' failed|revspec '[^']*' not found")
 
 _LOGIN = re.compile(r"//[^/@\s]*:[^/@\s]*@")  # belongs into no log
 

@@ -175,6 +175,7 @@ fatal: Could not read from remote repository.
     [  # Nix 2.8 does not say of which, 2.26 does
         f"{GIT_TELLS}error: program 'git' failed with exit code 128",
         f"{GIT_TELLS}error: Cannot find Git revision '{'a' * 40}' in ref 'main'",
+        f"{GIT_TELLS}error: resolving Git reference 'x': revspec 'x' not found",
     ],
 )
 def test_what_cannot_be_fetched_is_named_as_the_lock_names_it(
