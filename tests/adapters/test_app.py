@@ -19,6 +19,7 @@ from reconciler.app import make_state
 from reconciler.errors import StateError
 from reconciler.history import History
 from reconciler.model import CommitId, HostName, Outcome, StorePath, Verdict
+from tests.support import warm
 from tests.support.receiver import Receiver
 from tests.support.rig import free_port, git
 from tests.support.wait import wait_until
@@ -299,14 +300,9 @@ def test_root_leaves_no_file_in_the_state_of_another_user(
     state.mkdir()
     os.chown(state, user.pw_uid, user.pw_gid)
 
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-m", "reconciler", *words],
-        cwd=ROOT,
         env=os.environ | {"RECONCILER_CONFIG": str(settings)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=DEADLINE,
     )
 

@@ -19,6 +19,7 @@ import pytest
 
 from reconciler.history import History
 from reconciler.model import CommitId, HostName, HostStatus, Verdict
+from tests.support import warm
 from tests.support.processes import is_gone
 from tests.support.wait import let_pass, patience, wait_until
 
@@ -49,6 +50,14 @@ def settings(tmp_path: Path) -> Path:
     return file
 
 
+def forked(
+    *words: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run what does not depend on how the program is imported."""
+    argv = [sys.executable, "-m", "reconciler", *words]
+    return warm.run(argv, timeout=patience(DEADLINE), env={**os.environ, **(env or {})})
+
+
 def run(
     *words: str, env: Mapping[str, str] | None = None, **options: int
 ) -> subprocess.CompletedProcess[str]:
@@ -76,7 +85,7 @@ def test_wrong_settings_are_a_known_error(tmp_path: Path, words: tuple[str]) -> 
     file = tmp_path / "reconciler.yaml"
     file.write_text("repository:\n  url: /srv/git\n  pol: 60s\npolicy:\n  mode: yes\n")
 
-    done = run("-c", str(file), *words)
+    done = forked("-c", str(file), *words)
 
     assert done.returncode == 1
     assert no_traceback(done)
@@ -86,7 +95,7 @@ def test_wrong_settings_are_a_known_error(tmp_path: Path, words: tuple[str]) -> 
 
 
 def test_missing_settings_say_how_to_name_them(tmp_path: Path) -> None:
-    done = run("status", env={"RECONCILER_CONFIG": str(tmp_path / "none.yaml")})
+    done = forked("status", env={"RECONCILER_CONFIG": str(tmp_path / "none.yaml")})
 
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{tmp_path / 'none.yaml'}: there is no such file" in done.stderr
@@ -95,7 +104,7 @@ def test_missing_settings_say_how_to_name_them(tmp_path: Path) -> None:
 
 
 def test_a_misuse_exits_with_2() -> None:
-    done = run("plan", "--no-such-option")
+    done = forked("plan", "--no-such-option")
 
     assert done.returncode == 2
     assert "No such option" in done.stderr
@@ -103,7 +112,7 @@ def test_a_misuse_exits_with_2() -> None:
 
 
 def test_the_environment_names_the_settings_too(settings: Path) -> None:
-    done = run("status", env={"RECONCILER_CONFIG": str(settings)})
+    done = forked("status", env={"RECONCILER_CONFIG": str(settings)})
 
     assert done.returncode == 0
     assert "2 hosts: 2 in sync" in done.stdout
@@ -131,10 +140,13 @@ def test_a_reader_that_has_had_enough_is_no_error(settings: Path) -> None:
     assert process.returncode in (1, 141)
 
 
-@pytest.mark.parametrize("words", [("status",), ("status", "--json"), ("version",)])
 @pytest.mark.parametrize(
-    ("where", "why"),
-    [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")],
+    ("words", "where", "why"),
+    [
+        (("status",), ">/dev/full", "No space left on device"),
+        (("status", "--json"), ">&-", "Bad file descriptor"),
+        (("version",), ">/dev/full", "No space left on device"),
+    ],
 )
 def test_what_cannot_be_printed_is_said_in_one_sentence(
     settings: Path, words: tuple[str, ...], where: str, why: str
