@@ -19,7 +19,7 @@ from structlog.typing import EventDict
 from reconciler.errors import SourceError, StateError, UnknownCommitError
 from reconciler.model import Commit, CommitId
 from reconciler.settings import RepositorySettings
-from reconciler.source import Mirror, command
+from reconciler.source import Mirror, command, filters
 from reconciler.source.network import Remote
 from reconciler.source.submodules import Submodule
 from tests.support.repository import (
@@ -779,8 +779,9 @@ def test_who_finds_other_tools_leaves_the_checkouts_of_others_alone(
     normal: Repository, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a daemon whose unit has no git-lfs on its PATH, beside a person who has."""
+    monkeypatch.setattr(filters, "has_lfs", lambda: False)
     folder = checked_out(normal, state)
-    monkeypatch.setattr("reconciler.source.filters.has_lfs", lambda: True)
+    monkeypatch.setattr(filters, "has_lfs", lambda: True)
 
     other = checked_out(normal, state)
 

@@ -14,6 +14,7 @@ IDENTITY = {
     "GIT_COMMITTER_NAME": "Carl",
     "GIT_COMMITTER_EMAIL": "carl@example.org",
     "GIT_ALLOW_PROTOCOL": "file",
+    "GIT_CONFIG_NOSYSTEM": "1",  # Debian's git-lfs has its filter in there
 }
 
 
