@@ -51,19 +51,27 @@ sub announce {
 
 # ---------------------------------------------------------------- units, as they run
 
-# Every loaded unit that is not inactive, by name.
+# Every loaded unit that is not inactive, by name. Not by `show`, for which systemd puts
+# together all that it knows of each unit.
 sub units_of_systemd {
     my %units;
-    open(my $out, "-|", "/usr/bin/systemctl", "show", "*", "--property=Id,ActiveState,SubState,ExecMainStatus")
+    open(my $out, "-|", qw(/usr/bin/systemctl list-units --all --full --plain --no-legend --no-pager))
         or fail(1, "cannot run systemctl: $!");
-    local $/ = "";
-    while (my $block = <$out>) {
-        my %p = $block =~ /^(\w+)=(.*)$/mg;
-        next if ($p{ActiveState} // "inactive") eq "inactive";
-        $units{ $p{Id} } = \%p;
+    while (<$out>) {
+        my ($id, undef, $active, $sub) = split;
+        next if $active eq "inactive";
+        $units{$id} = { Id => $id, ActiveState => $active, SubState => $sub };
     }
-    close $out or fail(1, "systemctl show failed");
+    close $out or fail(1, "systemctl list-units failed");
     return \%units;
+}
+
+sub ended_ill {
+    my ($unit) = @_;
+    open(my $out, "-|", qw(/usr/bin/systemctl show --property=ExecMainStatus --value --), $unit) or return 0;
+    my $status = <$out> // "";
+    close $out;
+    return $status !~ /^0?$/;
 }
 
 sub is_active { ($_[0]{ActiveState} // "") =~ /^(active|activating)$/ }
@@ -273,7 +281,7 @@ sub report {
     my (@failed, @new);
     for my $unit (sort keys %$after) {
         my $u = $after->{$unit};
-        my $restarting = $u->{SubState} eq "auto-restart" && ($u->{ExecMainStatus} // "0") ne "0";
+        my $restarting = $u->{SubState} eq "auto-restart" && ended_ill($unit);
         if ($u->{ActiveState} eq "failed" || $restarting) { push @failed, $unit }
         elsif (!$before->{$unit} && $unit !~ /\.scope$/) { push @new, $unit }
     }
