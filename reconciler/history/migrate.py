@@ -99,7 +99,7 @@ def _revision(connection: Connection, name: str) -> str:
 
 def create(connection: Connection) -> None:
     """Make the newest schema in an empty database; a test holds it to `upgrade`."""
-    metadata.create_all(connection)
+    metadata.create_all(connection, checkfirst=False)
     versions.create(connection)
     connection.execute(insert(versions).values(version_num=REVISION))
 

@@ -88,19 +88,19 @@ def begin(history: History, host: HostName) -> Attempt:
 def test_threads_write_side_by_side(history: History) -> None:
     def work(number: int) -> Attempt:
         attempt = begin(history, HostName(f"host-{number}"))
-        for line in range(20):
+        for line in range(10):
             history.log(attempt.id, [f"{number} {line}"], now=0)
             history.statuses()
         return history.end(attempt.id, Outcome.SUCCEEDED, message="", now=1)
 
-    with ThreadPoolExecutor(16) as pool:
-        attempts = list(pool.map(work, range(32)))
+    with ThreadPoolExecutor(8) as pool:
+        attempts = list(pool.map(work, range(16)))
 
     assert sorted(a.id for a in history.attempts(limit=99)) == sorted(
         attempt.id for attempt in attempts
     )
     for number, attempt in enumerate(attempts):
-        assert history.attempt_log(attempt.id) == [f"{number} {n}" for n in range(20)]
+        assert history.attempt_log(attempt.id) == [f"{number} {n}" for n in range(10)]
 
 
 def test_threads_log_to_one_attempt_without_losing_a_line(history: History) -> None:
@@ -115,23 +115,23 @@ def test_threads_log_to_one_attempt_without_losing_a_line(history: History) -> N
 def test_processes_make_and_fill_one_database_at_once(place: Place) -> None:
     """All meet an empty directory together, as a daemon and a person may."""
     script = """
-for number in range(25):
+for number in range(10):
     history.log(begin(history, "keanu").id, ["x"], now=0.0)
 history.close()
 """
     children = [
         subprocess.Popen([sys.executable, "-c", PROLOGUE + script, place.words])
-        for _ in range(6)
+        for _ in range(4)
     ]
     try:
-        assert [child.wait(patience(DEADLINE)) for child in children] == [0] * 6
+        assert [child.wait(patience(DEADLINE)) for child in children] == [0] * 4
     finally:
         for child in children:
             child.kill()
             child.wait()
 
     history = place.open()
-    assert len(history.attempts(limit=999)) == 150
+    assert len(history.attempts(limit=999)) == 40
     history.close()
 
 

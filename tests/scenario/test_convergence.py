@@ -90,7 +90,7 @@ HANDS = (stop, fail, mask, override_unit, switch_back, boot_another)
 
 
 @settings(
-    max_examples=examples(30),
+    max_examples=examples(12),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

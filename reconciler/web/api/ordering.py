@@ -97,14 +97,12 @@ def caller_of(request: Request) -> Caller:
 By = Annotated[Caller, Depends(caller_of)]
 
 
-def router(parts: Parts) -> APIRouter:
-    """Return the routes that change something."""
-    routes = APIRouter()
+def add_to(routes: APIRouter, parts: Parts) -> None:
+    """Add the routes that change something."""
     _about_the_repository(routes, parts)
     _about_hosts(routes, parts)
     _about_approvals(routes, parts)
     _about_rollbacks(routes, parts)
-    return routes
 
 
 def _about_the_repository(routes: APIRouter, parts: Parts) -> None:

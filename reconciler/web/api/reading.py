@@ -59,13 +59,11 @@ Name = Annotated[str, Path(max_length=253, description="as the repository names 
 OneHost = Annotated[str | None, Query(max_length=253, description="only this host")]
 
 
-def router(parts: Parts) -> APIRouter:
-    """Return the routes that only read."""
-    routes = APIRouter()
+def add_to(routes: APIRouter, parts: Parts) -> None:
+    """Add the routes that only read."""
     _about_hosts(routes, parts)
     _about_commits(routes, parts)
     _about_the_past(routes, parts)
-    return routes
 
 
 def _about_hosts(routes: APIRouter, parts: Parts) -> None:

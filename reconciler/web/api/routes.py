@@ -45,8 +45,9 @@ def install(app: FastAPI, parts: Parts, door: Door) -> None:
         dependencies=described,
         responses=_RESPONSES,
     )
-    routes.include_router(reading.router(parts))
-    routes.include_router(ordering.router(parts))
+    # Not routers of their own: FastAPI works out each route anew where one is included.
+    reading.add_to(routes, parts)
+    ordering.add_to(routes, parts)
     app.include_router(routes)
     app.add_exception_handler(ReconcilerError, _answer)
     app.add_exception_handler(RequestValidationError, _explain)
