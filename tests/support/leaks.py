@@ -26,7 +26,7 @@ from pathlib import Path
 CHUNK = 1 << 20
 PROC = Path("/proc")
 PAUSE = 0.02
-"""Seconds between two looks at all processes; one look takes about ten of a thousand."""
+"""Seconds between two looks at all processes, which take 10 ms each."""
 
 STORE = "/nix/store"
 STORE_PATH = re.compile(r"[0-9a-df-np-sv-z]{32}-(?!.*\.chroot$)")
