@@ -19,7 +19,7 @@ leftovers.watch()
 settings.register_profile(
     "reconciler",
     deadline=None,
-    max_examples=examples(40),
+    max_examples=examples(25),
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=bool(os.environ.get("CI")),
 )

@@ -47,7 +47,7 @@ def size(lines: list[str]) -> int:
 
 @settings(
     deadline=None,
-    max_examples=examples(60),
+    max_examples=examples(25),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(batches)

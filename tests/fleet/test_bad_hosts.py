@@ -202,6 +202,7 @@ def test_a_daemon_that_stops_while_it_builds_does_so_at_once(rig: Rig) -> None:
     rig.wait_in_sync(*HOSTS)
 
 
+@pytest.mark.matrix
 def test_a_host_that_another_reconciler_drives_is_left_alone(rig: Rig) -> None:
     host = rig.host("keanu")
     assert str(rig.state) in host.exec("cat", NOTE)

@@ -60,6 +60,7 @@ def test_hosts_are_served_while_the_repository_is_away(rig: Rig) -> None:
     assert "warning" not in rig.run("status").stderr
 
 
+@pytest.mark.matrix
 def test_a_rewritten_branch_is_followed(rig: Rig) -> None:
     seen = rig.log.stat().st_size
     old = rig.repository.head

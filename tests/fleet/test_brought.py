@@ -69,6 +69,7 @@ def test_commits_units_and_sizes_of_a_deployment_are_told(rig: Rig) -> None:
     assert f"{BOT}" in shown
 
 
+@pytest.mark.matrix
 def test_without_a_daemon_apply_works_it_out(rig: Rig) -> None:
     rig.stop_daemon(kill=True)
     rig.edit(FILE, PLACE, f"{PLACE} again")

@@ -118,6 +118,7 @@ def test_to_compare_a_system_it_is_built_there_and_not_switched_to(rig: Rig) -> 
     assert host.running_toplevel == running
 
 
+@pytest.mark.matrix
 def test_a_check_that_is_run_here_finds_its_program_here(rig: Rig) -> None:
     program = f"""
       pkgs.runCommand "check" {{ }} ''

@@ -137,6 +137,7 @@ def test_a_frozen_host_accepts_tcp_and_says_nothing(chrysalis: FleetHost) -> Non
     wait_until(lambda: _greeting(chrysalis) == b"SSH-", 10, "its greeting")
 
 
+@pytest.mark.matrix
 def test_a_killed_host_is_dark_and_starts_from_its_disk(pair: Fleet) -> None:
     keanu = pair["keanu"]
     before = keanu.boot_id
@@ -168,6 +169,7 @@ def test_a_host_that_switches_itself_off_stays_off(pair: Fleet) -> None:
     assert keanu.state == "running"
 
 
+@pytest.mark.matrix
 def test_hosts_join_and_leave_a_running_fleet(pair: Fleet) -> None:
     pair.up("lufta")
     address = pair["lufta"].address
@@ -182,6 +184,7 @@ def test_hosts_join_and_leave_a_running_fleet(pair: Fleet) -> None:
     assert "lufta" not in pair.settings.read_text()
 
 
+@pytest.mark.matrix
 def test_fleets_started_at_once_do_not_collide(fleet: FleetFactory) -> None:
     first, second = fleet(), fleet()
     with ThreadPoolExecutor() as pool:
@@ -230,6 +233,7 @@ def test_down_leaves_nothing(fleet: FleetFactory) -> None:
     traces.wait_until_gone()
 
 
+@pytest.mark.matrix
 def test_down_clears_up_after_a_killed_supervisor(fleet: FleetFactory) -> None:
     one = fleet("lufta")
     traces = Traces.of(one)
@@ -240,6 +244,7 @@ def test_down_clears_up_after_a_killed_supervisor(fleet: FleetFactory) -> None:
     traces.wait_until_gone()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("stage", ["fleet.json", "hosts/twin/console.log"])
 def test_down_clears_up_after_a_killed_up(fleet: FleetFactory, stage: str) -> None:
     one = fleet()
@@ -255,6 +260,7 @@ def test_down_clears_up_after_a_killed_up(fleet: FleetFactory, stage: str) -> No
     traces.wait_until_gone()
 
 
+@pytest.mark.matrix
 def test_up_goes_on_where_a_killed_up_stopped(fleet: FleetFactory) -> None:
     one = fleet()
     argv = [str(FLEET_TOOL), "up", "lufta", "--dir", str(one.path)]
@@ -281,6 +287,7 @@ def test_down_of_a_fleet_whose_folder_was_deleted(fleet: FleetFactory) -> None:
     traces.wait_until_gone()
 
 
+@pytest.mark.matrix
 def test_prune_ends_a_fleet_whose_folder_was_deleted(fleet: FleetFactory) -> None:
     lost, kept = fleet("lufta"), fleet("lufta")
     traces = Traces.of(lost)
@@ -338,6 +345,7 @@ def test_names_in_use_and_unknown_names_are_refused(pair: Fleet) -> None:
     assert not (pair.path / "other").exists()
 
 
+@pytest.mark.matrix
 def test_a_damaged_state_is_said_and_cleared_away(fleet: FleetFactory) -> None:
     one = fleet("lufta")
     traces = Traces.of(one)

@@ -105,6 +105,7 @@ def test_a_service_that_fails_is_rolled_back_with_what_it_said(rig: Rig) -> None
     assert rig.host("lufta").is_active(BOT)
 
 
+@pytest.mark.matrix
 def test_a_declared_check_that_does_not_pass_is_a_reason_to_go_back(rig: Rig) -> None:
     before = boots(rig)
     rig.edit(LUFTA, "every printer", "every checked printer")  # else nothing is new

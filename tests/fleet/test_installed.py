@@ -225,6 +225,7 @@ def test_another_nix_reads_our_files_too(site: Site, file: str) -> None:
     assert " 2.8" not in site.other.exec("nix-instantiate", "--version")
 
 
+@pytest.mark.matrix  # in pull mode each host does
 def test_it_deploys_the_system_that_it_is_part_of(site: Site) -> None:
     """
     The NixOS module takes over: the switch ends the daemon that carries it out.

@@ -53,6 +53,7 @@ def test_a_commit_that_arrives_is_waited_for_and_each_change_told(rig: Rig) -> N
     ]
 
 
+@pytest.mark.matrix
 def test_one_that_is_rolled_back_has_failed(rig: Rig) -> None:
     bad = change(rig, BAD)
 

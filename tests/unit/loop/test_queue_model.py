@@ -134,5 +134,5 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
 TestQueueAgainstModel = QueueAgainstModel.TestCase
 TestQueueAgainstModel.settings = settings(
-    max_examples=examples(150), stateful_step_count=60, deadline=None
+    max_examples=examples(75), stateful_step_count=60, deadline=None
 )
