@@ -1,6 +1,7 @@
 """The subcommands that give orders: hold, release, retry, rollback."""
 
 import getpass
+from itertools import product
 
 import pytest
 
@@ -84,46 +85,45 @@ def test_hold_all_and_release_all(cli: Cli, seen: Scene) -> None:
     assert cli("release", "lufta", "--json").json == [{"host": "lufta", "held": False}]
 
 
-@pytest.mark.usefixtures("seen")
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("hold", "lufta"), "say why"),
-        (("hold", "lufta", "--reason", "  "), "say why"),
-        (("hold", "lufta", "--reason", "x", "--for", "soon"), "is no duration"),
-        (("hold", "lufta", "--reason", "x", "--for", "0"), "must be more than 0"),
-        (("hold", "lufta", "--all", "--reason", "x"), "say --all"),
-        (("release",), "say --all"),
-        (("retry",), "say --all"),
-        (("rollback",), "Missing argument"),
-        (("rollback", "lufta", "--to", "0"), "--to"),
-    ],
+MISUSES = (
+    (("hold", "lufta"), "say why"),
+    (("hold", "lufta", "--reason", "  "), "say why"),
+    (("hold", "lufta", "--reason", "x", "--for", "soon"), "is no duration"),
+    (("hold", "lufta", "--reason", "x", "--for", "0"), "must be more than 0"),
+    (("hold", "lufta", "--all", "--reason", "x"), "say --all"),
+    (("release",), "say --all"),
+    (("retry",), "say --all"),
+    (("rollback",), "Missing argument"),
+    (("rollback", "lufta", "--to", "0"), "--to"),
 )
+
+
 def test_a_misuse_is_told_and_changes_nothing(
-    cli: Cli, seen: Scene, words: tuple[str, ...], told: str
+    cli: Cli, seen: Scene, subtests: pytest.Subtests
 ) -> None:
     before = seen.records()
+    for words, told in MISUSES:
+        with subtests.test(" ".join(words)):
+            said = cli(*words)
 
-    said = cli(*words)
-
-    assert said.status == 2
-    assert told in " ".join(said.err.split())
-    assert seen.records() == before
+            assert said.status == 2
+            assert told in " ".join(said.err.split())
+            assert seen.records() == before
 
 
 @pytest.mark.usefixtures("seen")
-@pytest.mark.parametrize("verb", [("hold", "--reason", "x"), ("release",), ("retry",)])
-@pytest.mark.parametrize(
-    ("name", "guess"), [("lufte", "lufta"), ("@hom", "@home"), ("web", "")]
-)
 def test_a_name_that_nobody_has_is_an_error_with_a_guess(
-    cli: Cli, verb: tuple[str, ...], name: str, guess: str
+    cli: Cli, subtests: pytest.Subtests
 ) -> None:
-    said = cli(*verb, name)
+    verbs = (("hold", "--reason", "x"), ("release",), ("retry",))
+    names = (("lufte", "lufta"), ("@hom", "@home"), ("web", ""))
+    for verb, (name, guess) in product(verbs, names):
+        with subtests.test(f"{verb[0]} {name}"):
+            said = cli(*verb, name)
 
-    assert said.status == 1
-    assert repr(name.removeprefix("@")) in said.err
-    assert (f"did you mean {guess}?" in said.err) == bool(guess)
+            assert said.status == 1
+            assert repr(name.removeprefix("@")) in said.err
+            assert (f"did you mean {guess}?" in said.err) == bool(guess)
 
 
 def test_a_host_that_nobody_has_looked_at_can_be_held(cli: Cli, scene: Scene) -> None:
