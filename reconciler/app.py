@@ -57,11 +57,11 @@ def ssh_config(settings: Settings, target: Target) -> Path:
     return written(target, settings.ssh, known_hosts=file, folder=folder)
 
 
-def _transport(settings: Settings) -> Transport:
+def _transport(settings: Settings, live: Live) -> Transport:
     """Return how all hosts are reached."""
     file, folder = known_hosts(settings), settings.state.path / "ssh"
     ssh = Connections(settings.ssh, known_hosts=file, folder=folder)
-    return Transports(ssh=ssh, local=Local())
+    return Transports(ssh=ssh, local=Local(), pulls=live.pulls)
 
 
 @contextlib.contextmanager
@@ -81,7 +81,8 @@ def open_world(
     evaluator = Evaluator(
         settings, overlays=overlays.fingerprint, memory=history.lookings
     )
-    connections = _transport(settings)
+    live = Live(settings, policy or policy_of(settings, unset=unset_mode(history)))
+    connections = _transport(settings, live)
     metrics = Metrics()
     cage = process.Cage(
         hidden=private_paths(settings), shown=settings.secrets.command_paths
@@ -92,7 +93,7 @@ def open_world(
         known_hosts=known_hosts(settings),
     )
     world = World(
-        live=Live(settings, policy or policy_of(settings, unset=unset_mode(history))),
+        live=live,
         mirror=mirror,
         unanswered=mirror.unanswered,
         evaluator=evaluator,

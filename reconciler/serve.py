@@ -16,10 +16,11 @@ from typing import Protocol
 import structlog
 
 from reconciler import heap, local_socket, process, reload
-from reconciler.app import open_world
+from reconciler.app import known_hosts, open_world
 from reconciler.errors import StateError
 from reconciler.history import History
 from reconciler.loop.daemon import Daemon
+from reconciler.loop.reporter import Reporter
 from reconciler.metrics import Metrics, Pusher
 from reconciler.settings import Settings
 from reconciler.source import FileWatcher, FolderWatcher, Watcher, local_path, shown
@@ -27,6 +28,7 @@ from reconciler.systemd import Notifier, Pulse
 from reconciler.web import Server, api, create_app
 from reconciler.web.api import Access, Door
 from reconciler.web.limiter import Limiter
+from reconciler.web.reports import Reception
 from reconciler.web.webhooks import Doorbell, Receiver, Routes, Seen
 from reconciler.world import World, settle_mode, told_unset
 
@@ -81,6 +83,7 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
             *_reloading(file, world, daemon, web),
             *_watchers(settings, daemon),
             *_pushing(settings, world.metrics),
+            *_reporting(world, daemon),
         ]
         for watcher in watchers:
             watcher.start()
@@ -158,6 +161,7 @@ def _web(world: World, daemon: Daemon) -> Web:
         daemon.problem,
         doing=daemon.doing,
         webhooks=webhooks,
+        reports=_reception(world, daemon),
         api=(parts, door),
     )
     server = Server(
@@ -167,6 +171,18 @@ def _web(world: World, daemon: Daemon) -> Web:
         local=settings.state.path / local_socket.NAME,
     )
     return Web(server=server, webhooks=webhooks, door=door)
+
+
+def _reception(world: World, daemon: Daemon) -> Reception:
+    """Return what takes the reports of hosts that deploy themselves."""
+    return Reception(
+        settings=lambda: world.settings,
+        known_hosts=known_hosts(world.settings),
+        history=world.history,
+        heard=daemon.reported,
+        limiter=Limiter(time.monotonic),
+        now=world.now,
+    )
 
 
 def _pulse(notifier: Notifier, web: Web, daemon: Daemon) -> Pulse:
@@ -212,6 +228,15 @@ def _pushing(settings: Settings, metrics: Metrics) -> list[_Watching]:
     """Return what pushes metrics, if they are to be."""
     push = settings.metrics.push
     return [] if push.url is None else [Pusher(push, metrics)]
+
+
+def _reporting(world: World, daemon: Daemon) -> list[_Watching]:
+    """Return what tells a central reconciler of this machine, if there is one."""
+    if world.settings.report.url is None:
+        return []
+    reporter = Reporter(world, daemon.problem)
+    daemon.hear(reporter.ring)
+    return [reporter]
 
 
 def _tell_of(world: World) -> None:

@@ -22,6 +22,7 @@ from reconciler.cli.screen.words import (
     told_bell,
     told_hold,
     told_quarantine,
+    told_report,
     when,
 )
 from reconciler.errors import DaemonError, StateError
@@ -219,13 +220,16 @@ def _facts(status: HostStatus) -> Paragraphs:
         ("last looked at", f"{when(status.updated_at)}"),
         ("bell", told_bell(status.bell)),
     ]
+    if status.deploys_itself:
+        rows[-1] = ("report", told_report(status, now()))
     if status.hold is not None:
         rows.append(("hold", Text(told_hold(status.hold, now()), "magenta")))
     if status.quarantine is not None:
         told = told_quarantine(status.quarantine, now())
         rows.append(("quarantine", Text(told, "red")))
     if status.error:
-        rows.append(("problem", Text(status.error, "red")))
+        style = "dim" if status.is_silent else "red"
+        rows.append(("problem", Text(status.error, style)))
     return Paragraphs(rows=[(Text(name, "bold"), value) for name, value in rows])
 
 

@@ -54,6 +54,8 @@ def target_of(
     if overrides.is_local:
         become = _first(None, (p.escalation for p in places)) or DEFAULT_ESCALATION
         return Target.here(become), "settings"
+    if overrides.is_pulling:
+        return Target(address=""), "settings"  # whatever the repository says
     chosen = _chosen(host, places, facts, overrides, rule)
     order = [chosen, *(place for place in places if place is not chosen)]
     target = Target(

@@ -15,6 +15,7 @@ from reconciler.history.records import (
     approval_of_commit,
     approval_of_system,
 )
+from reconciler.history.reports import KeptReport
 from reconciler.history.store import CUT_SHORT, History
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Deliveries",
     "Event",
     "History",
+    "KeptReport",
     "Ordered",
     "Retention",
     "Sighting",

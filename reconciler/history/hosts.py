@@ -44,6 +44,7 @@ def save(connection: Connection, status: HostStatus) -> None:
             error=clean(status.error),
             keys_desired=status.keys_desired,
             keys_present=status.keys_present,
+            report_at=status.report_at,
         )
     )
 
@@ -111,6 +112,7 @@ def _status(row: Row[tuple[object, ...]]) -> HostStatus:
         address=row.address,
         tags=tuple(json.loads(row.tags)),
         error=row.error,
+        report_at=row.report_at,
     )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as AnyText
 
-REVISION = "0011"
+REVISION = "0012"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 FIRST = "0007"
@@ -136,6 +136,16 @@ statuses = Table(
     Column("error", Text, nullable=False),
     Column("keys_desired", Integer, nullable=False, server_default="0"),
     Column("keys_present", Integer, nullable=False, server_default="0"),
+    Column("report_at", Float),
+)
+
+reports = Table(
+    "reports",  # the last one of each host that deploys itself
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("at", Float, nullable=False),  # it came, by our clock
+    Column("text", Text, nullable=False),  # JSON of reconciler.reports
 )
 
 machines = Table(

@@ -20,6 +20,8 @@ from reconciler.history.machines import Machines
 from reconciler.history.orders import OrderBook
 from reconciler.history.outbox import Outbox
 from reconciler.history.records import Event, Retention, clean
+from reconciler.history.reports import Reports
+from reconciler.history.reports import forget as forget_report
 from reconciler.history.repository import RepositoryState
 from reconciler.history.schema import attempts, commits, evaluations
 from reconciler.history.systems import Systems
@@ -60,6 +62,7 @@ class History(OrderBook):
         self.deliveries = Deliveries(database)
         self.lookings = Lookings(database)
         self.machines = Machines(database)
+        self.reports = Reports(database)
         self.repository = RepositoryState(database)
         self.systems = Systems(database)
         self.turns = Turns(database)
@@ -238,10 +241,12 @@ class History(OrderBook):
             if self.guard(attempt.id) is None
         ]
 
-    def abandon(self, host: HostName, *, now: float) -> None:
+    def abandon(
+        self, host: HostName, *, now: float, why: str = "left the repository"
+    ) -> None:
         """End, as INTERRUPTED, what was left unfinished on a host that is gone."""
         for attempt in self._abandoned(host):
-            message = f"{host} left the repository before the attempt had ended"
+            message = f"{host} {why} before the attempt had ended"
             self.end(attempt.id, Outcome.INTERRUPTED, message=message, now=now)
 
     def _abandoned(self, host: HostName) -> Iterator[Attempt]:
@@ -317,6 +322,7 @@ class History(OrderBook):
             systems.forget(connection, host)
             lookings.forget(connection, host)
             turns.forget(connection, host)
+            forget_report(connection, host)
 
     # --- commits and evaluations -------------------------------------------------
 

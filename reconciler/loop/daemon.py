@@ -135,6 +135,14 @@ class Daemon:
         self._watch.look_again()
         return token
 
+    def reported(self, host: HostName) -> None:
+        """Take what *host*, which deploys itself, has reported."""
+        self._queue.add(host)
+
+    def hear(self, heard: Callable[[], None]) -> None:
+        """Have *heard* called whenever it was recorded how a host stands."""
+        self._pass.hear(heard)
+
     def settings_changed(self) -> None:
         """Look at everything by the settings of now."""
         self._watch.look_again()
@@ -229,8 +237,8 @@ class Daemon:
         self._sign_of_life()
         for status in self._world.history.statuses():
             self._world.metrics.host_known(status.host)
-            good = self._evaluations.last_good(status.host)
-            self._world.metrics.host_status(status, good.commit if good else None)
+            commit = self._pass.aimed_at(status)
+            self._world.metrics.host_status(status, commit)
             if not status.reachable:
                 self._places.lost(status.host)
 
@@ -269,11 +277,18 @@ class Daemon:
             self._world.metrics.host_known(host)
             self._gate.forget(host)
             self._retry.forget(host)
-            self._stage.ask(host)
+            self._look_at_first(host)
         # Git may pack for minutes: no host waits for that.
         self._world.mirror.prune(
             {kept.commit.id for kept in (before, revision) if kept}
         )
+
+    def _look_at_first(self, host: HostName) -> None:
+        """Have *host* evaluated and looked at; one that deploys itself does that."""
+        if self._world.live.pulls(host):
+            self._queue.add(host)
+        else:
+            self._stage.ask(host)
 
     def _gone(self, revision: Revision, before: Revision | None) -> set[HostName]:
         known = set(before.hosts) if before else set()

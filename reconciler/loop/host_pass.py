@@ -37,9 +37,11 @@ from reconciler.loop.turns import (
 )
 from reconciler.model import (
     Attempt,
+    CommitId,
     Desired,
     Guard,
     HostName,
+    HostStatus,
     Observed,
     Outcome,
     Plan,
@@ -107,8 +109,21 @@ class HostPass:
         revision = self._repository.current
         if revision is None or host not in revision.hosts:
             return Done()
+        if self._world.live.pulls(host):
+            return self._told(revision, host)
         with ExitStack() as held:
             return self._run(revision, host, held, found)
+
+    def _told(self, revision: Revision, host: HostName) -> Result:
+        """Take what *host* reports; it may have been reached over SSH before."""
+        world = self._world
+        if self._bells:
+            self._bells.forget(host)
+        world.connections.forget(host)
+        if world.history.unfinished(host):
+            why = "was said to deploy itself"
+            world.history.abandon(host, now=world.now(), why=why)
+        return self._standings.told(revision, host)
 
     def _run(
         self,
@@ -166,6 +181,14 @@ class HostPass:
     def hang(self, bells: Bells) -> None:
         """Have hosts that answer ring from now on."""
         self._bells = bells
+
+    def aimed_at(self, status: HostStatus) -> CommitId | None:
+        """Return the commit that a host was aimed at last, when it had *status*."""
+        return self._standings.aimed_at(status)
+
+    def hear(self, heard: Callable[[], None]) -> None:
+        """Have *heard* called whenever it was recorded how a host stands."""
+        self._standings.hear(heard)
 
     def forget(self, host: HostName) -> None:
         """Forget a host that left the repository."""

@@ -1,17 +1,33 @@
 """Record how hosts stand after each pass, and tell those who want to know."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.errors import NoAddressError, ReconcilerError
 from reconciler.loop import status as statuses
 from reconciler.loop.results import Done, Failed, Result
 from reconciler.loop.status_log import log_change
-from reconciler.model import Desired, HostName, HostStatus, Observed, Plan, Verdict
+from reconciler.model import (
+    CommitId,
+    Desired,
+    HostName,
+    HostStatus,
+    Observed,
+    Plan,
+    Received,
+    Verdict,
+)
 from reconciler.plan import unaddressed, unreachable
+from reconciler.reports import ReportError, decode
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository, Revision
 from reconciler.revisions.wanted import Wanted
 from reconciler.world import World
+
+
+def _nobody() -> None:
+    """Hear that something was recorded."""
+
 
 _ACTING = (Verdict.DEPLOY, Verdict.HEAL)
 
@@ -26,6 +42,7 @@ class Standings:
         self._repository = repository
         self._evaluations = evaluations
         self._last: dict[HostName, HostStatus] = {}
+        self._heard: Callable[[], None] = _nobody
 
     def forget(self, host: HostName) -> None:
         """Forget a host that left the repository."""
@@ -80,6 +97,28 @@ class Standings:
         self._save(status, "")
         return Done()
 
+    def told(self, revision: Revision, host: HostName) -> Result:
+        """Record what a host that deploys itself has reported last, if that counts."""
+        status = statuses.told(
+            host=host,
+            commit=revision.commit.id,
+            received=self._received(host),
+            before=self._before(host),
+            now=self._world.now(),
+        )
+        self._save(status, status.error)
+        return Done()
+
+    def _received(self, host: HostName) -> Received | None:
+        kept = self._world.history.reports.last(host)
+        if kept is None:
+            return None
+        try:
+            _, report = decode(kept.text.encode())
+        except ReportError:
+            return None  # kept by a version that read it in another way
+        return Received(report=report, at=kept.at)
+
     def unreachable(
         self, revision: Revision, desired: Desired, error: ReconcilerError
     ) -> Result:
@@ -120,6 +159,11 @@ class Standings:
         self._show(status, before)
         self._world.notify.host(status, self._evaluations.problem(status.host))
         log_change(before, status)
+        self._heard()
+
+    def hear(self, heard: Callable[[], None]) -> None:
+        """Have *heard* called whenever something was recorded."""
+        self._heard = heard
 
     def _show(self, status: HostStatus, before: HostStatus | None) -> None:
         """Have metrics show *status*; nothing of a host that nobody looks at."""
@@ -129,5 +173,11 @@ class Standings:
             return
         if before is not None and before.verdict is Verdict.NO_ADDRESS:
             metrics.host_known(host)  # the settings say where it is, and no commit came
-        good = self._evaluations.last_good(host)
-        metrics.host_status(status, good.commit if good else None)
+        metrics.host_status(status, self.aimed_at(status))
+
+    def aimed_at(self, status: HostStatus) -> CommitId | None:
+        """Return the commit that a host was aimed at last, when it had *status*."""
+        if status.deploys_itself:
+            return status.commit
+        good = self._evaluations.last_good(status.host)
+        return good.commit if good else None

@@ -1,5 +1,8 @@
 """Sum up a pass for people and metrics. Pure."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 from reconciler.model import (
     CommitId,
     Desired,
@@ -8,8 +11,19 @@ from reconciler.model import (
     HostStatus,
     Observed,
     Plan,
+    Received,
+    Verdict,
 )
 from reconciler.plan import active_units, present_keys
+
+MISSED = 2
+"""Reports that may be missing before a host counts as silent."""
+
+GRACE = 60.0
+"""Seconds more, for a host that is just being restarted."""
+
+LONGEST = 86400.0
+"""Seconds between two reports that a host may promise at most."""
 
 
 def seen(
@@ -70,6 +84,55 @@ def unseen(
         address=desired.target.address if desired else before.address if before else "",
         tags=desired.tags if desired else before.tags if before else (),
     )
+
+
+def told(
+    *,
+    host: HostName,
+    commit: CommitId,
+    received: Received | None,
+    before: HostStatus | None,
+    now: float,
+) -> HostStatus:
+    """
+    Return the status of a host that deploys itself: what it has *received* told.
+
+    What is older than it promised is no answer any more. *commit* is the newest one.
+    """
+    if received is None:
+        return HostStatus(
+            host=host,
+            commit=before.commit if before and before.deploys_itself else commit,
+            updated_at=now,
+            verdict=Verdict.SILENT,
+            tags=before.tags if before else (),
+            error="it deploys itself, and has not reported yet",
+        )
+    report = received.report
+    status = replace(
+        report.status, host=host, updated_at=received.at, report_at=received.at
+    )
+    if now <= received.at + patience(report.every):
+        return status
+    return replace(
+        status,
+        verdict=Verdict.SILENT,
+        reachable=False,
+        drifts=(),
+        drift_since=None,
+        units_active=0,
+        keys_present=0,
+        error=f"it deploys itself, and has not reported since {_moment(received.at)}",
+    )
+
+
+def patience(every: float) -> float:
+    """Return how many seconds a report counts if they come so often."""
+    return MISSED * min(every, LONGEST) + GRACE
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%F %T UTC")
 
 
 def drift_since(

@@ -82,6 +82,7 @@ from reconciler.model.plan import (
     StepKind,
     Verdict,
 )
+from reconciler.model.reports import Received, Report
 
 __all__ = [
     "FETCHED_INPUT",
@@ -136,6 +137,8 @@ __all__ = [
     "Quarantine",
     "Reason",
     "Reboot",
+    "Received",
+    "Report",
     "Restart",
     "Specialisation",
     "SshServer",

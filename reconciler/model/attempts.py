@@ -108,11 +108,23 @@ class HostStatus:
     hold: Hold | None = None
     quarantine: Quarantine | None = None  # of the target
     bell: Bell | None = None  # None: only a daemon that runs knows
+    report_at: float | None = None  # when it last reported, if it deploys itself
 
     @property
     def is_away(self) -> bool:
         """Whether it should answer and does not."""
-        return not self.reachable and self.verdict is not Verdict.NO_ADDRESS
+        expected = self.verdict not in (Verdict.NO_ADDRESS, Verdict.SILENT)
+        return expected and not self.reachable
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it deploys itself, and nothing that still counts is known of it."""
+        return self.verdict is Verdict.SILENT
+
+    @property
+    def deploys_itself(self) -> bool:
+        """Whether all that is known of it is what it reports."""
+        return self.is_silent or self.report_at is not None
 
     @property
     def in_sync(self) -> bool:

@@ -118,6 +118,7 @@ class Verdict(enum.Enum):
     BLOCKED = "blocked"  # differs, and a guard forbids to touch it
     UNADOPTED = "unadopted"  # differs, and was never in sync, nor given to us
     NO_ADDRESS = "no-address"  # nobody says where it is, so nobody looks at it
+    SILENT = "silent"  # it deploys itself, and has not reported when it should have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,9 @@ class Forges:
         with self._lock:
             board = self._board
             # A pass of the commit before may end late.
-            if board is not None and board.commit.id == status.commit:
+            if board is None:
+                return
+            if status.is_silent or board.commit.id == status.commit:
                 stand = stand_of(status, problem, attempt)
                 board.stands[status.host] = stand
 

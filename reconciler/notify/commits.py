@@ -32,8 +32,8 @@ def stand_of(status: HostStatus, problem: str, attempt: str) -> Stand:
     if problem or verdict is None:
         why = f"does not evaluate: {problem or status.error}"
         return Stand(state=failure, why=cut(why))
-    # To a host without an address nobody is to bring it.
-    if has_arrived(status) or verdict is Verdict.NO_ADDRESS:
+    # To a host without an address, or one that sleeps, nobody is to bring it.
+    if has_arrived(status) or verdict in (Verdict.NO_ADDRESS, Verdict.SILENT):
         return Stand(state=MarkState.SUCCESS)
     if not status.reachable:
         return Stand(state=pending, why="is unreachable", away=True)

@@ -50,7 +50,7 @@ def judge(status: HostStatus, problem: str, told: Told) -> Seen:
     if status.verdict is None or problem:
         why = problem or status.error
         bad[Kind.EVALUATION_FAILED] = Condition(what=(_lasting(why),), text=cut(why))
-    if status.verdict not in (None, Verdict.NO_ADDRESS):
+    if status.verdict not in (None, Verdict.NO_ADDRESS, Verdict.SILENT):
         judged.add(Kind.UNREACHABLE)
         if not status.reachable:
             bad[Kind.UNREACHABLE] = Condition(text=cut(status.error))

@@ -81,7 +81,8 @@ def arrival(
     Return how far *commit* has come on *hosts*.
 
     *problems* tell of hosts for which the newest commit does not evaluate. A host
-    without an address is nobody's to bring it to, and left out.
+    without an address is nobody's to bring it to, and left out; so is one that deploys
+    itself and says nothing, which may sleep for weeks.
     """
     found = [
         _of_host(name, statuses.get(name), contains, problems.get(name, ""))
@@ -93,6 +94,8 @@ def arrival(
 def _of_host(
     host: HostName, status: HostStatus | None, contains: Contains, problem: str
 ) -> HostArrival | None:
+    if status is not None and status.is_silent:
+        return None
     if status is None or not contains(status.commit):
         why = "was not looked at yet"
         return HostArrival(host=host, standing=Standing.WAITING, why=why)

@@ -38,6 +38,7 @@ from reconciler.plan.shapes import (
     OneAttemptShape,
     PlanShape,
     QuarantineShape,
+    ReportShape,
     StepShape,
 )
 
@@ -273,6 +274,7 @@ def status_as_dict(status: HostStatus) -> HostShape:
         "hold": _hold_as_dict(status.hold),
         "quarantine": _quarantine_as_dict(status.quarantine),
         "bell": bell_as_dict(status.bell) if status.bell else None,
+        "report": _report_as_dict(status),
     }
 
 
@@ -302,6 +304,7 @@ def no_status_as_dict(host: HostName, commit: CommitId, error: str) -> HostShape
         "hold": None,
         "quarantine": None,
         "bell": None,
+        "report": None,
     }
 
 
@@ -359,6 +362,12 @@ def _quarantine_as_dict(quarantine: Quarantine | None) -> QuarantineShape | None
         "attempt": quarantine.attempt,
         "failures": quarantine.failures,
     }
+
+
+def _report_as_dict(status: HostStatus) -> ReportShape | None:
+    if not status.deploys_itself:
+        return None
+    return {"at": status.report_at, "stale": status.is_silent}
 
 
 def _drift_as_dict(drift: Drift) -> DriftShape:

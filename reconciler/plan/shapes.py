@@ -125,6 +125,13 @@ class BellShape(TypedDict):
     why: str  # it does not count, or empty
 
 
+class ReportShape(TypedDict):
+    """What is known of a host that deploys itself, and only reports."""
+
+    at: Seconds | None  # when the last report came; null: none did
+    stale: bool  # it is older than the host promised
+
+
 class HostShape(TypedDict):
     """How a host stood when it was last looked at."""
 
@@ -145,6 +152,7 @@ class HostShape(TypedDict):
     error: str
     hold: HoldShape | None
     quarantine: QuarantineShape | None
+    report: ReportShape | None  # null: it is looked at, and need not report
     bell: BellShape | None  # null: no daemon runs that would know, or it is new
 
 

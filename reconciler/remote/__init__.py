@@ -15,7 +15,7 @@ from reconciler.remote.hosts import (
     RemoteResult,
     Transport,
 )
-from reconciler.remote.known_hosts import HostKey, public_key
+from reconciler.remote.known_hosts import HostKey, known_keys, public_key
 from reconciler.remote.session import become_root
 from reconciler.remote.ssh_config import written
 from reconciler.remote.trust import TrustedKey, record, record_next, scan, trust
@@ -30,6 +30,7 @@ __all__ = [
     "Transport",
     "TrustedKey",
     "become_root",
+    "known_keys",
     "public_key",
     "record",
     "record_next",

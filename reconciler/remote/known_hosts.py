@@ -38,6 +38,11 @@ class HostKey:
         return "SHA256:" + digest.rstrip("=")
 
     @property
+    def text(self) -> str:
+        """Type and key, as files of keys have them."""
+        return f"{self.type} {base64.b64encode(self.blob).decode()}"
+
+    @property
     def label(self) -> str:
         """Type and fingerprint, for people."""
         return f"{self.type} {self.fingerprint}"
@@ -61,13 +66,7 @@ class _Entry:
     comment: str
 
     def line(self) -> str:
-        words = (
-            self.marker,
-            ",".join(self.patterns),
-            self.key.type,
-            base64.b64encode(self.key.blob).decode(),
-            self.comment,
-        )
+        words = (self.marker, ",".join(self.patterns), self.key.text, self.comment)
         return " ".join(word for word in words if word)
 
 

@@ -1,10 +1,32 @@
-"""Hosts over SSH, and the machine that we run on: each as it is reached."""
+"""
+Hosts over SSH, and the machine that we run on: each as it is reached.
 
+One that deploys itself is not reached at all. That is refused here, by its name and the
+settings of now, since a way to it may be remembered from before.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+from reconciler.errors import PermanentError
 from reconciler.model import Desired, HostName, StorePath, Target
 from reconciler.remote.hosts import Hear, HostReader, HostWriter, OnLine, Transport
+
+
+class DeploysItselfError(PermanentError):
+    """Something was to be done on a host that nobody but itself deploys."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"{host} deploys itself (hosts.{host}.transport: pull): give the command"
+            " there"
+        )
+
+
+def _none(_host: HostName) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,19 +35,27 @@ class Transports:
 
     ssh: Transport
     local: Transport
+    pulls: Callable[[HostName], bool] = _none
+    """Says whether a host deploys itself; any thread may call it."""
 
-    def _to(self, target: Target) -> Transport:
+    def _to(self, host: HostName, target: Target) -> Transport:
+        """Return what leads to *target*. Raises DeploysItselfError."""
+        if self.pulls(host):
+            raise DeploysItselfError(host)
+        return self._by(target)
+
+    def _by(self, target: Target) -> Transport:
         return self.local if target.local else self.ssh
 
     # --- by where it leads -------------------------------------------------------
 
     def reader(self, host: HostName, target: Target) -> HostReader:
         """See Transport."""
-        return self._to(target).reader(host, target)
+        return self._to(host, target).reader(host, target)
 
     def writer(self, host: HostName, target: Target) -> HostWriter:
         """See Transport."""
-        return self._to(target).writer(host, target)
+        return self._to(host, target).writer(host, target)
 
     def copy(
         self,
@@ -36,7 +66,7 @@ class Transports:
         derivation: bool = False,
     ) -> None:
         """See Transport."""
-        self._to(desired.target).copy(
+        self._to(desired.host, desired.target).copy(
             desired, deadline=deadline, on_line=on_line, derivation=derivation
         )
 
@@ -49,48 +79,50 @@ class Transports:
         on_line: OnLine | None = None,
     ) -> None:
         """See Transport."""
-        self._to(desired.target).build(
+        self._to(desired.host, desired.target).build(
             desired, root=root, deadline=deadline, on_line=on_line
         )
 
     def read_log(self, desired: Desired, derivation: str, *, deadline: float) -> str:
         """See Transport."""
-        to = self._to(desired.target)
+        to = self._to(desired.host, desired.target)
         return to.read_log(desired, derivation, deadline=deadline)
 
     def try_copying(
         self, desired: Desired, there: StorePath, *, deadline: float
     ) -> None:
         """See Transport."""
-        self._to(desired.target).try_copying(desired, there, deadline=deadline)
+        self._to(desired.host, desired.target).try_copying(
+            desired, there, deadline=deadline
+        )
 
     def shell(
         self, host: HostName, target: Target, line: str, *, terminal: bool
     ) -> list[str]:
         """See Transport."""
-        return self._to(target).shell(host, target, line, terminal=terminal)
+        return self._to(host, target).shell(host, target, line, terminal=terminal)
 
     def way_to(self, host: HostName, target: Target) -> Target:
         """See Transport."""
-        return self._to(target).way_to(host, target)
+        return self._to(host, target).way_to(host, target)
 
     def introduce(self, known: Target, target: Target) -> None:
         """See Transport: only who is reached over SSH at both has keys to compare."""
         if not known.local:
-            self._to(target).introduce(known, target)
+            self._by(target).introduce(known, target)
 
     def host_keys(self, host: HostName, target: Target) -> frozenset[str]:
         """See Transport."""
-        return self._to(target).host_keys(host, target)
+        return self._to(host, target).host_keys(host, target)
 
     def listen(self, host: HostName, target: Target, script: str, hear: Hear) -> bool:
         """See Transport: what it was reached by before says nothing more."""
         (self.ssh if target.local else self.local).forget(host)
-        return self._to(target).listen(host, target, script, hear)
+        return self._to(host, target).listen(host, target, script, hear)
 
     def leave(self, host: HostName, way: Target) -> None:
         """See Transport."""
-        self._to(way).leave(host, way)
+        self._by(way).leave(host, way)
 
     # --- whichever it is ---------------------------------------------------------
 
@@ -120,7 +152,8 @@ class Transports:
 
     def apart(self) -> Self:
         """See Transport."""
-        return type(self)(ssh=self.ssh.apart(), local=self.local.apart())
+        ssh, local = self.ssh.apart(), self.local.apart()
+        return type(self)(ssh=ssh, local=local, pulls=self.pulls)
 
     def close(self) -> None:
         """See Transport."""

@@ -44,6 +44,8 @@ def _as_set(desired: Desired, settings: HostSettings) -> Desired:
     target = desired.target
     if settings.is_local:
         return replace(desired, target=Target.here(target.escalation))
+    if settings.is_pulling:
+        return replace(desired, target=Target(address=""))
     address = "" if target.local else target.address
     return replace(
         desired,

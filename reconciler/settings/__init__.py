@@ -2,12 +2,11 @@
 
 from reconciler.settings.changes import Change, change
 from reconciler.settings.git_values import local_path
+from reconciler.settings.hosts import Build, HostSettings, ReportSettings, Transport
 from reconciler.settings.load import load
 from reconciler.settings.schema import (
-    Build,
     CacheSettings,
     Cage,
-    HostSettings,
     Layout,
     NixSettings,
     OverlaySettings,
@@ -57,6 +56,7 @@ __all__ = [
     "PolicySettings",
     "Provider",
     "PushSettings",
+    "ReportSettings",
     "RepositorySettings",
     "Role",
     "SecretsSettings",
@@ -66,6 +66,7 @@ __all__ = [
     "StateSettings",
     "StatusTarget",
     "TokenSettings",
+    "Transport",
     "VerifySettings",
     "WebhookSettings",
     "change",

@@ -17,7 +17,8 @@ from reconciler.settings.document import (
     Problem,
     parse,
 )
-from reconciler.settings.schema import HostSettings, Settings
+from reconciler.settings.hosts import HostSettings
+from reconciler.settings.schema import Settings
 from reconciler.settings.serving import WebhookSettings
 
 SIZE_LIMIT = 1 << 20

@@ -24,6 +24,8 @@ def _paths(settings: Settings) -> Iterator[Path]:
     yield from (one.identity for one in settings.hosts.values() if one.identity)
     if settings.metrics.push.secret_file is not None:
         yield settings.metrics.push.secret_file
+    if settings.report.url is not None:
+        yield settings.report.key
     yield from (token.file for token in settings.api.tokens)
     for route in settings.webhooks.values():
         yield from route.secret_file

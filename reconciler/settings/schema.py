@@ -17,6 +17,7 @@ from pydantic import (
 
 from reconciler.model import Adopt, BellUse, Heal, Mode, Reboot, Specialisation
 from reconciler.settings import senders, values
+from reconciler.settings.hosts import HostSettings, ReportSettings
 from reconciler.settings.serving import (
     ApiSettings,
     HttpSettings,
@@ -26,7 +27,6 @@ from reconciler.settings.serving import (
 from reconciler.settings.telling import NotifySettings, StatusTarget
 from reconciler.settings.types import (
     SECTION,
-    Address,
     AddressRule,
     AllowedUri,
     Branch,
@@ -51,7 +51,6 @@ from reconciler.settings.types import (
     NixPathEntry,
     NixValue,
     Number,
-    Port,
     Share,
     Size,
     SomeSeconds,
@@ -59,7 +58,6 @@ from reconciler.settings.types import (
     Text,
     Unit,
     Url,
-    User,
     list_of_one,
     or_empty,
     or_empty_list,
@@ -286,48 +284,6 @@ class SshSettings(_Section):
     address: AddressRule | None = None  # of hosts that the repository gives none
 
 
-class Build(enum.Enum):
-    """Where a host's system is built."""
-
-    HERE = "here"
-    HOST = "host"
-
-
-class Transport(enum.Enum):
-    """How a host is reached."""
-
-    SSH = "ssh"
-    LOCAL = "local"  # it is the machine that the reconciler runs on
-
-
-class HostSettings(_Section):
-    """What overrides the repository for one host."""
-
-    transport: Transport = Transport.SSH
-    address: Address | None = None
-    port: Port | None = None
-    user: User | None = None
-    identity: FilePath | None = None  # of this host alone, in place of ssh.identity
-    build: Build | None = None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is the machine that the reconciler runs on."""
-        return self.transport is Transport.LOCAL
-
-    @model_validator(mode="after")
-    def _has_no_way_to_itself(self) -> Self:
-        ways = ("address", "port", "user", "identity")
-        told = [f"`{name}`" for name in ways if getattr(self, name) is not None]
-        if self.is_local and told:
-            message = (
-                "`transport: local` is this machine, which is reached without SSH:"
-                f" take {' and '.join(told)} out"
-            )
-            raise ValueError(message)
-        return self
-
-
 class UnitSettings(_Section):
     """What overrides the repository for one unit, on every host."""
 
@@ -378,6 +334,7 @@ class Settings(_Section):
     statuses: Annotated[tuple[StatusTarget, ...], BeforeValidator(list_of_one)] = ()
     http: Annotated[HttpSettings, BeforeValidator(or_empty)] = HttpSettings()
     metrics: Annotated[MetricsSettings, BeforeValidator(or_empty)] = MetricsSettings()
+    report: Annotated[ReportSettings, BeforeValidator(or_empty)] = ReportSettings()
     api: Annotated[ApiSettings, BeforeValidator(or_empty)] = ApiSettings()
     webhooks: Annotated[dict[HookName, Webhook], BeforeValidator(or_empty)] = {}
     state: Annotated[StateSettings, BeforeValidator(path_or_section)] = StateSettings()
@@ -398,3 +355,18 @@ class Settings(_Section):
             )
             raise ValueError(message)
         return hosts
+
+    @model_validator(mode="after")
+    def _has_itself_to_report(self) -> Self:
+        if self.report.url is not None and self.itself is None:
+            message = (
+                "`report` is of a host that deploys itself, and none is: write"
+                " `transport: local` for the one that is this machine"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def itself(self) -> str | None:
+        """The host that is this machine, if one is."""
+        return next((name for name, one in self.hosts.items() if one.is_local), None)

@@ -92,6 +92,12 @@ def gateway_url(text: str) -> str:
     return url
 
 
+def central_url(text: str) -> str:
+    """Return *text* without a slash at its end, if another reconciler may be there."""
+    write = "a reconciler: write https://host, where its `http.listen` is reached"
+    return _address(text, write, "reports need no login, since they are signed")
+
+
 def _address(text: str, of: str, login: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:

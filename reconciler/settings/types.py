@@ -18,6 +18,7 @@ from reconciler.model import Heal
 from reconciler.settings import git_values, nix_values, senders, values
 from reconciler.settings.database_url import database_url
 from reconciler.settings.origins import allowed_uri
+from reconciler.settings.ssh_keys import ssh_public_key
 
 
 def _folder(info: ValidationInfo) -> Path | None:
@@ -123,6 +124,7 @@ HostOrTag = Annotated[Text, AfterValidator(senders.host_or_tag)]
 Template = Annotated[Text, AfterValidator(_message_template)]
 Link = Annotated[Text, AfterValidator(_link_template)]
 GatewayUrl = Annotated[Text, AfterValidator(senders.gateway_url)]
+CentralUrl = Annotated[Text, AfterValidator(senders.central_url)]
 LabelValue = Annotated[Text, AfterValidator(senders.label_value)]
 ForgeUrl = Annotated[Text, AfterValidator(senders.forge_url)]
 ForgeRepository = Annotated[Text, AfterValidator(senders.forge_repository)]
@@ -133,6 +135,7 @@ Healing = Annotated[Heal, BeforeValidator(values.heal)]
 Unit = Annotated[Text, AfterValidator(values.unit_name)]
 HookName = Annotated[Text, AfterValidator(values.hook_name)]
 PublicKey = Annotated[Text, AfterValidator(values.public_key)]
+SshPublicKey = Annotated[Text, AfterValidator(ssh_public_key)]
 DatabaseUrl = Annotated[Text, AfterValidator(database_url)]
 
 SECTION = ConfigDict(extra="forbid", frozen=True)

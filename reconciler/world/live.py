@@ -1,7 +1,7 @@
 """The settings in force, which a change of their file replaces as a whole."""
 
 from reconciler.history import UNSET_MODE_IS_AUTO, History
-from reconciler.model import Mode, Policy, UnitName
+from reconciler.model import HostName, Mode, Policy, UnitName
 from reconciler.settings import Settings
 
 
@@ -23,6 +23,11 @@ class Live:
     def now(self) -> tuple[Settings, Policy]:
         """Settings and policy, of one moment."""
         return self._now
+
+    def pulls(self, host: HostName) -> bool:
+        """Say whether *host* deploys itself, and is never reached from here."""
+        settings = self._now[0].hosts.get(host)
+        return settings is not None and settings.is_pulling
 
     def use(self, settings: Settings, policy: Policy) -> None:
         """Go by these from now on."""

@@ -37,7 +37,7 @@ def _target(world: Common, host: HostName, text: str | None) -> Target | None:
         return None
     fields = json.loads(text)
     settings = world.settings.hosts.get(host)
-    if settings is not None and settings.is_local:
+    if settings is not None and (settings.is_local or settings.is_pulling):
         return None  # however it was reached before
     # With which key we come is of this machine, and may have changed since.
     fields["identity"] = str((settings and settings.identity) or "")

@@ -5,8 +5,7 @@ import pytest
 from reconciler.loop import Done
 from reconciler.model import HostName, Outcome, Reason, Target
 from reconciler.revisions.last_address import last_known
-from reconciler.settings import HostSettings
-from reconciler.settings.schema import Transport
+from reconciler.settings import HostSettings, Transport
 from reconciler.world import last_way, note_way
 from tests.support.scene import Scene
 from tests.support.world import toplevel_of

@@ -32,6 +32,7 @@ STYLES = {
     Verdict.BLOCKED: "red",
     Verdict.UNADOPTED: "magenta",
     Verdict.NO_ADDRESS: "dim",
+    Verdict.SILENT: "dim",
 }
 VERDICT_WORDS = {
     Verdict.CONVERGED: "in sync",
@@ -43,6 +44,7 @@ VERDICT_WORDS = {
     Verdict.BLOCKED: "blocked",
     Verdict.UNADOPTED: "waits for adoption",
     Verdict.NO_ADDRESS: "no address",
+    Verdict.SILENT: "silent",
 }
 """What a plan means for a host, in the order in which a summary counts."""
 
@@ -68,12 +70,15 @@ def state(status: HostStatus) -> Text:
 def note(status: HostStatus, now: float) -> Text | None:
     """Say what ails a host, and who holds it; None where nothing is to be said."""
     lines = []
+    if status.deploys_itself:
+        lines.append(Text(told_report(status, now), "dim"))
     if status.hold is not None:
         lines.append(Text(told_hold(status.hold, now), "magenta"))
     if told := told_beside(status):
         lines.append(Text(told, "dim"))
-    # A verdict that says only that it is held says nothing more.
-    if status.error and (status.hold is None or status.verdict is not Verdict.HELD):
+    # A verdict that says only that it is held, or silent, says nothing more.
+    is_held = status.hold is not None and status.verdict is Verdict.HELD
+    if status.error and not is_held and not status.is_silent:
         lines.append(Text(status.error, "red"))
     return Text("\n").join(lines) if lines else None
 
@@ -89,6 +94,14 @@ def _told_drift(drift: Drift) -> str:
     if drift.kind is DriftKind.SYSTEM:
         return f"it runs {short(drift.observed)}"
     return f"{drift.kind.value} {drift.subject}".strip()
+
+
+def told_report(status: HostStatus, now: float) -> str:
+    """Say when a host that deploys itself has last told how it stands."""
+    if status.report_at is None:
+        return "reports itself, and has not yet"
+    stale = ", which is stale" if status.is_silent else ""
+    return f"reports itself, last {ago(now - status.report_at)} ago{stale}"
 
 
 def told_bell(bell: Bell | None) -> str:

@@ -5,8 +5,7 @@ import pytest
 from reconciler.desired.places import target_of
 from reconciler.errors import EvaluationError
 from reconciler.model import HostName, Target
-from reconciler.settings import HostSettings
-from reconciler.settings.schema import Transport
+from reconciler.settings import HostSettings, Transport
 
 WEB = HostName("web")
 
