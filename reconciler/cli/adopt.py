@@ -10,7 +10,7 @@ from reconciler.cli import worlds
 from reconciler.cli.common import KNOWN_ERROR, OK, out, print_json, require_yes
 from reconciler.cli.options import AsJson, DryRun, Hosts, Why
 from reconciler.cli.plan import Planned, plan_as_dict, plan_each, show_plans
-from reconciler.cli.worlds import hosts_meant, look, opened
+from reconciler.cli.worlds import hosts_reached, look, opened
 from reconciler.revisions import Revision
 
 
@@ -44,7 +44,7 @@ def adopt(
     """
     with opened(context) as world:
         _, revision = look(world)
-        names = hosts_meant(world, revision, hosts)
+        names = hosts_reached(world, revision, hosts)
         planned = plan_each(world, revision, names)
         waiting = [one for one in planned if not (one.adopted or one.incomparable)]
         if not as_json:

@@ -1,5 +1,7 @@
 """What the newest commit says of hosts."""
 
+from collections.abc import Container
+
 import typer
 from rich.text import Text
 
@@ -39,20 +41,22 @@ def list_hosts(
         names = hosts_meant(world, revision, hosts)
         with waiting("evaluating"):
             found = dict(zip(names, for_each(world, names, evaluate), strict=True))
+        pulled = {name for name in names if world.live.pulls(name)}
     if as_json:
-        print_json([_host_as_dict(*pair) for pair in found.items()])
+        print_json([_host_as_dict(*pair, pulled) for pair in found.items()])
     else:
-        out.print(_host_table(found))
+        out.print(_host_table(found, pulled))
     bad = any(isinstance(one, ReconcilerError) for one in found.values())
     raise typer.Exit(KNOWN_ERROR if bad else OK)
 
 
 def _host_as_dict(
-    host: HostName, found: Desired | ReconcilerError
+    host: HostName, found: Desired | ReconcilerError, pulled: Container[HostName]
 ) -> dict[str, object]:
+    transport = {"transport": "pull"} if host in pulled else {}
     if isinstance(found, ReconcilerError):
-        return _host_fields(host, None) | {"error": str(found)}
-    return _host_fields(host, found)
+        return _host_fields(host, None) | transport | {"error": str(found)}
+    return _host_fields(host, found) | transport
 
 
 def _host_fields(host: HostName, found: Desired | None) -> dict[str, object]:
@@ -78,9 +82,12 @@ def _services(desired: Desired) -> list[str]:
     )
 
 
-def _host_table(found: dict[HostName, Desired | ReconcilerError]) -> Listing:
+def _host_table(
+    found: dict[HostName, Desired | ReconcilerError], pulled: Container[HostName]
+) -> Listing:
     titles = ("HOST", "ADDRESS", "FROM", "TAGS", "SERVICES", "SYSTEM")
-    return Listing(titles=titles, rows=[_host_row(*pair) for pair in found.items()])
+    rows = [_host_row(*pair, pulled) for pair in found.items()]
+    return Listing(titles=titles, rows=rows)
 
 
 def _reached(target: Target) -> str:
@@ -91,14 +98,16 @@ def _reached(target: Target) -> str:
     return f"{target.user}@{target.address}:{target.port}"
 
 
-def _host_row(host: HostName, found: Desired | ReconcilerError) -> Row:
+def _host_row(
+    host: HostName, found: Desired | ReconcilerError, pulled: Container[HostName]
+) -> Row:
     if isinstance(found, ReconcilerError):
         return Row(cells=(host, "-", "-", "-", "-", "-"), note=Text(str(found), "red"))
     target = found.target
     return Row(
         cells=(
             host,
-            _reached(target),
+            "deploys itself" if host in pulled else _reached(target),
             found.address_from or "-",
             ", ".join(found.tags) or "-",
             str(len(_services(found))),

@@ -13,7 +13,7 @@ from reconciler.cli.common import KNOWN_ERROR, OK, err, out, print_json
 from reconciler.cli.lazy import ListByDefault
 from reconciler.cli.options import AsJson, Hosts, Why
 from reconciler.cli.screen.listing import Listing, Row
-from reconciler.cli.worlds import for_each, hosts_meant, look, note_order, opened
+from reconciler.cli.worlds import for_each, hosts_reached, look, note_order, opened
 from reconciler.errors import ReconcilerError
 from reconciler.loop import KEY_KINDS, Running, deliver, look_at_running
 from reconciler.model import (
@@ -107,7 +107,7 @@ def look_at_each(
             return Found(host=host, error=str(error))
         return Found(host=host, desired=desired, seen=seen)
 
-    return for_each(world, hosts_meant(world, revision, hosts), one)
+    return for_each(world, hosts_reached(world, revision, hosts), one)
 
 
 def rows_of(one: Found) -> list[KeyRow]:
@@ -202,7 +202,7 @@ def send_keys(
     """
     with opened(context, asked=True) as world, ExitStack() as held:
         _, revision = look(world)
-        names = hosts_meant(world, revision, hosts)
+        names = hosts_reached(world, revision, hosts)
         left = set() if hosts else {name for name in names if _waits(world, name)}
         found = _look_at_each(world, revision, names, held, left=left)
         if dry_run:

@@ -165,7 +165,8 @@ def retry(
     ```
     """
     with ordering(context) as orders:
-        names = choose(context, orders, hosts, everything=everything)
+        chosen_hosts = choose(context, orders, hosts, everything=everything)
+        names = orders.reached(chosen_hosts)
         before = {one.host for one in orders.history.quarantines()}
         if not dry_run:
             orders.retry(names, reason=reason)

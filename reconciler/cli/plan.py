@@ -38,7 +38,7 @@ from reconciler.cli.worlds import (
     adopt,
     at_commit,
     for_each,
-    hosts_meant,
+    hosts_reached,
     look,
     note_order,
     opened,
@@ -139,7 +139,7 @@ def plan_hosts(
         else:
             repository, revision = look(world)
             seen_in, passed_over = world, repository.passed_over
-        meant = hosts_meant(seen_in, revision, hosts)
+        meant = hosts_reached(seen_in, revision, hosts)
         planned = plan_each(seen_in, revision, meant, files=diff)
     show_plans(planned, revision, as_json=as_json)
     raise typer.Exit(KNOWN_ERROR if passed_over else exit_status(planned))
@@ -268,7 +268,7 @@ def apply(
     progress = Progress()
     with opened(context, asked=True, tell=progress.tell) as world:
         repository, revision = look(world)
-        names = hosts_meant(world, revision, hosts)
+        names = hosts_reached(world, revision, hosts)
         if dry_run:
             planned = plan_each(world, revision, names)
             show_plans(planned, revision, as_json=as_json)

@@ -13,7 +13,7 @@ from reconciler.attempt.reboot import reboot as restart
 from reconciler.cli.common import KNOWN_ERROR, OK, actor, out
 from reconciler.cli.options import WHICH, complete_selection
 from reconciler.cli.screen.progress import Progress
-from reconciler.cli.worlds import for_each, hosts_meant, look, opened
+from reconciler.cli.worlds import for_each, hosts_reached, look, opened
 from reconciler.errors import HostBusyError, ReconcilerError, StoppingError
 from reconciler.loop import (
     Gate,
@@ -71,7 +71,7 @@ def reboot(
     progress = Progress()
     with opened(context, asked=True, tell=progress.tell) as world:
         repository, revision = look(world)
-        names = hosts_meant(world, revision, hosts)
+        names = hosts_reached(world, revision, hosts)
 
         def one(host: HostName) -> str:
             problem = ""

@@ -11,8 +11,9 @@ from reconciler.cli.forge import show_keys, trust_forge
 from reconciler.cli.options import Host
 from reconciler.cli.worlds import look, opened
 from reconciler.errors import UnknownHostError
-from reconciler.model import Desired, HostName
+from reconciler.model import Desired, HostName, Target
 from reconciler.remote import HostKey, public_key, record, record_next, scan
+from reconciler.reports import known_as
 from reconciler.revisions import Evaluations
 from reconciler.world import World, last_way
 
@@ -67,7 +68,9 @@ def trust(
     `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`.
 
     A commit that gives a host another key is rolled back, since nobody knows the new
-    one: record it before, with `--next`. Those known so far stay.
+    one: record it before, with `--next`. Those known so far stay. Of a host that
+    deploys itself (`transport: pull`), `--next` is the only way: what it reports counts
+    if it is signed with such a key.
 
     ```
     reconciler trust lufta
@@ -87,6 +90,11 @@ def trust(
         name = HostName(host)
         if name not in revision.hosts:
             raise UnknownHostError(host, known=revision.hosts)
+        if world.live.pulls(name):
+            told = [_record_reporter(world, name, following, replace=replace)]
+            out.print(f"{name} {told[0]}")
+            _note(world, name, told)
+            return
         desired = Evaluations(world).desired(revision, name)
         if desired.target.local:
             told = [_here(name, following, yes=yes)]
@@ -97,15 +105,30 @@ def trust(
         else:
             told = _fetch(world, desired, replace=replace, yes=yes)
             world.history.machines.forget(name)
-        world.history.event(
-            now=world.now(),
-            kind="trust",
-            host=name,
-            actor=actor(),
-            text=", ".join(told),
-        )
+        _note(world, name, told)
         if not desired.target.local:
             err.print(f"Recorded in {known_hosts(world.settings)}.")
+
+
+def _note(world: World, name: HostName, told: list[str]) -> None:
+    now, text = world.now(), ", ".join(told)
+    world.history.event(now=now, kind="trust", host=name, actor=actor(), text=text)
+
+
+def _record_reporter(
+    world: World, name: HostName, key: HostKey | None, *, replace: bool
+) -> str:
+    """Record a *key* with which a host signs that is never reached."""
+    if key is None:
+        message = f"{name} deploys itself and is not asked: give its key with --next"
+        raise typer.BadParameter(message)
+    signer = Target(address=known_as(name))
+    file = known_hosts(world.settings)
+    try:
+        record_next(signer, key, known_hosts=file, replace=replace)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return f"{key.label}, for what it reports"
 
 
 def _here(name: HostName, following: HostKey | None, *, yes: bool) -> str:

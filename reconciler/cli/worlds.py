@@ -17,6 +17,7 @@ from reconciler.errors import ReconcilerError, SourceError, StoppingError
 from reconciler.loop import Orders
 from reconciler.model import Desired, HostName, Mode
 from reconciler.model.selection import needs_tags, select
+from reconciler.remote import DeploysItselfError
 from reconciler.revisions import Evaluations, Repository, Revision, last_address
 from reconciler.revisions.repository import WithheldError
 from reconciler.revisions.trust import UntrustedError, is_trusted
@@ -90,6 +91,26 @@ def hosts_meant(
         return select(words, dict.fromkeys(names, ()))
     with waiting("reading the tags of hosts"):
         return select(words, tags_of(world, revision))
+
+
+def hosts_reached(
+    world: World, revision: Revision, words: Sequence[str] | None
+) -> list[HostName]:
+    """
+    Return the hosts that a person named, without those that deploy themselves.
+
+    Raises as `hosts_meant`, and DeploysItselfError for such a host that is named by
+    itself, or where no other is left.
+    """
+    names = hosts_meant(world, revision, words)
+    left = [name for name in names if not world.live.pulls(name)]
+    out = [name for name in names if world.live.pulls(name)]
+    named = [name for name in out if name in (words or ())]
+    if named or (out and not left):
+        raise DeploysItselfError((named or out)[0])
+    if out:
+        warn(f"left out, since they deploy themselves: {', '.join(out)}")
+    return left
 
 
 def tags_of(world: World, revision: Revision) -> dict[HostName, tuple[str, ...]]:

@@ -19,6 +19,7 @@ from reconciler.history import (
     approval_of_system,
 )
 from reconciler.model import CommitId, Hold, HostName, StorePath
+from reconciler.remote import DeploysItselfError
 from reconciler.world import World
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,19 @@ class Orders:
         held = {hold.host: () for hold in self.history.holds(self.now)}
         return {**held, **known}
 
+    def reached(self, hosts: Iterable[HostName]) -> list[HostName]:
+        """
+        Leave out the *hosts* that deploy themselves, which obey no order given here.
+
+        Raises DeploysItselfError where no other is left.
+        """
+        pulled = {one.host for one in self.history.statuses() if one.deploys_itself}
+        names = list(hosts)
+        left = [name for name in names if name not in pulled]
+        if names and not left:
+            raise DeploysItselfError(names[0])
+        return left
+
     def drafted(
         self, hosts: Iterable[HostName], *, reason: str, seconds: float | None = None
     ) -> list[Hold]:
@@ -52,7 +66,7 @@ class Orders:
                 since=self.now,
                 until=until,
             )
-            for host in hosts
+            for host in self.reached(hosts)
         ]
 
     def hold(self, holds: Iterable[Hold]) -> None:
@@ -82,7 +96,7 @@ class Orders:
         now, who = self.now, self.actor
         return [
             host
-            for host in hosts
+            for host in self.reached(hosts)
             if self.history.lift(host, now=now, actor=who, reason=reason)
         ]
 
@@ -94,7 +108,7 @@ class Orders:
         """
         targets = {one.host: one.target for one in self.history.statuses()}
         found: dict[HostName, StorePath] = {}
-        for host in hosts:
+        for host in self.reached(hosts):
             target = targets.get(host)
             if target is None:
                 raise UnknownHostError(host, known=[h for h in targets if targets[h]])
@@ -110,7 +124,7 @@ class Orders:
         now, who = self.now, self.actor
         return [
             host
-            for host in hosts
+            for host in self.reached(hosts)
             if self.history.adopt(host, now=now, actor=who, reason=reason)
         ]
 

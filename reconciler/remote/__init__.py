@@ -8,6 +8,7 @@ Fabric and Paramiko are imported here and nowhere else.
 """
 
 from reconciler.remote.hosts import (
+    DeploysItselfError,
     Hear,
     HostReader,
     HostWriter,
@@ -21,6 +22,7 @@ from reconciler.remote.ssh_config import written
 from reconciler.remote.trust import TrustedKey, record, record_next, scan, trust
 
 __all__ = [
+    "DeploysItselfError",
     "Hear",
     "HostKey",
     "HostReader",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from reconciler.errors import PermanentError
 from reconciler.model import Desired, HostName, StorePath, Target
 
 OnLine = Callable[[str], None]
@@ -11,6 +12,17 @@ OnLine = Callable[[str], None]
 
 Hear = Callable[[str | None], None]
 """Gets each line that a host says by itself; None once it will say no more."""
+
+
+class DeploysItselfError(PermanentError):
+    """Something was to be done on a host that nobody but itself deploys."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"{host} deploys itself (hosts.{host}.transport: pull): give the command"
+            " there"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,20 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from reconciler.errors import PermanentError
 from reconciler.model import Desired, HostName, StorePath, Target
-from reconciler.remote.hosts import Hear, HostReader, HostWriter, OnLine, Transport
-
-
-class DeploysItselfError(PermanentError):
-    """Something was to be done on a host that nobody but itself deploys."""
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-        super().__init__(
-            f"{host} deploys itself (hosts.{host}.transport: pull): give the command"
-            " there"
-        )
+from reconciler.remote.hosts import (
+    DeploysItselfError,
+    Hear,
+    HostReader,
+    HostWriter,
+    OnLine,
+    Transport,
+)
 
 
 def _none(_host: HostName) -> bool:

@@ -98,9 +98,11 @@ def record(
     return [TrustedKey(key=key, recorded=key in known.accepted) for key in keys]
 
 
-def record_next(target: Target, key: HostKey, *, known_hosts: Path) -> None:
+def record_next(
+    target: Target, key: HostKey, *, known_hosts: Path, replace: bool = False
+) -> None:
     """
-    Record a *key* that *target* is to have, beside those that it has.
+    Record a *key* that *target* is to have, beside those that it has, or to *replace*.
 
     Raises StateError, and ValueError if it has been revoked.
     """
@@ -109,8 +111,8 @@ def record_next(target: Target, key: HostKey, *, known_hosts: Path) -> None:
     if key in known.revoked:
         message = f"has been revoked for {name}: {key.label}"
         raise ValueError(message)
-    if key not in known.accepted:
-        file.add(known_hosts, name, [key], replace=False)
+    if replace or key not in known.accepted:
+        file.add(known_hosts, name, [key], replace=replace)
 
 
 def _offered(
