@@ -26,6 +26,7 @@ from reconciler.cli.common import (
     warn,
 )
 from reconciler.cli.options import AsJson, Hosts
+from reconciler.cli.reporting import told_reporting, try_signing
 from reconciler.cli.why import why_always
 from reconciler.cli.worlds import for_each, hosts_meant, opened, warn_of
 from reconciler.desired import gate, tool_of, trace_problem
@@ -155,7 +156,7 @@ def _check(
         names = hosts_meant(world, revision, hosts)
         evaluations = Evaluations(world)
         told = for_each(
-            world, names, lambda host: _host(world, evaluations, repository, host)
+            world, names, lambda host: _one(world, evaluations, repository, host)
         )
         _tell_always(world, names, report)
         tell_outside(evaluations, names, report)
@@ -171,6 +172,8 @@ def _served(settings: Settings, report: Report) -> None:
         _try(report, "tokens of the API", lambda: Access(settings.api))
     if file := settings.metrics.push.secret_file:
         _try(report, "login to push metrics", lambda: read_secret(file))
+    if settings.report.url is not None:
+        _try(report, "key to sign reports", lambda: try_signing(settings))
 
 
 def _told_spared() -> str:
@@ -334,6 +337,15 @@ def _twins(one: _Host, found: Sequence[_Host]) -> str:
         return ""
     names = {other.host for other in found if other.boot == one.boot} - {one.host}
     return told_shared(one.host, names) if names else ""
+
+
+def _one(
+    world: World, evaluations: Evaluations, repository: Repository, host: HostName
+) -> _Host:
+    if world.live.pulls(host):
+        problem, said = told_reporting(world, host)
+        return _Host(host=host, problem=problem, said=said)
+    return _host(world, evaluations, repository, host)
 
 
 def _host(

@@ -42,6 +42,7 @@ from reconciler.loop.results import Again, Failed, Result, result_name
 from reconciler.loop.rollback_orders import Rollbacks
 from reconciler.loop.summary import summary
 from reconciler.model import Commit, HostName
+from reconciler.remote import DeploysItselfError
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository, Revision
 from reconciler.revisions.trust import require_trust
@@ -154,8 +155,8 @@ class Daemon:
         """
         Look at *host* now and say what would be done, without doing it.
 
-        Raises UnknownHostError, StateError before the first commit was read, and what
-        evaluation and probe raise.
+        Raises UnknownHostError, DeploysItselfError, StateError before the first commit
+        was read, and what evaluation and probe raise.
         """
         revision = self._repository.current
         if revision is None:
@@ -163,6 +164,8 @@ class Daemon:
             raise StateError(message)
         if host not in revision.hosts:
             raise UnknownHostError(host, known=revision.hosts)
+        if self._world.live.pulls(host):
+            raise DeploysItselfError(host)
         desired = self._evaluations.desired(revision, host)
         seen = meet(self._world, desired, revision.checkout, policy=self._world.policy)
         reader = self._world.connections.reader(host, desired.target)

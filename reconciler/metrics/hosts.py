@@ -72,6 +72,11 @@ def _info(shown: Shown) -> Samples:
     yield (status.address, shown.evaluated or "", desired, running, tags), 1
 
 
+def _report(shown: Shown) -> Samples:
+    if shown.status.deploys_itself:
+        yield (), shown.status.report_at or 0
+
+
 def _held_since(shown: Shown) -> float:
     return shown.status.hold.since if shown.status.hold else 0
 
@@ -106,7 +111,8 @@ class Family:
 FAMILIES = (
     Family(
         name="host_up",
-        text="Whether the host answered the last probe.",
+        text="Whether the host answered the last probe; of one that deploys itself,"
+        " whether what it reported last still counts.",
         why="the dashboards of hosts",
         samples=_one(lambda shown: shown.status.reachable),
     ),
@@ -131,6 +137,13 @@ FAMILIES = (
         why="one place for texts that change, to be joined in",
         samples=_info,
         labels=("address", "commit", "desired", "running", "tags"),
+    ),
+    Family(
+        name="host_report_timestamp_seconds",
+        text="When the last report of a host came that deploys itself; 0 before the"
+        " first. Other hosts have none.",
+        why="ReconcilerHostSilent: only hosts that deploy themselves have it",
+        samples=_report,
     ),
     Family(
         name="host_bell",

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from reconciler.errors import UnknownHostError
 from reconciler.model import Desired, HostName, Target
+from reconciler.remote import DeploysItselfError
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Revision
 from reconciler.settings import HostSettings
@@ -23,8 +24,10 @@ def last_known(
     What the settings say of the address now comes first.
 
     *newest* is called only for a host that was never evaluated. Raises
-    UnknownHostError, and what *newest* and the evaluation raise.
+    UnknownHostError, DeploysItselfError, and what *newest* and the evaluation raise.
     """
+    if world.live.pulls(host):
+        raise DeploysItselfError(host)
     good = evaluations.last_good(host)
     if good is not None:
         settings = world.settings.hosts.get(host, HostSettings())
@@ -44,8 +47,6 @@ def _as_set(desired: Desired, settings: HostSettings) -> Desired:
     target = desired.target
     if settings.is_local:
         return replace(desired, target=Target.here(target.escalation))
-    if settings.is_pulling:
-        return replace(desired, target=Target(address=""))
     address = "" if target.local else target.address
     return replace(
         desired,

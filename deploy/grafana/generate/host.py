@@ -43,6 +43,7 @@ VERDICTS = {
     "7": ("blocked", "red"),
     "8": ("no-address", "dark-red"),
     "9": ("unadopted", "purple"),
+    "10": ("silent", "text"),
 }
 """What the numbers of `VERDICT` mean."""
 
