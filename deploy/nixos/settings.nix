@@ -255,9 +255,9 @@ in
   hosts = mkOption {
     type = types.attrsOf (section {
       transport = mkOption {
-        type = types.enum [ "ssh" "local" ];
+        type = types.enum [ "ssh" "local" "pull" ];
         default = "ssh";
-        description = "How the host is reached: over `ssh`; or `local`, without, since it is the machine that the reconciler runs on. At most one is, and it has none of the four that follow. See pull.md.";
+        description = "How the host is reached: over `ssh`; `local`, without, since it is the machine that the reconciler runs on, which at most one is; or `pull`, not at all, since it deploys itself and reports. The last two have none of the four that follow. See pull.md.";
       };
       address = mkOption {
         type = types.nullOr types.str;
@@ -283,6 +283,11 @@ in
         type = types.nullOr (types.enum [ "here" "host" ]);
         default = null;
         description = "Where its system is built: `here`, on this machine and by its remote builders, or `host`, by the host itself. Without it as the repository says, else here.";
+      };
+      host_keys = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        description = "With `transport: pull`: public SSH host keys, as in `/etc/ssh/ssh_host_ed25519_key.pub`, with which it may sign what it reports; besides those that `reconciler trust NAME --next KEY` records. A single one needs no list.";
       };
     });
     default = { };
@@ -507,6 +512,23 @@ in
         default = null;
         description = "A file with the password of `user`; without `user`, with a bearer token. Read anew for each push. Over `http` everybody on the way can read it.";
       };
+    };
+  };
+  report = {
+    url = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      description = "Where a central reconciler is served, such as `https://reconciler.example.org`; `/reports/NAME` is added. Over `http` everybody on the way can read what is reported.";
+    };
+    interval = mkOption {
+      type = duration;
+      default = "5m";
+      description = "How often it reports at least, also if nothing changes. More than 0. Longer than a day counts as a day.";
+    };
+    key = mkOption {
+      type = file;
+      default = "/etc/ssh/ssh_host_ed25519_key";
+      description = "The private host key that reports are signed with. It has no passphrase.";
     };
   };
   api = {

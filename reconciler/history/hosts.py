@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from reconciler.history import orders
+from reconciler.history import orders, reports
 from reconciler.history.records import clean, storable
 from reconciler.history.schema import delivered_keys, statuses
 from reconciler.model import (
@@ -24,8 +24,10 @@ from reconciler.model import (
 
 
 def save(connection: Connection, status: HostStatus) -> None:
-    """Replace the status of a host."""
+    """Replace the status of a host, and drop what it reported if it does no more."""
     forget(connection, status.host)
+    if not status.deploys_itself:
+        reports.forget(connection, status.host)
     connection.execute(
         insert(statuses).values(
             host=status.host,
@@ -44,7 +46,6 @@ def save(connection: Connection, status: HostStatus) -> None:
             error=clean(status.error),
             keys_desired=status.keys_desired,
             keys_present=status.keys_present,
-            report_at=status.report_at,
         )
     )
 
@@ -55,12 +56,14 @@ def load(connection: Connection, now: float | None) -> list[HostStatus]:
     if now is not None:
         holds = {host: hold for host, hold in holds.items() if hold.holds(now)}
     failed = orders.quarantines_by_system(connection)
+    reported = reports.times(connection)
     rows = connection.execute(select(statuses).order_by(statuses.c.host))
     return [
         replace(
             _status(row),
             hold=holds.get(row.host),
             quarantine=failed.get((row.host, row.target)),
+            report_at=reported.get(row.host),
         )
         for row in rows
     ]
@@ -112,7 +115,6 @@ def _status(row: Row[tuple[object, ...]]) -> HostStatus:
         address=row.address,
         tags=tuple(json.loads(row.tags)),
         error=row.error,
-        report_at=row.report_at,
     )
 
 

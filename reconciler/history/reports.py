@@ -53,6 +53,12 @@ def forget(connection: Connection, host: HostName) -> None:
     connection.execute(delete(reports).where(reports.c.host == host))
 
 
+def times(connection: Connection) -> dict[HostName, float]:
+    """Return when each host that deploys itself has last reported."""
+    rows = connection.execute(select(reports.c.host, reports.c.at))
+    return {HostName(row.host): row.at for row in rows}
+
+
 def _last(connection: Connection, host: HostName) -> KeptReport | None:
     query = select(reports).where(reports.c.host == host)
     row = connection.execute(query).one_or_none()

@@ -136,7 +136,6 @@ statuses = Table(
     Column("error", Text, nullable=False),
     Column("keys_desired", Integer, nullable=False, server_default="0"),
     Column("keys_present", Integer, nullable=False, server_default="0"),
-    Column("report_at", Float),
 )
 
 reports = Table(

@@ -185,9 +185,11 @@ def _unknown(place: Place) -> str:
     name, known = str(place[-1]), _names(place[:-1])
     close = difflib.get_close_matches(name, known, n=1)
     elsewhere = [path for path in _all_names() if path.split(".")[-1] == name]
+    # Who leaves out a section writes its key too far up.
+    deeper = [path for path in elsewhere if path.count(".") >= len(place)]
     hint = "there are: " + ", ".join(known)
     if close or elsewhere:
-        hint = f"did you mean {(close or elsewhere)[0]}?"
+        hint = f"did you mean {(deeper or close or elsewhere)[0]}?"
     return f"is no setting; {hint}"
 
 

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -356,15 +357,20 @@ class Settings(_Section):
             raise ValueError(message)
         return hosts
 
-    @model_validator(mode="after")
-    def _has_itself_to_report(self) -> Self:
-        if self.report.url is not None and self.itself is None:
+    @field_validator("report")
+    @classmethod
+    def _is_of_this_machine(
+        cls, report: ReportSettings, info: ValidationInfo
+    ) -> ReportSettings:
+        hosts = info.data.get("hosts")  # None: they are wrong themselves
+        local = hosts is None or any(host.is_local for host in hosts.values())
+        if report.url is not None and not local:
             message = (
-                "`report` is of a host that deploys itself, and none is: write"
-                " `transport: local` for the one that is this machine"
+                "is of a host that deploys itself, and none is: write `transport:"
+                " local` for the one that is this machine"
             )
             raise ValueError(message)
-        return self
+        return report
 
     @property
     def itself(self) -> str | None:

@@ -85,6 +85,9 @@ EVERYTHING = {
         };
         no = { address = "example.org"; build = "host"; };
         "7" = { transport = "local"; };
+        laptop = {
+          transport = "pull"; host_keys = [ "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5" ];
+        };
     }""",
     "policy": """{
         mode = "report";
@@ -101,6 +104,11 @@ EVERYTHING = {
         reboot = "allowed";
         specialisation = "base";
         units."backup.service".heal = false;
+    }""",
+    "report": """{
+        url = "https://reconciler.example.org/central";
+        interval = "10m";
+        key = "/etc/ssh/ssh_host_rsa_key";
     }""",
     "notify": """{
         targets = [ {
@@ -287,7 +295,7 @@ def test_every_setting_can_be_set(nix: Nix, tmp_path: Path) -> None:
         "/run/credentials/reconciler.service/id_ed25519"
     )
     assert settings.hosts["chrysalis"].port == 2222
-    assert list(settings.hosts) == ["7", "chrysalis", "no"]
+    assert list(settings.hosts) == ["7", "chrysalis", "laptop", "no"]
     assert settings.state.path == Path("/var/lib/elsewhere")
 
 
@@ -421,6 +429,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "api.tokens": {"api": {"tokens": [{"name": "ci", "role": "viewer", "file": "/t"}]}},
     "api.loopback_reads": {"api": {"loopback_reads": True}},
     "webhooks": {"webhooks": {"push": {"provider": "gitea", "secret_file": ["/s"]}}},
+    "report": {"report": {"interval": "10m"}},
     "state": {"state": "/var/lib/elsewhere"},
 }
 """A change of each setting, by its name."""

@@ -304,8 +304,43 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
             "is no name of a unit: 'a b'; write one such as app.service",
         ),
         (
-            "hosts: {a: {transport: pull}}",
-            "hosts.a.transport: should be ssh or local, not 'pull'",
+            "hosts: {a: {transport: push}}",
+            "hosts.a.transport: should be ssh, local or pull, not 'push'",
+        ),
+        (
+            "hosts: {a: {transport: pull, address: x, port: 22}}",
+            (
+                "hosts.a: `transport: pull` deploys itself and is never reached: take"
+                " `address` and `port` out"
+            ),
+        ),
+        (
+            "hosts: {a: {host_keys: ssh-ed25519 AAAA}}",
+            (
+                "hosts.a.host_keys[0]: is no public key: write ssh-ed25519 AAAA…, as"
+                " the .pub file of a host key has it"
+            ),
+        ),
+        (
+            "hosts: {a: {host_keys: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA}}",
+            (
+                "hosts.a: `host_keys` verify what a host with `transport: pull` reports;"
+                " of others, `reconciler trust` records the keys: take `host_keys` out"
+            ),
+        ),
+        (
+            "report: {url: https://reconciler.example.org}",
+            (
+                "report: is of a host that deploys itself, and none is: write"
+                " `transport: local` for the one that is this machine"
+            ),
+        ),
+        (
+            "report: {url: ftp://example.org}",
+            (
+                "report.url: is no address of a reconciler: write https://host, where"
+                " its `http.listen` is reached"
+            ),
         ),
         (
             "hosts: {a: {transport: local, address: x, user: x}}",

@@ -244,6 +244,7 @@ def test_a_status_for_machines() -> None:
         "hold": None,
         "quarantine": None,
         "bell": None,
+        "report": None,
     }
     rings = dataclasses.replace(status, bell=Bell(state=BellState.RINGS))
     assert status_as_dict(rings)["bell"] == {"state": "rings", "why": ""}

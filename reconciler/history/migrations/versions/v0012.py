@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the table, and to statuses when a host has reported."""
+    """Add the table; no host reported before."""
     op.create_table(
         "reports",
         sa.Column("host", sa.Text, primary_key=True),
@@ -18,4 +18,3 @@ def upgrade() -> None:
         sa.Column("at", sa.Float, nullable=False),
         sa.Column("text", sa.Text, nullable=False),
     )
-    op.add_column("statuses", sa.Column("report_at", sa.Float))
