@@ -116,8 +116,11 @@ def hosts_reached(
 def tags_of(world: World, revision: Revision) -> dict[HostName, tuple[str, ...]]:
     """Return the tags of every host; of one that does not evaluate, its last ones."""
     evaluations = Evaluations(world)
+    reported = {one.host: one.tags for one in world.history.statuses()}
 
     def one(host: HostName) -> tuple[str, ...]:
+        if world.live.pulls(host):
+            return reported.get(host, ())
         try:
             return evaluations.desired(revision, host).tags
         except StoppingError:

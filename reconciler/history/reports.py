@@ -35,7 +35,7 @@ class Reports:
 
         One that does not have a greater number is not.
         """
-        with self._database.writing(durable=True) as connection:
+        with self._database.writing() as connection:
             last = _last(connection, host)
             if last is not None and report.number <= last.number:
                 return False

@@ -4,15 +4,17 @@ Reports as JSON: written by a host, and read with care, since it may be broken i
 What is unknown is ignored, so that a newer host may say more.
 """
 
+import functools
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.errors import PermanentError
-from reconciler.model import HostName, HostStatus, Report
+from reconciler.model import HostName, HostStatus, Report, Verdict
 from reconciler.printable import printable
 
 LIMIT = 256 << 10
@@ -22,6 +24,19 @@ VERSION = 1
 
 LARGEST = 1 << 53
 """Beyond it not every whole number is the same to everybody who reads JSON."""
+
+
+TEXT_LIMIT = 4096
+"""Characters of one text that are kept."""
+
+MANY = 100_000
+"""More units or keys than any host has."""
+
+END_OF_TIME = 1e11
+"""Seconds; later than any clock."""
+
+_COMMIT = re.compile("[0-9A-Za-z]{0,64}")
+_OF_CENTRAL = frozenset({Verdict.NO_ADDRESS, Verdict.SILENT})
 
 
 class ReportError(PermanentError):
@@ -35,17 +50,19 @@ class _Told:
     report: Report
 
 
-_FORM = TypeAdapter(_Told)
+@functools.cache  # it takes some milliseconds, and most commands need none
+def _form() -> TypeAdapter[_Told]:
+    return TypeAdapter(_Told)
 
 
 def encode(host: HostName, report: Report) -> bytes:
     """Return what is signed and sent; never more than LIMIT bytes."""
     told = _Told(version=VERSION, host=host, report=_bare(report))
-    text = _FORM.dump_json(told)
+    text = _form().dump_json(told)
     drifts = len(report.status.drifts)
     while len(text) > LIMIT and drifts:
         drifts //= 2
-        text = _FORM.dump_json(replace(told, report=_cut(told.report, drifts)))
+        text = _form().dump_json(replace(told, report=_cut(told.report, drifts)))
     return text
 
 
@@ -53,7 +70,7 @@ def decode(text: bytes) -> tuple[HostName, Report]:
     """Return who says what. Raises ReportError, which quotes nothing of it."""
     try:
         raw = json.loads(text, parse_constant=_no_number)
-        told = _FORM.validate_python(_clean(raw))
+        told = _form().validate_python(_clean(raw))
     except (ValidationError, ValueError, RecursionError):
         message = "the report is not in a form that we know"
         raise ReportError(message) from None
@@ -61,10 +78,30 @@ def decode(text: bytes) -> tuple[HostName, Report]:
     if told.version != VERSION or report.status.host != told.host:
         message = "the report contradicts itself, or is of a newer version"
         raise ReportError(message)
-    if not (0 < report.number < LARGEST and report.every > 0):
-        message = "the report has a number or an interval that cannot be"
+    if not _can_be(report):
+        message = "the report says what cannot be"
         raise ReportError(message)
     return told.host, _bare(report)
+
+
+def _can_be(report: Report) -> bool:
+    """Return whether a host can stand so, whatever it does."""
+    status = report.status
+    counts = (
+        *(status.units_desired, status.units_active),
+        *(status.keys_desired, status.keys_present),
+    )
+    times = (report.at, status.updated_at, status.drift_since or 0.0)
+    systems = filter(None, (status.target, status.running))
+    return (
+        report.number > 0
+        and report.every > 0
+        and all(0 <= count <= MANY for count in counts)
+        and all(0 <= time <= END_OF_TIME for time in times)
+        and all(path.startswith("/nix/store/") for path in systems)
+        and _COMMIT.fullmatch(status.commit) is not None
+        and status.verdict not in _OF_CENTRAL
+    )
 
 
 def _bare(report: Report) -> Report:
@@ -85,7 +122,7 @@ def _clean(value: Any) -> Any:  # noqa: ANN401 -- what json.loads returns
     """Make text harmless, and refuse numbers that no time or count has."""
     match value:
         case str():
-            return printable(value).replace("\x00", "")
+            return printable(value)[:TEXT_LIMIT]
         case bool() | None:
             return value
         case int() | float():

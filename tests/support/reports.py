@@ -55,7 +55,7 @@ def status_of(host: str, *drifts: Drift) -> HostStatus:
         drifts=drifts,
         drift_since=1.0 if drifts else None,
         units_desired=7,
-        units_active=7 - len(drifts),
+        units_active=max(0, 7 - len(drifts)),
         tags=("home",),
     )
 

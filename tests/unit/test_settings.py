@@ -324,8 +324,9 @@ def test_every_problem_is_said_at_once_in_the_order_of_lines(tmp_path: Path) -> 
         (
             "hosts: {a: {host_keys: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA}}",
             (
-                "hosts.a: `host_keys` verify what a host with `transport: pull` reports;"
-                " of others, `reconciler trust` records the keys: take `host_keys` out"
+                "hosts.a: `host_keys` verify what a host with `transport: pull`"
+                " reports; of others, `reconciler trust` records the keys: take"
+                " `host_keys` out"
             ),
         ),
         (
