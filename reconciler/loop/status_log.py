@@ -16,7 +16,9 @@ def log_change(before: HostStatus | None, after: HostStatus) -> None:
         return
     drifts = [f"{d.kind.value} {d.subject}".strip() for d in after.drifts]
     verdict = after.verdict.value if after.verdict else None
-    if after.error:
+    if after.is_silent:
+        log.info("host is silent", host=after.host, why=after.error)
+    elif after.error:
         told = {"drifts": drifts, "error": after.error}
         log.warning("host has a problem", host=after.host, verdict=verdict, **told)
     elif after.in_sync:

@@ -1,5 +1,5 @@
 """
-HTTP: metrics, health, webhooks, reports, the API. It enqueues at most; it never applies.
+HTTP: metrics, health, webhooks, reports, the API. It reads, and enqueues at most.
 
 One module per concern, each with a `router` function that `reconciler.web.app` puts
 together. FastAPI and uvicorn are imported when a server is made: a command that serves

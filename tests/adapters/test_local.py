@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.errors import CopyError
 from reconciler.model import Desired, HostName, StorePath, Target
+from reconciler.remote import DeploysItselfError
 from reconciler.remote import local as module
 from reconciler.remote.local import Local
 from reconciler.remote.transports import Transports
@@ -143,6 +144,33 @@ def test_a_host_that_is_reached_in_another_way_is_heard_in_that_alone(
     assert [after.next(), after.next()] == ["one", "two"]
     wait_until(ended.exists, 10.0, "the command to end")
     assert before.nothing
+
+
+def test_a_host_that_deploys_itself_is_reached_by_no_way() -> None:
+    """By its name: a way that is remembered from before leads nowhere, too."""
+    both = Transports(ssh=Local(), local=Local(), pulls=HOST.__eq__)
+    system = StorePath("/nix/store/aaa-nixos-system")
+    desired = Desired(
+        host=HOST, toplevel=system, derivation=system, units={}, target=HERE
+    )
+    ways: list[Callable[[], object]] = [
+        lambda: both.reader(HOST, HERE),
+        lambda: both.writer(HOST, HERE),
+        lambda: both.copy(desired, deadline=1),
+        lambda: both.build(desired, root="/r", deadline=1),
+        lambda: both.read_log(desired, system, deadline=1),
+        lambda: both.try_copying(desired, system, deadline=1),
+        lambda: both.shell(HOST, HERE, "true", terminal=False),
+        lambda: both.way_to(HOST, HERE),
+        lambda: both.host_keys(HOST, HERE),
+        lambda: both.listen(HOST, HERE, SAYS, Heard()),
+        lambda: both.apart().reader(HOST, HERE),
+    ]
+    for way in ways:
+        with pytest.raises(DeploysItselfError, match="laptop deploys itself"):
+            way()
+    assert both.reader(HostName("other"), HERE).host == "other"
+    both.close()
 
 
 def test_a_new_connection_begins_anew_here_too(here: Local, tmp_path: Path) -> None:

@@ -246,11 +246,9 @@ def test_nonsense_is_refused_though_it_is_signed(central: Central, body: bytes) 
         ["keys", "send", "laptop"],
         ["rollback", "laptop", "--list"],
         ["reboot", "laptop"],
-        ["adopt", "laptop", "--yes"],
         ["hold", "laptop", "--reason", "x"],
         ["retry", "laptop"],
         ["ssh", "laptop"],
-        ["diff", "laptop"],
     ],
     ids=lambda words: words[0],
 )

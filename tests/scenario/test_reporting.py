@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+from structlog.testing import capture_logs
 
 from reconciler.history import KeptReport
 from reconciler.loop import Done
@@ -89,7 +90,11 @@ def test_silence_is_no_drift_and_no_error(central: Scene) -> None:
 
     central.clock.advance(COUNTS + 1)
 
-    found = status(central)
+    with capture_logs() as logs:
+        found = status(central)
+    assert [(one["event"], one["log_level"]) for one in logs] == [
+        ("host is silent", "info")
+    ]
     assert (found.drifts, found.drift_since) == ((), None)
     assert not found.is_away
 

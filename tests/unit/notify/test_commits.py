@@ -1,6 +1,6 @@
 """How far a commit has come, and what forges are told of it."""
 
-import dataclasses
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -43,6 +43,8 @@ SUCCESS, FAILURE = Stand(state=MarkState.SUCCESS), MarkState.FAILURE
         (status(Verdict.HELD, error="held", running=OLD), MarkState.PENDING),
         (status(Verdict.REPORTED, running=OLD), MarkState.PENDING),
         (away(), MarkState.PENDING),
+        # Nobody but itself is to bring it there, once it is awake.
+        (replace(away(), verdict=Verdict.SILENT), MarkState.SUCCESS),
         (to_deploy(), MarkState.PENDING),
         (to_deploy("unit failed"), MarkState.FAILURE),
         (status(None, error="does not evaluate"), MarkState.FAILURE),
@@ -110,7 +112,7 @@ def told(stands: dict[HostName, Stand], before: Mark | None, now: float) -> Mark
     whole = (COMMIT, HOSTS, stands)
     due = patient(before, mark_of(*whole), late_mark(*whole), waited=PATIENCE, now=now)
     after = next_mark(before, due)
-    return dataclasses.replace(after, since=now) if after else None
+    return replace(after, since=now) if after else None
 
 
 def test_a_commit_does_not_wait_for_ever_for_hosts_that_are_away() -> None:
@@ -206,5 +208,5 @@ def test_looking_again_tells_nothing_new(states: list[MarkState]) -> None:
         before = next_mark(before, mark(state)) or before
 
     if before is not None:
-        again = dataclasses.replace(before, text="in other words")
+        again = replace(before, text="in other words")
         assert before.state is MarkState.SUPERSEDED or not next_mark(before, again)

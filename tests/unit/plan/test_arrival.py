@@ -94,6 +94,18 @@ def test_a_host_without_an_address_is_not_waited_for() -> None:
     assert found.standing is Standing.ARRIVED
 
 
+def test_a_host_that_deploys_itself_and_sleeps_is_not_waited_for() -> None:
+    """What is known of it is of a commit from before it went to sleep."""
+    asleep = replace(
+        WELL, verdict=Verdict.SILENT, reachable=False, commit=CommitId("0" * 40)
+    )
+
+    found = far(asleep)
+
+    assert found.hosts == ()
+    assert found.standing is Standing.ARRIVED
+
+
 def test_while_one_is_under_way_the_others_failure_does_not_end_the_wait() -> None:
     failed = replace(WELL, verdict=Verdict.DEPLOY, error="no room")
     slow = replace(WELL, host=KEANU, verdict=Verdict.DEPLOY)
