@@ -19,19 +19,20 @@ from tests.adapters.desired_nix import OFFLINE
 from tests.support.program import DEADLINE, Program
 from tests.support.reports import (
     COMMIT,
+    NOWHERE,
     STOPPED,
     attempt_of,
     make_key,
     now,
     public,
+    read_paths,
     report_of,
     signed,
     status_of,
 )
 from tests.support.wait import wait_until
 
-NOWHERE = f"/nix/store/{'0' * 32}-nixos-system-x-25.05"
-PATHS = {"attic": NOWHERE, "kiosk": NOWHERE, "laptop": NOWHERE}
+HOSTS = ("attic", "kiosk", "laptop")
 UNKNOWN = "no host of this name reports here, or it has not signed this"
 
 
@@ -93,14 +94,6 @@ class Central:
         ]
 
 
-def read_paths(program: Program, **sections: object) -> None:
-    """Have the program follow a repository of paths, to which nobody needs Nix."""
-    (program.repository.work / "paths.json").write_text(json.dumps(PATHS))
-    program.repository.push("Three hosts")
-    repository = {"url": program.forge.url, "poll": "1h", "layout": "paths"}
-    program.write_settings(repository=repository, **sections)
-
-
 @pytest.fixture(scope="module")
 def central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Central]:
     folder = tmp_path_factory.mktemp("central")
@@ -114,7 +107,7 @@ def central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Central]:
         "kiosk": {"transport": "pull"},
     }
     with Program(folder) as program:
-        read_paths(program, hosts=hosts)
+        read_paths(program, HOSTS, hosts=hosts)
         found = Central(program, keys)
         next_key = str(keys / "laptop.pub")
         program.run("trust", "laptop", "--next", next_key)
@@ -279,6 +272,7 @@ def test_what_another_process_reports_of_this_machine_arrives(
     with Program(tmp_path) as own:
         read_paths(
             own,
+            HOSTS,
             hosts={"attic": {"transport": "local"}},
             nix={"options": OFFLINE},
             report={"url": central.program.address, "key": str(key)},

@@ -17,6 +17,8 @@ import pytest
 
 from tests.support import installed
 from tests.support.fleet import FleetFactory
+from tests.support.program import Program
+from tests.support.reports import read_paths
 from tests.support.rig import DEADLINE, EXAMPLE, QUICK, ROOT, Repository
 from tests.support.wait import patience, wait_until
 
@@ -288,3 +290,36 @@ def test_a_commit_that_changes_the_daemon_is_confirmed_by_the_new_one(
     assert "CHANGED=1" in site.show("Environment")
     assert site.show("InvocationID") != before
     assert "follow" in {step["name"] for step in ended["steps"]}
+
+
+@pytest.mark.matrix
+def test_a_central_reconciler_is_told_of_what_it_deploys(
+    site: Site, tmp_path: Path
+) -> None:
+    """With the key of its own SSH server, by the daemon that the commit restarts."""
+    key = "/etc/ssh/ssh_host_ed25519_key"
+    public = site.own.exec("cat", f"{key}.pub").strip()
+    hosts = {OWN: {"transport": "pull", "host_keys": public}}
+    with Program(tmp_path) as central:
+        read_paths(central, [OWN], hosts=hosts)
+        central.start()
+        report = {"url": central.address, "interval": "10s"}
+        site.settings = {**site.settings, "report": report}
+        site.say()
+        commit = site.repository.push("Report to a central reconciler")
+        assert site.ended(commit)["outcome"] == "succeeded"
+
+        def told() -> bool:
+            (status,) = (
+                one
+                for one in json.loads(central.run("status", "--json").stdout)
+                if one["host"] == OWN
+            )
+            return bool(status["in_sync"] and status["commit"] == commit)
+
+        wait_until(told, DEADLINE, "the central reconciler to be told")
+        events = json.loads(central.run("events", "--json").stdout)
+        texts = [one["text"] for one in events if one["kind"] == "reported"]
+        assert f"deploy {commit[:8]}: succeeded" in texts
+        series = f'reconciler_host_in_sync{{host="{OWN}"}}'
+        wait_until(lambda: central.metric(series) == 1, DEADLINE, series)

@@ -1,8 +1,10 @@
 """Reports as a host would make them, signed by the real ssh-keygen."""
 
 import base64
+import json
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler import reports
@@ -18,10 +20,12 @@ from reconciler.model import (
     StorePath,
     Verdict,
 )
+from tests.support.program import Program
 from tests.support.wait import patience
 
 COMMIT = CommitId("1a2b3c4d" * 5)
 SYSTEM = StorePath("/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nixos-system-laptop")
+NOWHERE = f"/nix/store/{'0' * 32}-nixos-system-x-25.05"
 STOPPED = Drift(kind=DriftKind.UNIT_STOPPED, subject="bot.service", observed="inactive")
 
 
@@ -95,3 +99,12 @@ def signed(body: bytes, key: Path, namespace: str = "reconciler-report") -> str:
         timeout=patience(60),
     )
     return base64.b64encode(made.stdout).decode()
+
+
+def read_paths(program: Program, names: Iterable[str], **sections: object) -> None:
+    """Have *program* follow a repository of paths, for which nobody asks Nix."""
+    paths = json.dumps(dict.fromkeys(names, NOWHERE))
+    (program.repository.work / "paths.json").write_text(paths)
+    program.repository.push("Hosts by their paths")
+    repository = {"url": program.forge.url, "poll": "1h", "layout": "paths"}
+    program.write_settings(repository=repository, **sections)

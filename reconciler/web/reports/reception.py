@@ -46,7 +46,8 @@ class Answer:
         return self.status is HTTPStatus.NO_CONTENT
 
 
-# One answer for all that must not be told apart: who has no key learns no host's name.
+# One answer for whoever has no key: what is wrong would help those who guess. Names of
+# hosts are no secret here, since metrics have them.
 UNKNOWN = Answer(
     status=HTTPStatus.FORBIDDEN,
     detail="no host of this name reports here, or it has not signed this",

@@ -1,6 +1,6 @@
 """What is told when, one case after the other."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -163,6 +163,16 @@ def test_a_host_that_is_away_says_nothing_of_its_drift(ear: Ear) -> None:
     assert kinds(ear.hear(away())) == [Kind.UNREACHABLE]
     assert kinds(ear.hear(drifting)) == [Kind.BACK]
     assert kinds(ear.hear(status())) == [Kind.HEALED]
+
+
+def test_a_host_that_deploys_itself_and_sleeps_is_no_news(ear: Ear) -> None:
+    """Nor is that it wakes up; what was told of it before stays told."""
+    asleep = replace(away(), verdict=Verdict.SILENT, drifts=(), error="silent")
+    ear.hear(status(Verdict.REPORTED, drifts=stopped(BOT)))
+
+    assert ear.hear(asleep) == []
+    assert ear.hear(status(Verdict.REPORTED, drifts=stopped(BOT))) == []
+    assert ear.hear(asleep) == []
 
 
 def test_healing_is_told_also_where_nobody_was_told_of_the_drift(ear: Ear) -> None:
