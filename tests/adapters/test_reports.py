@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from reconciler import local_socket
 from reconciler.model import HostStatus, Outcome
 from reconciler.reports import LIMIT
 from tests.adapters.desired_nix import OFFLINE
@@ -30,7 +32,7 @@ from tests.support.reports import (
     signed,
     status_of,
 )
-from tests.support.wait import wait_until
+from tests.support.wait import patience, wait_until
 
 HOSTS = ("attic", "kiosk", "laptop")
 UNKNOWN = "no host of this name reports here, or it has not signed this"
@@ -230,30 +232,34 @@ def test_nonsense_is_refused_though_it_is_signed(central: Central, body: bytes) 
     assert central.program.get("/healthz")[0] == 200
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["plan", "laptop"],
-        ["apply", "laptop"],
-        ["apply"],
-        ["keys", "send", "laptop"],
-        ["rollback", "laptop", "--list"],
-        ["reboot", "laptop"],
-        ["hold", "laptop", "--reason", "x"],
-        ["retry", "laptop"],
-        ["ssh", "laptop"],
-    ],
-    ids=lambda words: words[0],
-)
-def test_it_is_left_alone_by_every_command(central: Central, words: list[str]) -> None:
+def test_it_is_left_alone_by_every_command(central: Central) -> None:
     central.tell(status_of("laptop"), at=now() + 5)
     central.wait("laptop", in_sync=True)
 
-    done = central.program.run(*words, status=1)
+    for line in (
+        *("apply", "apply laptop", "plan laptop", "keys send laptop", "reboot laptop"),
+        *("rollback laptop --list", "ssh laptop", "hold laptop --reason x"),
+    ):
+        done = central.program.run(*line.split(), status=1)
 
-    told = " ".join((done.stdout + done.stderr).split())
-    assert "deploys itself (hosts." in told, told
-    assert "transport: pull): give the command there" in told, told
+        told = " ".join((done.stdout + done.stderr).split())
+        assert "deploys itself (hosts." in told, line
+        assert "transport: pull): give the command there" in told, line
+
+
+def test_it_is_left_alone_by_the_api(central: Central) -> None:
+    central.tell(status_of("laptop"), at=now() + 10)
+    central.wait("laptop", in_sync=True)
+    file = central.program.state / local_socket.NAME
+
+    with local_socket.address(file) as name:
+        socket = httpx.HTTPTransport(uds=name)
+        with httpx.Client(transport=socket, timeout=patience(DEADLINE)) as client:
+            for order in ("plan", "rollback", "retry", "adopt", "hold"):
+                url = f"http://reconciler/api/v1/hosts/laptop/{order}"
+                answer = client.post(url, json={"reason": "x"})
+                assert answer.status_code == 409, order
+                assert "deploys itself" in answer.json()["detail"], order
 
 
 def test_its_key_is_given_and_not_asked_for(central: Central) -> None:
