@@ -123,9 +123,12 @@ def _tried_as_nobody(*_daemon: str | None) -> str:
 
 def _as_nobody(store: Store) -> tuple[str, ...]:
     """Return what passes on to the machine's daemon, as nobody, what it is told."""
-    # Only by that name does an older one pass it on, and only to and from pipes.
+    # Only by that name does an older one pass it on, and only to and from pipes. Once
+    # it has ended nobody is to wait for an answer, but the first pipe keeps the way
+    # open. What is served has a process group of its own.
     places = (f"NIX_DAEMON_SOCKET_PATH={path}" for path in store.sockets)
-    passes = ("/bin/sh", "-c", "cat | nix-daemon --stdio | cat")  # NixOS has it there
+    passed = "cat | { nix-daemon --stdio; exec >&-; sleep 0.1; kill 0; } | cat"
+    passes = ("/bin/sh", "-c", passed)  # NixOS has it there
     return process.with_little_environment(
         [*process.as_nobody(), "env", _NOWHERE, *places, "NIX_REMOTE=daemon", *passes]
     )
