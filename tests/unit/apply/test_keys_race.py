@@ -25,7 +25,7 @@ from tests.unit.apply.test_keys import LocalWriter, folder, key, writer
 
 __all__ = ["folder", "writer"]  # fixtures
 
-SECONDS = float(os.environ.get("RACE_SECONDS", "1"))
+SECONDS = float(os.environ.get("RACE_SECONDS", "0.4"))
 USER = "daemon"
 SECRET = marked()
 pytestmark = [
