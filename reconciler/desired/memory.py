@@ -10,8 +10,9 @@ there is: one that grows ends itself, and neither another one nor the reconciler
 """
 
 import contextlib
+import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,12 @@ EVALUATION_BYTES = 2 << 30
 """Memory that is taken to be there where nothing tells."""
 
 CGROUPS = Path("/sys/fs/cgroup")
+
+FIRST_HEAP = "GC_INITIAL_HEAP_SIZE"
+"""How Nix's garbage collector is told how many bytes to begin with."""
+
+LARGEST_FIRST_HEAP = 1 << 30
+NIXS_OWN_FIRST_HEAP = 384 << 20
 
 MARGIN = 1.25
 """How much more than its last time one may take before it is ended, and made alone."""
@@ -31,6 +38,19 @@ class Place:
     limit: int  # bytes
     is_all: bool  # whether there is no more than that
     measured: Callable[[int], None]  # hears how many it took
+
+
+def with_first_heap(argv: Sequence[str], limit: int) -> tuple[str, ...]:
+    """
+    Return a command that runs Nix with a heap that suits *limit*, in bytes.
+
+    With as much as Nix begins with by itself, it collects garbage several times in an
+    evaluation of a NixOS, and finds little: a quarter of its time.
+    """
+    heap = min(LARGEST_FIRST_HEAP, limit // 2)
+    if heap <= NIXS_OWN_FIRST_HEAP or FIRST_HEAP in os.environ:
+        return (*argv,)
+    return ("env", f"{FIRST_HEAP}={heap}", *argv)
 
 
 class Room:

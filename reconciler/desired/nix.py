@@ -21,6 +21,7 @@ from reconciler.desired.memory import (
     Place,
     Room,
     available_memory,
+    with_first_heap,
 )
 from reconciler.errors import (
     CommandError,
@@ -196,7 +197,8 @@ class Nix:
                     return run((*bounds, *words))
 
             cages = _Goes(start, said, told=lambda done: done.stderr, cache=cache)
-            done = self._in_cage(argv, reading, cages)
+            words = with_first_heap(argv, place.limit)
+            done = self._in_cage(words, reading, cages)
             place.measured(done.peak)
             return done
 
@@ -257,7 +259,8 @@ class Nix:
                     on_peak=place.measured,
                 )
 
-            return self._in_cage(argv, reading, _Goes(start, said))
+            words = with_first_heap(argv, place.limit)
+            return self._in_cage(words, reading, _Goes(start, said))
 
         return self._in_room(arguments.get("host", file), within, said)
 

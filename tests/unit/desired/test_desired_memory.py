@@ -4,8 +4,15 @@ import resource
 import threading
 from pathlib import Path
 
+import pytest
+
 from reconciler import process
-from reconciler.desired.memory import EVALUATION_BYTES, Room, available_memory
+from reconciler.desired.memory import (
+    EVALUATION_BYTES,
+    Room,
+    available_memory,
+    with_first_heap,
+)
 from tests.support.wait import wait_until
 
 SOON = 20.0
@@ -216,3 +223,24 @@ def test_a_limit_of_the_service_counts(tmp_path: Path) -> None:
     )
 
     assert found == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("limit", "first"),
+    [(8 << 30, 1 << 30), (1 << 30, 512 << 20), (768 << 20, None), (1 << 20, None)],
+)
+def test_nix_begins_with_a_part_of_what_it_may_take(
+    monkeypatch: pytest.MonkeyPatch, limit: int, first: int | None
+) -> None:
+    monkeypatch.delenv("GC_INITIAL_HEAP_SIZE", raising=False)
+    before = () if first is None else ("env", f"GC_INITIAL_HEAP_SIZE={first}")
+
+    assert with_first_heap(["nix"], limit) == (*before, "nix")
+
+
+def test_what_somebody_chose_to_begin_with_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GC_INITIAL_HEAP_SIZE", "1000")
+
+    assert with_first_heap(["nix"], 8 << 30) == ("nix",)
