@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from reconciler.errors import ClaimedError
 
@@ -93,7 +93,8 @@ class Claims:
 
     def _alive(self) -> None:
         """Have a session that answers, with all claims that nobody else has by now."""
-        with contextlib.suppress(DBAPIError):
+        # The other error is of a session that had ended when a claim was given back.
+        with contextlib.suppress(DBAPIError, InvalidRequestError):
             if self._connection is not None:
                 self._connection.execute(_SESSION)
                 return

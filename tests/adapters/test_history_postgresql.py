@@ -172,6 +172,19 @@ def test_a_claim_that_could_not_be_had_again_is_asked_for_once_more(
             pass
 
 
+def test_a_session_that_ended_under_a_claim_costs_no_later_one(
+    history: History, postgresql: Cluster
+) -> None:
+    """It was noticed where the claim was given back, and all others failed since."""
+    with history.lock(KEANU):
+        postgresql.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        )
+
+    with history.lock(KEANU):
+        pass
+
+
 # --- away ------------------------------------------------------------------------
 
 
@@ -459,4 +472,4 @@ def test_a_connection_tells_whose_it_is(history: History, place: Place) -> None:
     assert history.statuses() == []
     with psycopg.connect(place.url or "") as there:
         names = there.execute("SELECT application_name FROM pg_stat_activity")
-        assert any("reconciler, process" in str(name) for (name,) in names)
+        assert any(", process" in str(name) for (name,) in names)
