@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -24,6 +25,7 @@ from reconciler.model import Policy, Target
 from reconciler.notify import Notify
 from reconciler.remote import Transport, written
 from reconciler.remote.connections import Connections
+from reconciler.remote.fence import Number
 from reconciler.remote.local import Local
 from reconciler.remote.transports import Transports
 from reconciler.secrets import ClosedKeyring, Keyring, Overlays, protect
@@ -57,19 +59,26 @@ def ssh_config(settings: Settings, target: Target) -> Path:
     return written(target, settings.ssh, known_hosts=file, folder=folder)
 
 
-def _transport(settings: Settings, live: Live) -> Transport:
-    """Return how all hosts are reached."""
+def _transport(settings: Settings, live: Live, number: Number) -> Transport:
+    """Return how all hosts are reached, and by which *number* each is changed."""
     file, folder = known_hosts(settings), settings.state.path / "ssh"
     ssh = Connections(settings.ssh, known_hosts=file, folder=folder)
-    return Transports(ssh=ssh, local=Local(), pulls=live.pulls)
+    return Transports(ssh=ssh, local=Local(), pulls=live.pulls, number=number)
 
 
 @contextlib.contextmanager
 def open_world(
-    settings: Settings, *, policy: Policy | None = None, tell: Tell = tell_nobody
+    settings: Settings,
+    *,
+    policy: Policy | None = None,
+    tell: Tell = tell_nobody,
+    lasting: bool = False,
 ) -> Iterator[World]:
     """
     Open every adapter, and close them at the end.
+
+    *lasting* is whether it is for a daemon, by whose name hosts are to know all who
+    share its database.
 
     Raises StateError when the state directory cannot be used.
     """
@@ -82,7 +91,7 @@ def open_world(
         settings, overlays=overlays.fingerprint, memory=history.lookings
     )
     live = Live(settings, policy or policy_of(settings, unset=unset_mode(history)))
-    connections = _transport(settings, live)
+    connections = _transport(settings, live, history.takes.number)
     metrics = Metrics()
     cage = process.Cage(
         hidden=private_paths(settings), shown=settings.secrets.command_paths
@@ -110,7 +119,9 @@ def open_world(
         metrics=metrics,
         notify=Notify(settings, history, metrics, time.time),  # noqa: TID251 # as World
         tell=tell,
-        driver=driver_of(settings.state.path),
+        driver=driver_of(
+            settings.state.path, shared=partial(history.driver, settle=lasting)
+        ),
     )
     try:
         yield world

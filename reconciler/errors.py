@@ -28,6 +28,7 @@ XX … or made no progress
     ├── CommandMissingError  a local command is not installed
     ├── CageError            nothing is evaluated without a cage, and there is none
     ├── StoppingError        the program is ending and starts no more commands
+    │   └── FencedError      another worker has the host, and we leave it alone
     ├── SourceError          the repository cannot be read just now
     │   └── UnknownCommitError   … or has no such commit, as far as we know
     ├── BuildError           Nix could not build a host
@@ -260,6 +261,15 @@ class StoppingError(TemporaryError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"{name} was not run to its end: the program is stopping")
+
+
+class FencedError(StoppingError):
+    """Another worker has taken the host: what is under way there is left to it."""
+
+    def __init__(self, host: str, *, what: str) -> None:
+        self.host = host
+        super().__init__(what)
+        self.args = (f"{host}: {what} was not run: another worker has taken the host",)
 
 
 class CommandMissingError(TemporaryError):

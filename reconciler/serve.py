@@ -17,10 +17,11 @@ import structlog
 
 from reconciler import heap, local_socket, process, reload
 from reconciler.app import known_hosts, open_world
-from reconciler.errors import StateError
+from reconciler.errors import SettingsError, StateError
 from reconciler.history import History
 from reconciler.loop.daemon import Daemon
 from reconciler.loop.reporter import Reporter
+from reconciler.loop.sharing import Heard, Sharing
 from reconciler.metrics import Metrics, Pusher
 from reconciler.settings import Settings
 from reconciler.source import FileWatcher, FolderWatcher, Watcher, local_path, shown
@@ -62,39 +63,105 @@ def run_daemon(settings: Settings, *, file: Path | None = None) -> int:
     *file* is where *settings* come from: it is read again when it changes, and at
     SIGHUP.
     """
-    # What each thread does, without values, where systemd's watchdog ends us.
-    faulthandler.enable()
-    notifier = Notifier.from_environment(os.environ, os.getpid())
-    stop = threading.Event()
-    heap.keep_small(stop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stopped_by_signals()
     with (
-        open_world(settings) as world,
+        open_world(settings, lasting=True) as world,
         _only_daemon(settings.state.path),
         world.history.only_daemon(),
     ):
         world.history.interrupt(now=world.now())
         settle_mode(settings, world.history)
         daemon = Daemon(world)
-        web = _web(world, daemon)
-        web.server.start()
-        watchers = [
-            *_reloading(file, world, daemon, web),
-            *_watchers(settings, daemon),
-            *_pushing(settings, world.metrics),
-            *_reporting(world, daemon),
-        ]
-        for watcher in watchers:
-            watcher.start()
+        web, watchers = _serving(world, daemon, file)
         world.notify.start()
         daemon.start()
         _tell_of(world)
         usurped = _watched(world.history, stop)
-        with _pulse(notifier, web, daemon):
+        with _pulse(_notifier(), web, daemon):
             stop.wait()
         _end(world, daemon, web, watchers)
     return FAILED if usurped.told else 0
+
+
+def run_worker(settings: Settings, *, file: Path | None = None) -> int:
+    """
+    Run as one of several workers until SIGTERM or SIGINT; return the exit status.
+
+    As `run_daemon`; but the hosts are shared among all workers of the database. Raises
+    SettingsError where that is a file.
+    """
+    _require_shared(settings)
+    stop = _stopped_by_signals()
+    ended: list[str] = []
+
+    def end(told: str) -> None:
+        log.error("this worker cannot go on, and ends", reason=told)
+        ended.append(told)
+        stop.set()
+
+    with open_world(settings, lasting=True) as world, _only_daemon(settings.state.path):
+        settle_mode(settings, world.history)
+        sharing = Sharing(world.history)
+        daemon = Daemon(world, sharing)
+        heard = Heard(
+            hosts=daemon.hosts,
+            commit=daemon.current,
+            placed=daemon.placed,
+            leads=world.notify.start,
+            look=daemon.look_again,
+            ended=end,
+        )
+        sharing.start(heard)
+        web, watchers = _serving(world, daemon, file)
+        daemon.start()
+        _tell_of(world)
+        with _pulse(_notifier(), web, daemon):
+            stop.wait()
+        _end(world, daemon, web, watchers)
+        sharing.stop()
+    return FAILED if ended else 0
+
+
+def _require_shared(settings: Settings) -> None:
+    if settings.state.database is None:
+        message = (
+            "workers share a PostgreSQL, and `state.database` is not set: history is a"
+            f" file in {settings.state.path}. Set it (docs/database.md), or run the"
+            " daemon by itself: reconciler run"
+        )
+        raise SettingsError(message)
+
+
+def _stopped_by_signals() -> threading.Event:
+    """Return what SIGTERM and SIGINT set, in a process that is fit to run for long."""
+    # What each thread does, without values, where systemd's watchdog ends us.
+    faulthandler.enable()
+    stop = threading.Event()
+    heap.keep_small(stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _notifier() -> Notifier:
+    return Notifier.from_environment(os.environ, os.getpid())
+
+
+def _serving(
+    world: World, daemon: Daemon, file: Path | None
+) -> tuple[Web, list["_Watching"]]:
+    """Serve, and watch what wakes the daemon; `_end` ends both."""
+    web = _web(world, daemon)
+    web.server.start()
+    watchers = [
+        *_reloading(file, world, daemon, web),
+        *_watchers(world.settings, daemon),
+        *_pushing(world.settings, world.metrics),
+        *_reporting(world, daemon),
+    ]
+    for watcher in watchers:
+        watcher.start()
+    return web, watchers
 
 
 def _end(

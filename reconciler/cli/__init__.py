@@ -92,7 +92,7 @@ def choose(
         os.environ["NO_COLOR"] = "1"  # also for what we start
         plain_text()
     # A command for one look should not bury its answer in the log of the daemon.
-    quiet = context.invoked_subcommand != "run" and not verbose
+    quiet = context.invoked_subcommand not in {"run", "worker"} and not verbose
     configure(log_format, quiet=quiet, verbose=verbose)
     context.obj = Chosen(config=config)
 

@@ -14,7 +14,7 @@ from reconciler.cli.looks import await_look, duration
 from reconciler.cli.options import AsJson, Why
 from reconciler.cli.wait import newest_in, wait_for
 from reconciler.errors import DaemonError
-from reconciler.serve import run_daemon
+from reconciler.serve import run_daemon, run_worker
 from reconciler.settings.values import DURATION_FORMS
 
 
@@ -34,6 +34,23 @@ def run(context: typer.Context) -> None:
     """
     given = chosen(context)
     raise typer.Exit(run_daemon(given.settings(), file=given.config))
+
+
+def worker(context: typer.Context) -> None:
+    """
+    Run one of several workers that share the hosts.
+
+    As `reconciler run`, on as many machines as wanted, with the same `state.database`
+    (docs/workers.md). Each has a state directory and an `http.listen` of its own. A
+    worker that ends, or is silent for 7 s, leaves its hosts to the others.
+
+    ```
+    reconciler -c /etc/reconciler/reconciler.yaml worker
+    reconciler workers
+    ```
+    """
+    given = chosen(context)
+    raise typer.Exit(run_worker(given.settings(), file=given.config))
 
 
 class SyncWait(enum.Enum):
@@ -129,4 +146,4 @@ _sync = typer.Typer(
 )
 _sync.command("sync", cls=_SyncCommand)(sync)
 
-COMMANDS = {"run": run, "sync": _sync}
+COMMANDS = {"run": run, "sync": _sync, "worker": worker}

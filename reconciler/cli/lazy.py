@@ -16,6 +16,8 @@ SUMMARIES = {
     "diff": "Show which packages another system of a host brings.",
     "apply": "Bring hosts to the newest commit once, without the daemon.",
     "run": "Run the daemon: watch the repository, keep hosts as it says.",
+    "worker": "Run one of several workers that share the hosts.",
+    "workers": "Show the workers that share the hosts, and who has which.",
     "sync": "Have the daemon read the repository now.",
     "wait": "Wait until hosts run a commit and are well.",
     "status": "Show how hosts stood when last looked at; of one, all of it.",
@@ -45,6 +47,7 @@ SUMMARIES = {
 FAMILIES = {
     "apply": "plan",
     "run": "daemon",
+    "worker": "daemon",
     "sync": "daemon",
     "hold": "orders",
     "release": "orders",

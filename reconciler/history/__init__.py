@@ -17,9 +17,11 @@ from reconciler.history.records import (
 )
 from reconciler.history.reports import KeptReport
 from reconciler.history.store import CUT_SHORT, History
+from reconciler.history.workers import DEAD_AFTER
 
 __all__ = [
     "CUT_SHORT",
+    "DEAD_AFTER",
     "LEFT",
     "RETRY",
     "ROLLBACK",

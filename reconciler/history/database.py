@@ -60,6 +60,24 @@ class Database:
         """
         return contextlib.nullcontext()
 
+    @property
+    def shared(self) -> bool:
+        """Whether several machines may work with it at once."""
+        return False
+
+    def apart(self) -> Connection:
+        """
+        Open a connection on which each statement is kept at once, without waiting.
+
+        Whoever asks closes it. Raises StateError: only one that is shared has it.
+        """
+        message = f"{self.name}: workers share a PostgreSQL, and this is a file"
+        raise StateError(message)
+
+    def in_our_words(self) -> contextlib.AbstractContextManager[None]:
+        """Have what the database says in the body be raised as StateError."""
+        return self._in_our_words()
+
     def usurped(self) -> str:
         """Say so if another machine has taken what this process claimed."""
         return ""

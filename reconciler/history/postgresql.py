@@ -28,6 +28,7 @@ from typing_extensions import override
 from reconciler.errors import StateError
 from reconciler.history.claims import Claims
 from reconciler.history.database import BUSY_SECONDS, Database
+from reconciler.history.this_process import process_id
 
 if TYPE_CHECKING:
     from reconciler.history.answering import AnsweringConnection
@@ -44,8 +45,10 @@ MOST_CONNECTIONS = 20
 """At once; PostgreSQL takes a hundred, of all its clients."""
 
 _WRITER = int.from_bytes(b"reconcil", "big")  # the lock of whoever writes
+_FROZEN = "8s"  # after which PostgreSQL lets go of who writes and is silent
 _OWN = text(
-    "SELECT pg_advisory_xact_lock(:writer),"
+    f"SELECT set_config('idle_in_transaction_session_timeout', '{_FROZEN}', true),"
+    " pg_advisory_xact_lock(:writer),"
     " CASE WHEN :durable AND current_setting('synchronous_commit') = 'off'"
     " THEN set_config('synchronous_commit', 'on', true) END"
 )
@@ -112,6 +115,7 @@ class PostgreSQL(Database):
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
         )
+        self._apart = apart
         self._claims = Claims(apart.connect, self.name)
 
     @override
@@ -134,6 +138,16 @@ class PostgreSQL(Database):
             with self._in_our_words():
                 held.enter_context(self._claims.hold(what, fences=fences))
             yield
+
+    @property
+    @override
+    def shared(self) -> bool:
+        return True
+
+    @override
+    def apart(self) -> Connection:
+        with self._in_our_words():
+            return self._apart.connect()
 
     @override
     def usurped(self) -> str:
@@ -178,12 +192,11 @@ def _connect(url: str, there: threading.Event) -> "AnsweringConnection":
 
 
 def _session(url: str, kind: "type[AnsweringConnection]") -> "AnsweringConnection":
-    name = f"reconciler, process {os.getpid()} on {platform.node()}"
     given: dict[str, Any] = {
         **_LIBPQ,
         **_parameters(url),
         "client_encoding": "utf8",
-        "application_name": name[:_NAME_LIMIT],
+        "application_name": session_name(),
     }
     connection = kind.connect(url, **given)
     try:
@@ -196,6 +209,12 @@ def _session(url: str, kind: "type[AnsweringConnection]") -> "AnsweringConnectio
         connection.close()
         raise
     return connection
+
+
+def session_name() -> str:
+    """Return what PostgreSQL calls the connections of this process, and no others."""
+    name = f"reconciler {process_id()}, process {os.getpid()} on {platform.node()}"
+    return name.encode()[:_NAME_LIMIT].decode(errors="ignore")
 
 
 def _require_unicode(connection: "AnsweringConnection", url: str) -> None:

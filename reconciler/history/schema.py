@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as AnyText
 
-REVISION = "0012"
+REVISION = "0013"
 """The newest migration; four digits, so that a newer one is a greater one."""
 
 FIRST = "0007"
@@ -247,6 +247,34 @@ turns = Table(
     Column("host", Text, nullable=False),
     Column("since", Float, nullable=False),
     Column("boot_id", Text, nullable=False),  # before it began; empty: it has not
+)
+
+workers = Table(
+    "workers",  # processes that share the hosts among them; times are the database's
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("machine", Text, nullable=False),
+    Column("process", Integer, nullable=False),
+    Column("session", Text, nullable=False),  # what PostgreSQL calls its connections
+    Column("since", Float, nullable=False),
+    Column("heard", Float, nullable=False),
+    Column("leads", Boolean, nullable=False),
+)
+
+identity = Table(
+    "identity",  # by which hosts know all who share this database: one row
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("driver", Text, nullable=False),
+)
+
+takes = Table(
+    "takes",  # which worker has each host, by a number that only grows
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("number", Bytes, nullable=False),
+    Column("worker", Text, nullable=False),
+    Index("takes_of_worker", "worker"),
 )
 
 repository = Table(

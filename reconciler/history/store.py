@@ -14,6 +14,7 @@ from reconciler.history import hosts, logs, lookings, migrate, retention, system
 from reconciler.history.brought import BroughtRows
 from reconciler.history.database import Database, file_of, open_file
 from reconciler.history.deliveries import Deliveries
+from reconciler.history.line import Line
 from reconciler.history.locks import HostLocks, this_process
 from reconciler.history.lookings import Lookings
 from reconciler.history.machines import Machines
@@ -23,9 +24,11 @@ from reconciler.history.records import Event, Retention, clean
 from reconciler.history.reports import Reports
 from reconciler.history.reports import forget as forget_report
 from reconciler.history.repository import RepositoryState
-from reconciler.history.schema import attempts, commits, evaluations
+from reconciler.history.schema import attempts, commits, evaluations, identity
 from reconciler.history.systems import Systems
+from reconciler.history.takes import Takes
 from reconciler.history.turns import Turns
+from reconciler.history.workers import Workers
 from reconciler.model import (
     Attempt,
     Commit,
@@ -65,7 +68,9 @@ class History(OrderBook):
         self.reports = Reports(database)
         self.repository = RepositoryState(database)
         self.systems = Systems(database)
+        self.takes = Takes(database)
         self.turns = Turns(database)
+        self.workers = Workers(database)
 
     @classmethod
     def open(
@@ -101,6 +106,35 @@ class History(OrderBook):
         """Close every connection."""
         self._database.close()
 
+    def line(self) -> Line:
+        """Return the line by which this process is a worker among others."""
+        return Line(self._database, self.takes)
+
+    def driver(self, own: str, *, settle: bool) -> str:
+        """
+        Return the id by which hosts know who changes them: *own*, or the shared one.
+
+        Where there is none yet, *settle* has it be *own* from now on.
+        """
+        if not self._database.shared:
+            return own
+        query = select(identity.c.driver)
+        with self._database.reading() as connection:
+            if (known := connection.execute(query).scalar()) is not None:
+                return str(known)
+        if not settle:
+            return own
+        with self._database.writing(durable=True) as connection:
+            known = connection.execute(query).scalar()
+            if known is None:
+                connection.execute(insert(identity).values(id=1, driver=own))
+        return str(known or own)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several machines may work with the database at once."""
+        return self._database.shared
+
     def at_once(self) -> contextlib.AbstractContextManager[None]:
         """Have all that this thread reads be of one state; nothing is written."""
         return self._database.at_once()
@@ -127,13 +161,16 @@ class History(OrderBook):
 
     # --- attempts ----------------------------------------------------------------
 
-    def lock(self, host: HostName) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def lock(self, host: HostName) -> Iterator[None]:
         """
         Hold *host* against every other process and thread; hold it around an attempt.
 
-        Raises HostBusyError, saying who has it, without waiting.
+        Raises HostBusyError, saying who has it, without waiting; also to a worker
+        where another one has taken the host.
         """
-        return self._locks.lock(host)
+        with self._locks.lock(host), self.takes.held(host):
+            yield
 
     def begin(  # noqa: PLR0913 -- a column each
         self,
@@ -152,6 +189,7 @@ class History(OrderBook):
         With a *guard* it can be followed to its end by another process.
         """
         with self._database.writing(durable=True) as connection:
+            self.takes.require(connection, host)
             attempt = Attempt(
                 id=attempt_rows.new_id(connection, now),
                 host=host,
@@ -251,7 +289,7 @@ class History(OrderBook):
 
     def _abandoned(self, host: HostName) -> Iterator[Attempt]:
         try:
-            with self.lock(host):
+            with self._locks.lock(host):  # also of a host that no worker has any more
                 # Read again: whoever held the lock a moment ago may have ended it.
                 yield from (a for a in self.unfinished() if a.host == host)
         except HostBusyError:

@@ -6,13 +6,14 @@ it. What is to be done stands in the database, so a restart loses nothing.
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
 
 from reconciler.attempt import brought
 from reconciler.errors import ReconcilerError, StateError, StoppingError
-from reconciler.model import Attempt, Desired, Observed
+from reconciler.model import Attempt, Desired, HostName, Observed
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.world import World, last_way
 
@@ -27,7 +28,15 @@ AFTER_A_BUG = 60.0  # seconds
 class BroughtLater:
     """Notes what has ended, and works it out; any thread may call any method."""
 
-    def __init__(self, world: World, evaluations: Evaluations) -> None:
+    def __init__(
+        self,
+        world: World,
+        evaluations: Evaluations,
+        *,
+        mine: Callable[[HostName], bool] = lambda _host: True,
+    ) -> None:
+        """Of several workers, each works out what came to the hosts that are *mine*."""
+        self._mine = mine
         self._world = world
         self._evaluations = evaluations
         self._connections = world.connections.apart()
@@ -66,10 +75,8 @@ class BroughtLater:
 
     def work_off(self) -> None:
         """Work out what is to be. Raises StateError, StoppingError."""
-        history = self._world.history
-        while found := history.brought.pending():
-            for attempt_id in found:
-                host = history.attempt(attempt_id).host
+        while found := self._pending():
+            for attempt_id, host in found:
                 good = self._evaluations.last_good(host)
                 desired = good.desired if good else None
                 if desired is not None and (way := last_way(self._world, host)):
@@ -77,6 +84,11 @@ class BroughtLater:
                 brought.complete(self._world, attempt_id, self._connections, desired)
                 self._connections.forget(host)
             self._world.notify.wake()
+
+    def _pending(self) -> list[tuple[str, HostName]]:
+        history = self._world.history
+        found = [(one, history.attempt(one).host) for one in history.brought.pending()]
+        return [(one, host) for one, host in found if self._mine(host)]
 
     def turn(self) -> bool:
         """Work off what there is; log what is wrong, and return False after a bug."""

@@ -11,7 +11,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -35,13 +35,14 @@ from reconciler.loop.evaluation_stage import EvaluationStage
 from reconciler.loop.host_gate import Gate
 from reconciler.loop.host_pass import HostPass
 from reconciler.loop.orders import OrderWatch
+from reconciler.loop.placement import Alone, Placement
 from reconciler.loop.places import Places
 from reconciler.loop.queue import Backoff, Queue
 from reconciler.loop.repository_watch import RepositoryWatch, spread
 from reconciler.loop.results import Again, Failed, Result, result_name
 from reconciler.loop.rollback_orders import Rollbacks
 from reconciler.loop.summary import summary
-from reconciler.model import Commit, HostName
+from reconciler.model import Commit, CommitId, HostName
 from reconciler.remote import DeploysItselfError
 from reconciler.revisions.evaluations import Evaluations
 from reconciler.revisions.repository import Repository, Revision
@@ -63,20 +64,22 @@ LOST_LIMIT = 180.0  # seconds after which it is treated as any host that is away
 class Daemon:
     """Runs until `shut`. Every failure of a host stays that host's own."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, placement: Placement | None = None) -> None:
+        """With a *placement*, look at those hosts only that it has for us."""
         self._world = world
+        self._placement: Placement = placement or Alone()
         metrics = world.metrics
         self._queue: Queue[HostName] = Queue(
             waited=metrics.queue_waited, worked=metrics.queue_worked
         )
-        self._repository = Repository(world)
+        self._repository = Repository(world, leads=lambda: self._placement.leads)
         self._announced: Revision | None = None
         self._evaluations = Evaluations(world)
         self._gate = Gate(Backoff(base=2.0, cap=ATTEMPT_BACKOFF_CAP))
         self._stage = EvaluationStage(
             world, self._repository, self._evaluations, ready=self._queue.add
         )
-        self._brought = BroughtLater(world, self._evaluations)
+        self._brought = BroughtLater(world, self._evaluations, mine=self._is_for_us)
         self._caches = Caches(world)
         self.bells = Bells(world, self._queue)
         self._places = Places(world.settings.policy.parallel)
@@ -128,10 +131,19 @@ class Daemon:
 
     def pushed(self) -> None:
         """Look as above, and soon again while that finds nothing new."""
+        self._placement.pushed()
         self._watch.pushed()
 
     def sync(self) -> str:
-        """Look at the repository now; return the token of that look in `looks`."""
+        """
+        Look at the repository now; return the token of that look in `looks`.
+
+        Raises StateError where another worker does that.
+        """
+        if not self._placement.leads:
+            leader = self._placement.leader or "no worker yet"
+            message = f"this worker does not look at the repository: {leader} does"
+            raise StateError(message)
         token = self.looks.ask()
         self._watch.look_again()
         return token
@@ -150,6 +162,28 @@ class Daemon:
         revision = self._repository.current
         for host in revision.hosts if revision else ():
             self._queue.add(host)
+
+    def hosts(self) -> tuple[HostName, ...]:
+        """Return the hosts of the commit that counts; none before one was read."""
+        revision = self._repository.current
+        return revision.hosts if revision else ()
+
+    def current(self) -> CommitId | None:
+        """Return the commit that counts here."""
+        revision = self._repository.current
+        return revision.commit.id if revision else None
+
+    def placed(self, gained: Iterable[HostName], lost: Iterable[HostName]) -> None:
+        """Look after other hosts from now on; of those that went, nothing is kept."""
+        for host in lost:
+            self._let_go(host)
+        if gained := set(gained):
+            self._tell_known(gained.__contains__)
+        for host in sorted(gained):
+            self._gate.forget(host)
+            self._retry.forget(host)
+            self._pass.took(host)
+            self._stage.ask(host)
 
     def plan(self, host: HostName) -> Planned:
         """
@@ -238,7 +272,13 @@ class Daemon:
     def _recall(self) -> None:
         """Tell metrics what is known from before a restart, until a pass knows more."""
         self._sign_of_life()
+        self._tell_known(self._placement.mine)
+
+    def _tell_known(self, told: Callable[[HostName], bool]) -> None:
+        """Tell metrics what is known of hosts that are to be *told* of."""
         for status in self._world.history.statuses():
+            if not told(status.host):
+                continue
             self._world.metrics.host_known(status.host)
             commit = self._pass.aimed_at(status)
             self._world.metrics.host_status(status, commit)
@@ -248,7 +288,8 @@ class Daemon:
     def _sign_of_life(self) -> None:
         self._beat = self._world.monotonic()
         self._world.metrics.heartbeat(self._world.now())
-        if self._beat > self._pruned + PRUNE_INTERVAL:
+        due = self._beat > self._pruned + PRUNE_INTERVAL
+        if due and self._placement.leads:
             self._pruned = self._beat
             self._prune()
 
@@ -269,14 +310,16 @@ class Daemon:
         self._arrived(revision, self._announced)
         # Last, so that an arrival that fails half-way is announced again.
         self._announced = revision
+        self._placement.announced()
 
     def _arrived(self, revision: Revision, before: Revision | None) -> None:
         commit = revision.commit
         log.info("commit", id=commit.id, subject=commit.subject, author=commit.author)
-        for host in self._gone(revision, before):
-            self._forget(host, commit)
-        self._world.notify.arrived(commit, revision.hosts)
-        for host in revision.hosts:
+        if self._placement.leads:
+            for host in self._gone(revision, before):
+                self._forget(host, commit)
+            self._world.notify.arrived(commit, revision.hosts)
+        for host in filter(self._placement.mine, revision.hosts):
             self._world.metrics.host_known(host)
             self._gate.forget(host)
             self._retry.forget(host)
@@ -304,13 +347,17 @@ class Daemon:
         self._world.history.event(
             now=self._world.now(), kind=LEFT, host=host, text=text
         )
-        self._queue.forget_delay(host)
         self._world.history.abandon(host, now=self._world.now())
+        self._world.history.forget_host(host)
+        self._let_go(host)
+
+    def _let_go(self, host: HostName) -> None:
+        """Drop what we have of a host that is not for us any more."""
+        self._queue.forget_delay(host)
         self._wipe(host)
         self._world.metrics.host_gone(host)
 
     def _wipe(self, host: HostName) -> None:
-        """Drop what we have of a host that is gone."""
         self._lost.pop(host, None)
         self.bells.forget(host)
         self._places.forget(host)
@@ -319,7 +366,6 @@ class Daemon:
         self._evaluations.forget(host)
         self._pass.forget(host)
         self._world.connections.forget(host)
-        self._world.history.forget_host(host)
         try:
             self._world.gc_root(host).unlink(missing_ok=True)
         except OSError as error:
@@ -330,6 +376,9 @@ class Daemon:
 
     def _work(self) -> None:
         while (host := self._queue.get()) is not None:
+            if not self._placement.mine(host):
+                self._queue.done(host)  # whoever has it looks at it
+                continue
             wait: float | None = AWAY_TURN
             if self._places.enter(host):
                 try:
@@ -404,8 +453,17 @@ class Daemon:
         return spread(interval)
 
     def _is_here(self, host: HostName) -> bool:
+        return self._is_declared(host) and self._placement.mine(host)
+
+    def _is_declared(self, host: HostName) -> bool:
         revision = self._repository.current
         return revision is not None and host in revision.hosts
+
+    def _is_for_us(self, host: HostName) -> bool:
+        """Say whether to see to what is left of *host*, be it gone."""
+        if self._is_declared(host):
+            return self._placement.mine(host)
+        return self._placement.leads
 
     def _wipe_after(self, host: HostName) -> None:
         """
@@ -415,6 +473,8 @@ class Daemon:
         back just now, they must not lose it.
         """
         try:
+            if self._placement.leads and not self._is_declared(host):
+                self._world.history.forget_host(host)
             self._wipe(host)
         except StateError as error:
             # The next commit finds what is left of it.

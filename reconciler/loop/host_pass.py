@@ -42,6 +42,7 @@ from reconciler.model import (
     Guard,
     HostName,
     HostStatus,
+    Mode,
     Observed,
     Outcome,
     Plan,
@@ -64,6 +65,9 @@ from reconciler.revisions.wanted import (
 from reconciler.world import World
 
 log = structlog.get_logger(__name__)
+
+
+FENCING = 60.0  # seconds that it may take until what another worker began has ended
 
 
 def _nobody() -> None:
@@ -96,6 +100,7 @@ class HostPass:
         self._brought = brought
         self._bells: Bells | None = None
         self._standings = Standings(world, repository, evaluations)
+        self._fenced: set[HostName] = set()  # they know that we have them
         self._boots: dict[HostName, str] = {}
         self._back_at: dict[HostName, float] = {}  # answered again after a reboot
         self._lead_times = LeadTimes()
@@ -171,6 +176,7 @@ class HostPass:
             seen = look(self._world, wanted.desired, wanted.checkout, policy=policy)
         if stranger(seen.observed, seen.known):
             return seen
+        self._fence(wanted.desired)
         return self._follow(revision, wanted, seen)
 
     def _is_another(self, seen: Look) -> bool:
@@ -194,8 +200,31 @@ class HostPass:
         """Forget a host that left the repository."""
         self._lead_times.forget(host)
         self._standings.forget(host)
+        self.took(host)
         for memory in (self._boots, self._back_at):
             memory.pop(host, None)
+
+    def took(self, host: HostName) -> None:
+        """Hear that we have *host* now, which another worker may have had."""
+        self._fenced.discard(host)
+
+    def _fence(self, desired: Desired) -> None:
+        """
+        Have a host that was changed before refuse whoever had it, before we look on.
+
+        Raises HostBusyError while that one is at work, and what a writer raises.
+        """
+        world, host = self._world, desired.host
+        if not world.history.takes.worker or host in self._fenced:
+            return
+        if world.policy.mode is not Mode.REPORT and world.history.attempts(
+            host=host, limit=1
+        ):
+            target = where_it_is(world, desired).target
+            with world.history.lock(host):
+                writer = world.connections.writer(host, target)
+                writer.run(("true",), what="note of who has it", deadline=FENCING)
+        self._fenced.add(host)
 
     def _note_boot(self, host: HostName, observed: Observed) -> None:
         if self._boots.get(host, observed.boot_id) != observed.boot_id:

@@ -83,6 +83,7 @@ from reconciler.model.plan import (
     Verdict,
 )
 from reconciler.model.reports import Received, Report
+from reconciler.model.workers import Worker
 
 __all__ = [
     "FETCHED_INPUT",
@@ -155,6 +156,7 @@ __all__ = [
     "UnitName",
     "UnitRule",
     "Verdict",
+    "Worker",
     "is_unit_name",
     "subject_of",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from reconciler.model import Desired, HostName, StorePath, Target
+from reconciler.remote.fence import Number, by_no_number, fenced
 from reconciler.remote.hosts import (
     DeploysItselfError,
     Hear,
@@ -32,6 +33,7 @@ class Transports:
     local: Transport
     pulls: Callable[[HostName], bool] = _none
     """Says whether a host deploys itself; any thread may call it."""
+    number: Number = by_no_number
 
     def _to(self, host: HostName, target: Target) -> Transport:
         """Return what leads to *target*. Raises DeploysItselfError."""
@@ -50,7 +52,8 @@ class Transports:
 
     def writer(self, host: HostName, target: Target) -> HostWriter:
         """See Transport."""
-        return self._to(host, target).writer(host, target)
+        writer = self._to(host, target).writer(host, target)
+        return fenced(writer, self.number(host))
 
     def copy(
         self,
@@ -148,7 +151,7 @@ class Transports:
     def apart(self) -> Self:
         """See Transport."""
         ssh, local = self.ssh.apart(), self.local.apart()
-        return type(self)(ssh=ssh, local=local, pulls=self.pulls)
+        return type(self)(ssh=ssh, local=local, pulls=self.pulls, number=self.number)
 
     def close(self) -> None:
         """See Transport."""

@@ -89,11 +89,20 @@ class Repository:
 
     How it is, people are told by the daemon alone: that somebody who only looks has a
     login that fails is nobody else's news. *tells* is whether it is the daemon.
+
+    Of several workers one *leads* and decides which commit counts; others take that.
     """
 
-    def __init__(self, world: CommitWorld, *, tells: bool = True) -> None:
+    def __init__(
+        self,
+        world: CommitWorld,
+        *,
+        tells: bool = True,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._world = world
         self._tells = tells
+        self._leads = leads
         self._unreadable: _Unreadable | None = None
         self._withheld: Revision | None = None
         self._away_since: float | None = None  # on World.monotonic
@@ -110,6 +119,8 @@ class Repository:
         stays), and PermanentError when the new commit cannot.
         """
         self.passed_over = None
+        if not self._leads():
+            return self._follow()
         commit = self._newest()
         try:
             revision = self._unless_current(commit)
@@ -132,6 +143,29 @@ class Repository:
             self._away_since = None
             self._note_well()
             self._tell(lambda people: people.repository(""))
+        return revision
+
+    def _follow(self) -> Revision | None:
+        """
+        Take over what whoever leads has, which has been judged; return it if it is new.
+
+        It is the same wherever it is read: its id is a digest of it.
+        """
+        world = self._world
+        commit, overlay = world.history.last_commit(), world.overlays.fingerprint()
+        if commit is None:
+            self.problem = "no worker has read a commit yet"
+            return None
+        current = self.current
+        if current and (current.commit.id, current.overlay) == (commit.id, overlay):
+            return None
+        world.mirror.fetch()
+        if not world.mirror.has(commit.id):
+            world.mirror.resolve(commit.id)
+        revision = self._read(commit, overlay)
+        world.metrics.fetched(world.now())
+        world.metrics.commit(revision.commit)
+        self.problem, self.current = "", revision
         return revision
 
     def _note_well(self) -> None:

@@ -8,6 +8,7 @@ neither would know of the other.
 import getpass
 import hashlib
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from reconciler.errors import StateError
@@ -22,9 +23,11 @@ printf '%s\\n' "$1" >{NOTE}.new && chmod 644 {NOTE}.new && mv -f {NOTE}.new {NOT
 _MACHINE_ID = Path("/etc/machine-id")
 
 
-def driver_of(state: Path) -> str:
+def driver_of(state: Path, *, shared: Callable[[str], str] = lambda own: own) -> str:
     """
     Return an id that stays, and for people the user, machine and state directory.
+
+    *shared* returns the id that others have as well, who work together with us.
 
     The id is made of machine and directory, so that it is the same where the state was
     lost; and kept there, so that it is where both have other names, as in a container.
@@ -39,7 +42,8 @@ def driver_of(state: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         message = f"cannot keep our id in {file}: {error}"
         raise StateError(message) from error
-    return f"{known.split()[0]} {_user()}@{socket.gethostname()}:{state.absolute()}"
+    where = f"{_user()}@{socket.gethostname()}:{state.absolute()}"
+    return f"{shared(known.split()[0])} {where}"
 
 
 def _made(state: Path) -> str:

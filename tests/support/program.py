@@ -85,10 +85,10 @@ class Program:
         """Return the argv of a command with these settings."""
         return [sys.executable, "-m", "reconciler", "-c", str(self.settings), *words]
 
-    def start(self) -> None:
-        """Start the daemon; returns when it has read the repository."""
+    def start(self, verb: str = "run") -> None:
+        """Start the daemon, or a worker; returns when it has read the repository."""
         with self.log.open("ab") as log:
-            self.process = warm.start(self.argv("run"), (log, log), session=True)
+            self.process = warm.start(self.argv(verb), (log, log), session=True)
         wait_until(self._is_up, DEADLINE, "the daemon to have read the repository")
 
     def _is_up(self) -> bool:

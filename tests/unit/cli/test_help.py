@@ -9,7 +9,7 @@ import pytest
 from reconciler.cli.lazy import OLD_NAMES, SUMMARIES, load
 from tests.unit.cli.conftest import Cli
 
-ACTING = {"run", "trust", "secrets", "reboot", "logs", "ssh"}
+ACTING = {"run", "worker", "trust", "secrets", "reboot", "logs", "ssh"}
 """The subcommands that do something and have no data to print."""
 
 
