@@ -10,20 +10,14 @@ import pytest
 from reconciler.errors import HostBusyError
 from reconciler.history import History
 from reconciler.model import CommitId, HostName, StorePath, Verdict
-from tests.support.postgresql import Cluster, cluster
+from tests.support.postgresql import Cluster
 
 LUFTA, KEANU = HostName("lufta"), HostName("keanu")
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[Cluster]:
-    with cluster() as one:
-        yield one
-
-
 @pytest.fixture
-def url(own: Cluster) -> str:
-    return own.new()
+def url(postgresql: Cluster) -> str:
+    return postgresql.new()
 
 
 class Process:
@@ -85,11 +79,11 @@ def test_numbers_only_grow(both: tuple[Process, Process]) -> None:
 
 
 def test_where_the_table_is_lost_hosts_know_an_older_number(
-    both: tuple[Process, Process], own: Cluster, url: str
+    both: tuple[Process, Process], postgresql: Cluster, url: str
 ) -> None:
     both[0].line.take([LUFTA])
     before = number(both[0])
-    own.run("DELETE FROM takes", url)
+    postgresql.run("DELETE FROM takes", url)
 
     both[1].line.take([LUFTA])
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from reconciler.loop.placement import placed
 from reconciler.model import HostName
 
-names = st.sets(st.text(min_size=1), max_size=30)
-workers = st.sets(st.text(min_size=1), min_size=1, max_size=5)
+names = st.sets(st.text(min_size=1, max_size=3), max_size=8)
+workers = st.sets(st.text(min_size=1, max_size=3), min_size=1, max_size=4)
 
 
 def shares(hosts: set[str], workers: set[str]) -> dict[str, frozenset[HostName]]:
