@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,12 @@ def beside(first: Program, folder: Path) -> dict[str, object]:
         "repository": {"url": first.forge.url, "poll": "1h"},
         "webhooks": all_routes(folder),
     }
+
+
+def heard(of: Program, process: int) -> float:
+    """Return when a worker was heard last."""
+    shown = json.loads(of.run("workers", "--json").stdout)
+    return max(one["heard_at"] for one in shown if one["process"] == process)
 
 
 def leader(of: Program) -> int:
@@ -120,8 +127,19 @@ def test_a_file_is_no_place_to_share(tmp_path: Path) -> None:
 def test_postgresql_that_is_restarted_costs_no_worker(
     first: Program, second: Program, own: Cluster
 ) -> None:
+    """Nor the lead, if the other one is the first to be back."""
+    assert first.process is not None
+    assert second.process is not None
     own.stop()
+    first.process.send_signal(signal.SIGSTOP)
     own.start()
+    began = time.time()  # noqa: TID251 -- PostgreSQL has the same clock
+    wait_until(
+        lambda: heard(second, second.process.pid) > began,  # type: ignore[union-attr]
+        DEADLINE,
+        "the other one to be back",
+    )
+    first.process.send_signal(signal.SIGCONT)
 
     head = first.repository.push("Pushed after it was away")
     first.run("approve", head)  # so that whoever leads looks
@@ -130,6 +148,7 @@ def test_postgresql_that_is_restarted_costs_no_worker(
         wait_until(lambda one=one: head in one.said, DEADLINE, "it to be taken over")
         assert "is silent" not in one.said
         assert one.get("/healthz")[0] == 200
+    assert leader(second) == first.process.pid
 
 
 def test_a_leader_that_is_frozen_is_replaced_and_ends(
